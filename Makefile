@@ -1,0 +1,84 @@
+# The five commands. Each works from a fresh clone: it makes .venv, and brings it up to date when
+# pyproject.toml has changed.
+#
+#   make test PYTHON=python3.13     which Python makes .venv (3.11 or newer)
+#   make test WORKERS=8             how many processes run the tests
+#   make test ARGS='-k window -x'   more for pytest
+
+PYTHON  ?= python3
+WORKERS ?= 2
+ARGS    ?=
+
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+PYTEST := $(RUN) -m pytest -n $(WORKERS)
+
+BASE  := $(VENV)/.installed-base
+DEV   := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-long check format bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(DEV)  ## make .venv with all that tests and checks need
+
+demo: $(BASE)  ## half a million orders, 50 batches, three figures, checked: about a minute
+	$(VENV)/bin/penstock brokerage demo
+
+test: $(DEV)  ## all tests but the long ones
+	$(PYTEST) $(ARGS)
+
+test-long: $(DEV)  ## the long proofs: many more examples, real time, crashes
+	$(PYTEST) -m long --hypothesis-profile=long $(ARGS)
+
+check: $(DEV)  ## style, types, layers; a few seconds
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest -q tests/house/test_layers.py tests/house/test_speaks_for_itself.py
+
+format: $(DEV)  ## put the code in shape
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+bench: $(BENCH)  ## the workloads beside their peers, as ratios
+	$(RUN) -m benchmarks $(ARGS)
+
+clean:  ## remove what was built, keep .venv
+	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------------------- the environment
+
+PIP_INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check
+
+define REQUIRE_PYTHON
+command -v '$(1)' >/dev/null 2>&1 || { \
+  echo "penstock: there is no '$(1)' here. Hint: make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+'$(1)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "penstock: Python 3.11 or newer is needed, and $(1) is $$('$(1)' -V 2>&1)." \
+    "Hint: $(2)" >&2; exit 1; }
+endef
+
+$(RUN):
+	@$(call REQUIRE_PYTHON,$(PYTHON),make PYTHON=/path/to/python3.11)
+	@'$(PYTHON)' -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	  echo "penstock: $(PYTHON) cannot make an environment. Hint: on Debian, apt install python3-venv" >&2; \
+	  exit 1; }
+
+$(BASE): pyproject.toml | $(RUN)
+	@$(call REQUIRE_PYTHON,$(RUN),remove $(VENV) and try again)
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(DEV): $(BASE)
+	$(PIP_INSTALL) --editable '.[test,check]'
+	@touch $@
+
+$(BENCH): $(BASE)
+	$(PIP_INSTALL) --editable '.[test,bench]'
+	@touch $@

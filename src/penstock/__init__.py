@@ -1,0 +1,40 @@
+"""Penstock: Spark Streaming's model in Python, without a JVM.
+
+An endless input is cut by time into mini-batches; each mini-batch is an ordinary dataset (RDD); a stream
+(DStream) is the lazy sequence of them. The names are PySpark's.
+"""
+
+from penstock.conf import Conf
+from penstock.conf import Conf as SparkConf
+from penstock.context import Context, StreamingContext
+from penstock.context import Context as SparkContext
+from penstock.dstream import DStream
+from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, StorageLevel
+from penstock.scheduler import StreamingListener
+from penstock.sources import SourceLine
+from penstock.times import Duration, Durations, Milliseconds, Minutes, Seconds
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RDD",
+    "Accumulator",
+    "AccumulatorParam",
+    "Broadcast",
+    "Conf",
+    "Context",
+    "DStream",
+    "Duration",
+    "Durations",
+    "Milliseconds",
+    "Minutes",
+    "Partitioner",
+    "Seconds",
+    "SourceLine",
+    "SparkConf",
+    "SparkContext",
+    "StorageLevel",
+    "StreamingContext",
+    "StreamingListener",
+    "__version__",
+]

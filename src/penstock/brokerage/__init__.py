@@ -1,0 +1,1 @@
+"""The chapter's application: a brokerage dashboard over a stream of orders."""

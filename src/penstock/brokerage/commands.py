@@ -1,0 +1,250 @@
+"""``penstock brokerage ...``: the commands of the brokerage application.
+
+Only click is imported here; each command imports what it needs when it runs, so that ``--help`` is quick.
+How commands end is in :mod:`penstock.brokerage.exits`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from penstock.brokerage.exits import ExitCodeGroup, sigterm_as_exit, stop_request
+
+__all__ = ["brokerage", "demo_command", "feed_command", "generate_command", "run_command"]
+
+
+@click.group(cls=ExitCodeGroup)
+def brokerage() -> None:
+    """The brokerage dashboard: live figures from a stream of orders.
+
+    \b
+    Examples:
+      penstock brokerage generate --orders 500000 --seed 1 --out orders.txt
+      penstock brokerage feed orders.txt input --lines 10000 --every 3
+      penstock brokerage run --input input --output output/figures
+      penstock brokerage demo
+    """
+
+
+@brokerage.command("generate")
+@click.option(
+    "--orders", type=click.IntRange(min=0), default=500_000, show_default=True, help="How many lines."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Which orders: the same seed, the same file.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="orders.txt",
+    show_default=True,
+    help="The file to write; replaced if it is there.",
+)
+@click.option(
+    "--malformed",
+    type=click.FloatRange(0.0, 1.0),
+    default=0.0,
+    show_default=True,
+    help="The fraction of lines to damage, for trying out how they are rejected.",
+)
+def generate_command(orders: int, seed: int, out: Path, malformed: float) -> None:
+    """Write a file of made-up orders, one a line.
+
+    A line is time, order id, client id, symbol, amount, price, and B (buy) or S (sell):
+
+    \b
+      2016-03-22 20:25:28,1,80,EPE,710,51.00,B
+
+    The file appears when it is complete; Ctrl-C leaves nothing behind.
+
+    \b
+    Examples:
+      penstock brokerage generate --orders 500000 --seed 1 --out orders.txt
+      penstock brokerage generate --orders 1000 --malformed 0.005 --out rough.txt
+    """
+    from penstock.brokerage.generate import write_orders
+    from penstock.brokerage.words import counted
+
+    with sigterm_as_exit():
+        byte_count = write_orders(out, orders, seed, malformed)
+    click.echo(f"{counted(orders, 'line')} ({byte_count / 1e6:.1f} MB) written to {out}")
+
+
+@brokerage.command("feed")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--lines", type=click.IntRange(min=1), default=10_000, show_default=True, help="Lines in a part."
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0),
+    default=3.0,
+    show_default=True,
+    help="Seconds from one part to the next; 0: all at once.",
+)
+@click.pass_context
+def feed_command(ctx: click.Context, file: Path, directory: Path, lines: int, every: float) -> None:
+    """Split FILE and move its parts into DIR, one after the other.
+
+    The parts are named orders-00000.txt and so on, after those that DIR already holds, and each
+    appears whole. DIR is created if it is missing. Ctrl-C and SIGTERM stop between two parts.
+
+    \b
+    Examples:
+      penstock brokerage feed orders.txt input
+      penstock brokerage feed orders.txt input --lines 1000 --every 0.5
+      penstock brokerage feed orders.txt input --every 0      (all at once)
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from penstock.brokerage.feed import Part, feed
+    from penstock.brokerage.words import counted
+
+    console = Console(stderr=True)
+    byte_total = file.stat().st_size
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with stop_request() as request, progress:
+        task = progress.add_task("feeding", total=byte_total)
+
+        def on_progress(part: Part) -> None:
+            progress.update(task, advance=part.byte_count, description=part.path.name)
+
+        fed = feed(file, directory, lines, every, on_progress=on_progress, stop=request.event)
+    done = f"{counted(fed.part_count, 'part')}, {counted(fed.line_count, 'line')}, moved into {directory}"
+    click.echo(done if fed.finished else f"Stopped before the end: {done}")
+    if not fed.finished:
+        ctx.exit(request.exit_code)
+
+
+@brokerage.command("run")
+@click.option("--input", "input_", metavar="DIR", required=True, help="The directory the files appear in.")
+@click.option(
+    "--output", metavar="PREFIX", required=True, help="Each batch writes PREFIX-<ms>.txt/part-00000."
+)
+@click.option("--interval", type=float, default=5.0, show_default=True, help="Seconds from batch to batch.")
+@click.option(
+    "--window",
+    type=float,
+    default=3600.0,
+    show_default=True,
+    help="Seconds of trading that the top five securities are taken from; a multiple of the interval.",
+)
+@click.option(
+    "--checkpoint", metavar="DIR", help="Where state may be written; by default a temporary folder."
+)
+@click.option(
+    "--available-now", is_flag=True, help="Take the files that are there, batch after batch, and end."
+)
+@click.option("--max-files-per-batch", type=click.IntRange(min=1), help="Let further files wait their turn.")
+@click.option(
+    "--rejects", metavar="FILE", help="Where malformed lines are added to.  [default: PREFIX-rejects.tsv]"
+)
+@click.option("--master", default="local[*]", show_default=True, help="Where it runs: local[N] or local[*].")
+@click.option("-v", "--verbose", is_flag=True, help="Show all that is logged, tracebacks included.")
+@click.pass_context
+def run_command(
+    ctx: click.Context,
+    input_: str,
+    output: str,
+    interval: float,
+    window: float,
+    checkpoint: str | None,
+    available_now: bool,
+    max_files_per_batch: int | None,
+    rejects: str | None,
+    master: str,
+    verbose: bool,
+) -> None:
+    """Show the dashboard of the orders that appear in a directory, and write its figures.
+
+    Every batch writes BUYS, SELLS, TOP5CLIENTS and TOP5STOCKS. A line that is no order is counted and
+    written to the rejects file with its file, line number and reason. Files that are there at the start
+    are left alone, unless --available-now asks for them. Ctrl-C and SIGTERM let the running batch complete.
+
+    \b
+    Examples:
+      penstock brokerage run --input input --output output/figures
+      penstock brokerage run --input input --output output/figures --interval 1 --window 60
+      penstock brokerage run --input input --output output/figures --available-now --max-files-per-batch 10
+    """
+    from rich.console import Console
+
+    from penstock.brokerage.drawing import summary
+    from penstock.brokerage.options import Options
+    from penstock.brokerage.run import run
+    from penstock.brokerage.view import View
+
+    options = Options(
+        input=input_,
+        output=output,
+        interval_s=interval,
+        window_s=window,
+        checkpoint=checkpoint,
+        available_now=available_now,
+        max_files_per_batch=max_files_per_batch,
+        rejects=rejects,
+        master=master,
+    )
+    view = View(Console(), options)
+    with stop_request() as request:
+        try:
+            run(options, view, request.event, verbose=verbose)
+        except Exception:
+            if view.totals.batches:
+                view.tell(summary(view.totals, options, "Failed"))
+            raise
+    view.tell(summary(view.totals, options, "Stopped" if request.exit_code else "Done"))
+    if view.error is not None:
+        raise view.error
+    ctx.exit(1 if view.abandoned else request.exit_code)
+
+
+@brokerage.command("demo")
+@click.option("--orders", type=click.IntRange(min=1), default=500_000, show_default=True, help="How many.")
+@click.option("--parts", type=click.IntRange(min=1), default=50, show_default=True, help="In how many files.")
+@click.option(
+    "--every", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Seconds from file to file."
+)
+@click.option("--interval", type=float, default=1.0, show_default=True, help="Seconds from batch to batch.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/demo"),
+    show_default=True,
+    help="Where everything is written; emptied first if it is of an earlier demo.",
+)
+@click.pass_context
+def demo_command(
+    ctx: click.Context, orders: int, parts: int, every: float, interval: float, folder: Path
+) -> None:
+    """Run the dashboard on made-up orders, and check all its figures against a direct computation.
+
+    \b
+    Examples:
+      penstock brokerage demo
+      penstock brokerage demo --orders 50000 --parts 10 --every 0.2
+    """
+    from rich.console import Console
+
+    from penstock.brokerage.demo import demo
+
+    with stop_request() as request:
+        whole = demo(
+            folder, Console(), request.event, orders=orders, parts=parts, every_s=every, interval_s=interval
+        )
+    ctx.exit(0 if whole else request.exit_code or 1)

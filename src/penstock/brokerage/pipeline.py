@@ -1,0 +1,80 @@
+"""The dashboard as a streaming program: lines of orders in, the three figures out."""
+
+from __future__ import annotations
+
+from operator import add, sub
+from typing import NamedTuple
+
+from penstock.brokerage.orders import MalformedOrder, Order, parse_order
+from penstock.dstream import DStream
+from penstock.sources import SourceLine
+
+__all__ = ["Figures", "Reject", "figures_of"]
+
+TOP = 5
+
+
+class Reject(NamedTuple):
+    """A line that is no order: where it stood, why it was refused, and the line itself."""
+
+    source: str
+    number: int
+    reason: str
+    text: str
+
+
+class Figures(NamedTuple):
+    """The streams of the dashboard; ``report`` is what goes to files."""
+
+    rejects: DStream
+    sides: DStream
+    top_clients: DStream
+    top_stocks: DStream
+    report: DStream
+
+
+def read_line(line: SourceLine) -> Order | Reject:
+    """The order on a line, or why there is none."""
+    try:
+        return parse_order(line.text)
+    except MalformedOrder as problem:
+        return Reject(line.source, line.number, str(problem), line.text)
+
+
+def figures_of(lines: DStream, window_s: float) -> Figures:
+    """Orders by side, the clients with the largest traded amount so far, the securities with the largest
+    volume in the window. Amounts are whole cents, so they are exact; equal ones are ordered by id or symbol.
+    """
+    parsed = lines.map(read_line)
+    orders = parsed.filter(lambda record: isinstance(record, Order))
+    rejects = parsed.filter(lambda record: isinstance(record, Reject))
+
+    sides = orders.map(lambda o: (o.buy, 1)).reduceByKey(add)
+    side_list = sides.map(lambda side: ("BUYS" if side[0] else "SELLS", [str(side[1])]))
+
+    cents = orders.map(lambda o: (o.client_id, o.amount * round(o.price * 100)))
+    totals = cents.updateStateByKey(lambda news, total: sum(news) + (total or 0))
+    volumes = orders.map(lambda o: (o.symbol, o.amount)).reduceByKeyAndWindow(add, sub, window_s)
+
+    top_clients, top_stocks = top(totals), top(volumes)
+    report = side_list.union(listed("TOP5CLIENTS", top_clients)).union(listed("TOP5STOCKS", top_stocks))
+    by_name = report.transform(lambda rdd: rdd.sortByKey(numPartitions=1))
+    return Figures(rejects, sides, top_clients, top_stocks, by_name)
+
+
+def top(figures: DStream) -> DStream:
+    """The five pairs with the largest value, the largest first."""
+    return figures.transform(
+        lambda rdd: (
+            rdd.sortBy(lambda pair: (-pair[1], pair[0]))
+            .zipWithIndex()
+            .filter(lambda ranked: ranked[1] < TOP)
+            .map(lambda ranked: ranked[0])
+        )
+    )
+
+
+def listed(name: str, pairs: DStream) -> DStream:
+    """One record: the name, and the list of the pairs' keys as text."""
+    keys = pairs.repartition(1).map(lambda pair: str(pair[0]))
+    return keys.glom().map(lambda found: (name, found))

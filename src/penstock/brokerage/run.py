@@ -1,0 +1,118 @@
+"""Running the dashboard: files in, files and a live table out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from threading import Event
+
+from penstock.brokerage.drawing import Totals
+from penstock.brokerage.messages import shown_on
+from penstock.brokerage.options import Options
+from penstock.brokerage.pipeline import Reject, figures_of
+from penstock.brokerage.preflight import notes_before
+from penstock.brokerage.view import View
+from penstock.context import Context, StreamingContext
+from penstock.rdd import RDD
+from penstock.scheduler import StreamingListener
+
+__all__ = ["run"]
+
+_POLL_S = 0.1
+
+
+def run(
+    options: Options,
+    view: View,
+    stop: Event,
+    *,
+    enough: Callable[[Totals], bool] | None = None,
+    started: Callable[[], None] | None = None,
+    listeners: Iterable[StreamingListener] = (),
+    verbose: bool = False,
+) -> None:
+    """Run until ``stop`` is set, until ``enough`` of the view's totals says so, until nobody looks at the
+    view any more, or until the input is used up with ``available_now``; the batch that is running completes.
+
+    Calls ``started`` once files that appear are seen. Raises what fails a batch, with no batch after it.
+    What Penstock logs goes to the view, whole if ``verbose``, else a line each.
+    """
+    with ExitStack() as stack:
+        sc = stack.enter_context(Context(options.master, "brokerage"))
+        for note in notes_before(options):
+            view.note(note)
+        checkpoint = options.checkpoint or stack.enter_context(tempfile.TemporaryDirectory())
+        ssc = StreamingContext(sc, options.interval_s)
+        ssc.checkpoint(checkpoint)
+        lines = ssc.textFileStream(
+            options.input,
+            newFilesOnly=not options.available_now,
+            maxFilesPerBatch=options.max_files_per_batch,
+            withSource=True,
+        )
+        figures = figures_of(lines, options.window_s)
+        rejects = _RejectsFile(options.rejects_file)
+
+        def write_rejects(time: datetime, rdd: RDD) -> None:
+            view.rejected(time, rejects.append(rdd.collect()))
+
+        figures.rejects.foreachRDD(write_rejects)
+        figures.report.saveAsTextFiles(options.output, "txt")
+        figures.sides.foreachRDD(view.take_sides)
+        figures.top_clients.foreachRDD(view.take_clients)
+        figures.top_stocks.foreachRDD(view.take_stocks)
+        for listener in (view, *listeners):
+            ssc.addStreamingListener(listener)
+
+        stack.enter_context(shown_on(view.note, verbose=verbose))
+        stack.enter_context(view)
+        ssc.start(availableNow=options.available_now)
+        try:
+            if started is not None:
+                started()
+            while not ssc.awaitTerminationOrTimeout(_POLL_S):
+                view.refresh()
+                if stop.is_set():
+                    view.note("Stopping once the batches in line are complete. Ctrl-C again ends at once.")
+                    break
+                if view.abandoned or (enough is not None and enough(view.totals)):
+                    break
+        except Exception:  # batches behind a failed one would be without its orders
+            ssc.driver.stop(graceful=False, timeout_s=None)
+            raise
+        finally:
+            ssc.stop(stopSparkContext=False, stopGraceFully=True)
+        ssc.awaitTerminationOrTimeout(0)  # raises what failed on the way to the stop
+
+
+class _RejectsFile:
+    """The file of rejected lines: source, line number, reason and the line itself, between tabs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, rejects: list[Reject]) -> int:
+        """Append them in one go; how many."""
+        if rejects:
+            text = "".join(
+                f"{_plain(r.source)}\t{r.number}\t{_plain(r.reason)}\t{_plain(r.text)}\n" for r in rejects
+            )
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        return len(rejects)
+
+
+def _plain(text: str) -> str:
+    r"""``text`` with what would break a line or a column of the file written as in a Python literal.
+
+    >>> print(_plain("EPE\t710\u2028"), _plain(r"C:\new"), _plain("주문"))
+    EPE\t710\u2028 C:\\new 주문
+    """
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(
+        c if c.isprintable() and c != "\\" else c.encode("unicode_escape").decode("ascii") for c in text
+    )

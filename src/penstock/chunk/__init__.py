@@ -1,0 +1,39 @@
+"""Chunks: bounded pieces of a partition, as rows or as columns, and what holds for their records.
+
+``base`` is the contract, ``rows`` and ``columns`` are its two forms. ``row_types`` says how columns look
+as Python objects, ``exact`` finds that out, ``records`` knows which classes can be columns, ``leaves``
+and ``tables`` turn values and tables into arrays and back. ``hashing`` and ``keys`` say which keys
+belong together, ``isolation`` copies what could be changed.
+"""
+
+from penstock.chunk.base import CHUNK_ROWS, Chunk, rows_of
+from penstock.chunk.columns import CHUNK_BYTES, Columns
+from penstock.chunk.exact import exact_row_type
+from penstock.chunk.hashing import portable_hash
+from penstock.chunk.isolation import isolated
+from penstock.chunk.keys import distinct_nans
+from penstock.chunk.row_types import Optional, Record, RowType, Scalar, Tuple, row_type_of_class
+from penstock.chunk.rows import Rows
+from penstock.chunk.tables import arrow_schema, row_type_of_schema, row_type_of_table
+
+__all__ = [
+    "CHUNK_BYTES",
+    "CHUNK_ROWS",
+    "Chunk",
+    "Columns",
+    "Optional",
+    "Record",
+    "RowType",
+    "Rows",
+    "Scalar",
+    "Tuple",
+    "arrow_schema",
+    "distinct_nans",
+    "exact_row_type",
+    "isolated",
+    "portable_hash",
+    "row_type_of_class",
+    "row_type_of_schema",
+    "row_type_of_table",
+    "rows_of",
+]

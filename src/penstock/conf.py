@@ -1,0 +1,471 @@
+"""Every setting once: key, type, unit, default, and why that default; and the ``Conf`` that holds them.
+
+Keys that Spark has keep Spark's names; ours begin with ``penstock.``. A new setting is one row
+here, and ``python -m penstock.conf > docs/settings.md`` puts it into the documentation. The library
+reads a setting by its row, which also gives the type::
+
+    limit_bytes: int = conf.value(SPLIT_BYTES)
+
+Nothing is read from environment variables or files: a program's settings are what it sets.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Generic, Literal, TypeVar
+
+from penstock.errors import SettingError
+
+__all__ = ["SETTINGS", "Conf", "Kind", "Setting", "SettingWarning", "markdown"]
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+class SettingWarning(UserWarning):
+    """A setting that Penstock knows but does not read yet: setting it changes nothing."""
+
+
+# ------------------------------------------------------------------------------ kinds of value
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T_co]):
+    """A type of value: ``parse`` turns its text into the value, or raises ``ValueError`` with the rule."""
+
+    name: str
+    parse: Callable[[str], T_co]
+    example: str
+    show: Callable[[Any], str] = str
+
+
+_UNITS_US = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "min": 60 * 10**6}
+_UNITS_US |= {"h": 3600 * 10**6, "d": 86_400 * 10**6}
+_BYTES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text.lower() == "true"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _number(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text):
+        raise ValueError("must be a number, 0 or more")
+    return float(text)
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+)\s*([bkmgtp]?)b?", text.lower())
+    if match is None or int(match[1]) == 0:
+        raise ValueError(f"must be a positive whole number, alone or with a unit: {', '.join(_BYTES)}")
+    return int(match[1]) * _BYTES[match[2] or "b"]
+
+
+def _shown_bytes(count: int) -> str:
+    unit = max((unit for unit, size in _BYTES.items() if count % size == 0), key=_BYTES.__getitem__)
+    return f"{count // _BYTES[unit]}{unit}"
+
+
+def _shown_duration(duration_ms: int) -> str:
+    return f"{duration_ms // 1000}s" if duration_ms % 1000 == 0 else f"{duration_ms}ms"
+
+
+def whole(minimum: int) -> Kind[int]:
+    """Whole numbers from ``minimum`` on."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d+", text) or int(text) < minimum:
+            raise ValueError(f"must be a whole number, {minimum} or more")
+        return int(text)
+
+    return Kind("whole number", parse, str(max(minimum, 8)))
+
+
+def only(allowed: str, why: str) -> Kind[str]:
+    """Where Spark has a choice and Penstock has none: one value, and any other is refused with the reason."""
+
+    def parse(text: str) -> str:
+        if text != allowed:
+            raise ValueError(f"can only be {allowed}: {why}")
+        return text
+
+    return Kind(f"only `{allowed}`", parse, allowed)
+
+
+def duration(unit: str) -> Kind[int]:
+    """Durations, parsed to milliseconds; a plain number is a count of ``unit``, as Spark has it for the key.
+
+    >>> [duration("s").parse(text) for text in ("60s", "200ms", "1min", "1.5 s", "2")]
+    [60000, 200, 60000, 1500, 2000]
+    """
+
+    def parse(text: str) -> int:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.lower())
+        units_us = _UNITS_US.get(match[2] or unit) if match else None
+        if match is None or units_us is None or (Fraction(match[1]) * units_us) % 1000:
+            raise ValueError(f"must be whole milliseconds, in one of the units {', '.join(_UNITS_US)}")
+        return int(Fraction(match[1]) * units_us) // 1000
+
+    return Kind(f"duration (a plain number: {unit})", parse, "60s", _shown_duration)
+
+
+TEXT = Kind("text", str, "text")
+NAMES = Kind("names, separated by commas", _names, "app.Listener", ",".join)
+FLAG = Kind("true or false", _flag, "true", lambda value: str(value).lower())
+NUMBER = Kind("number, 0 or more", _number, "0.2")
+SIZE = Kind("size (a plain number: bytes)", _bytes, "32m", _shown_bytes)
+
+
+# ------------------------------------------------------------------------------------- the table
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T_co]):
+    """One row: all there is to know of a setting.
+
+    ``status`` is the truth of today: ``used``, something reads it; ``planned``, nothing reads it yet,
+    and setting it warns; ``accepted``, it means nothing here and never will, it is taken so that a
+    program for Spark carries over. ``unset`` describes a default that is ``None`` or nothing.
+    """
+
+    key: str
+    kind: Kind[T_co]
+    default: T_co
+    does: str
+    why: str
+    status: Literal["used", "planned", "accepted"] = "used"
+    unset: str = "not set"
+    old_key: str = ""
+
+    def parse(self, text: str) -> T_co:
+        """The value that ``text`` stands for. Raises ``SettingError`` with the rule and an example.
+
+        >>> INLINE_ROWS.parse("many")
+        Traceback (most recent call last):
+        penstock.errors.SettingError: penstock.local.inlineRows = 'many': must be a whole number, 0 or more. \
+Hint: a value that would do is 8.
+        """
+        try:
+            return self.kind.parse(text.strip())
+        except ValueError as error:
+            raise SettingError(
+                f"{self.key} = {text!r}: {error}. Hint: a value that would do is {self.kind.example}."
+            ) from None
+
+    def shown_default(self) -> str:
+        """The default as a user would write it, or in words."""
+        return self.unset if self.default in (None, ()) else f"`{self.kind.show(self.default)}`"
+
+
+MASTER = Setting(
+    "spark.master", TEXT, "local[*]",
+    "Where the work runs: `local[N]` and `local[*]` in this process, on N threads or one per CPU.",
+    "One process is the default home, and all of it is used.",
+)  # fmt: skip
+APP_NAME = Setting(
+    "spark.app.name", TEXT, "penstock", "The name of the program in messages.",
+    "A name only matters where there are several programs.",
+)  # fmt: skip
+DEFAULT_PARALLELISM: Setting[int | None] = Setting(
+    "spark.default.parallelism", whole(1), None,
+    "How many partitions `parallelize` and the `...ByKey` operations make when they are not told.",
+    "As many as can run at once: fewer leave CPUs idle, more cost and do not help.",
+    unset="as many as the master has threads",
+)  # fmt: skip
+STOP_CONTEXT_BY_DEFAULT = Setting(
+    "spark.streaming.stopSparkContextByDefault", FLAG, True,
+    "Whether `StreamingContext.stop(None)` also stops the `Context`; `stop()` always does, as in PySpark.",
+    "Spark's default.",
+)  # fmt: skip
+STOP_GRACEFULLY_ON_SHUTDOWN = Setting(
+    "spark.streaming.stopGracefullyOnShutdown", FLAG, False,
+    "Whether a program that ends without `stop()` completes the batches that wait first.",
+    "Spark's default.",
+)  # fmt: skip
+GRACEFUL_STOP_TIMEOUT: Setting[int | None] = Setting(
+    "spark.streaming.gracefulStopTimeout", duration("ms"), None,
+    "The longest a graceful stop waits for the batches whose time has come.",
+    "A stop that loses batches after a while is not graceful. Spark gives up after 10 batch intervals.",
+    unset="as long as it takes",
+)  # fmt: skip
+UNPERSIST = Setting(
+    "spark.streaming.unpersist", FLAG, True,
+    "Whether the datasets of past batches are forgotten as soon as no window and no `remember` needs them.",
+    "Memory stays flat; `false` is for looking at old batches by hand.",
+)  # fmt: skip
+MIN_REMEMBER_DURATION = Setting(
+    "spark.streaming.fileStream.minRememberDuration", duration("s"), 60_000,
+    "How long a file that a batch has taken is watched for later changes, which are reported.",
+    "Spark's default. A writer that is not atomic is seen within a minute.",
+    old_key="spark.streaming.minRememberDuration",
+)  # fmt: skip
+EXTRA_LISTENERS: Setting[tuple[str, ...]] = Setting(
+    "spark.streaming.extraListeners", NAMES, (),
+    "`StreamingListener` classes (`package.module.Class`) to create and add at the start.",
+    "Nobody listens unless asked to.", unset="none",
+)  # fmt: skip
+SPLIT_BYTES = Setting(
+    "penstock.files.splitBytes", SIZE, 32 * 1024**2,
+    "An uncompressed text file larger than this is read as several partitions, each about as large as this.",
+    "Large enough that opening it and finding a line's start cost nothing; 8 CPUs share 256 MB.",
+)  # fmt: skip
+INLINE_ROWS = Setting(
+    "penstock.local.inlineRows", whole(0), 1000,
+    "A job that is known to touch fewer records than this runs on the calling thread.",
+    "Handing work to a thread and waiting for it costs about 30 microseconds, what a thousand records cost.",
+)  # fmt: skip
+
+_USED: tuple[Setting[Any], ...] = (
+    MASTER, APP_NAME, DEFAULT_PARALLELISM, STOP_CONTEXT_BY_DEFAULT, STOP_GRACEFULLY_ON_SHUTDOWN,
+    GRACEFUL_STOP_TIMEOUT, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
+    SPLIT_BYTES, INLINE_ROWS,
+)  # fmt: skip
+
+
+def _planned(key: str, kind: Kind[Any], default: Any, does: str) -> Setting[Any]:
+    return Setting(f"spark.streaming.{key}", kind, default, does, "Spark's default.", "planned")
+
+
+_PLANNED = (
+    _planned("backpressure.enabled", FLAG, False, "Whether intake slows down when batches take too long."),
+    _planned("backpressure.initialRate", whole(1), None, "Records per second of the first batch."),
+    _planned("backpressure.rateEstimator", only("pid", "there is no other"), "pid", "How the rate is found."),
+    _planned("backpressure.pid.proportional", NUMBER, 1.0, "Weight of the current error in the rate."),
+    _planned("backpressure.pid.integral", NUMBER, 0.2, "Weight of the backlog in the rate."),
+    _planned("backpressure.pid.derived", NUMBER, 0.0, "Weight of the error's change in the rate."),
+    _planned("backpressure.pid.minRate", NUMBER, 100.0, "The lowest rate, in records per second."),
+    _planned("receiver.maxRate", whole(1), None, "The most records per second of a receiver."),
+    _planned("raw.maxBlockSizeBytes", SIZE, 1 << 30, "The largest block that `rawSocketStream` takes."),
+    _planned("blockInterval", duration("ms"), 200, "How long a receiver collects for one partition."),
+    _planned("blockQueueSize", whole(1), 10, "How many blocks of a receiver may wait to be stored."),
+    _planned(
+        "receiver.blockStoreTimeout", duration("s"), 30_000, "The longest that storing a block may take."
+    ),
+    _planned("receiverRestartDelay", duration("ms"), 2000, "When a failed receiver is started again."),
+    _planned("receiver.writeAheadLog.enable", FLAG, False, "Whether received blocks survive a crash."),
+    _planned("ui.retainedBatches", whole(1), 1000, "How many batches the monitor's page shows."),
+    _planned("checkpoint.directory", TEXT, None, "The same as `ssc.checkpoint(directory)`."),
+    _planned("kafka.maxRatePerPartition", whole(1), None, "The most records per second of a partition."),
+    _planned("kafka.minRatePerPartition", whole(1), 1, "The fewest records per second of a partition."),
+)
+
+_MEANINGLESS = {  # keys after "spark.streaming.", by the reason
+    "Intents, commits and blocks are plain records; there is no log class to tune.": (
+        "receiver.writeAheadLog.class receiver.writeAheadLog.rollingIntervalSecs"
+        " receiver.writeAheadLog.maxFailures receiver.writeAheadLog.closeFileAfterWrite"
+        " driver.writeAheadLog.class driver.writeAheadLog.rollingIntervalSecs"
+        " driver.writeAheadLog.maxFailures driver.writeAheadLog.closeFileAfterWrite"
+        " driver.writeAheadLog.allowBatching driver.writeAheadLog.batchingTimeout"
+    ),
+    "State is stored differently.": "sessionByKey.deltaChainThreshold",
+    "A manual clock is given to the context, as the test kit does.": "clock manualClock.jump",
+    "How many executors there are is a matter of the cluster that runs the program.": (
+        "dynamicAllocation.enabled dynamicAllocation.testing dynamicAllocation.minExecutors"
+        " dynamicAllocation.maxExecutors dynamicAllocation.scalingInterval"
+        " dynamicAllocation.scalingUpRatio dynamicAllocation.scalingDownRatio"
+    ),
+}
+_ACCEPTED: tuple[Setting[Any], ...] = (
+    Setting(
+        "spark.streaming.concurrentJobs", only("1", "batches, and the outputs of a batch, run in order"), "1",
+        "Nothing.",
+        "Batches run in order, and so do a batch's outputs, each on all threads; any value but 1 is refused.",
+        "accepted",
+    ),
+    *(
+        Setting(f"spark.streaming.{key}", TEXT, None, "Nothing.", why, "accepted")
+        for why, keys in _MEANINGLESS.items()
+        for key in keys.split()
+    ),
+)  # fmt: skip
+
+SETTINGS: tuple[Setting[Any], ...] = _USED + _PLANNED + _ACCEPTED
+"""Every setting, in the order of the documentation."""
+
+_BY_KEY = {key: setting for setting in SETTINGS for key in (setting.key, setting.old_key) if key}
+
+
+# -------------------------------------------------------------------------------------- the holder
+
+
+class Conf:
+    """The settings of a program, with the methods of PySpark's ``SparkConf``.
+
+    Values are kept as text, as in PySpark. Setting a key checks it at once: an unknown ``penstock.``
+    key, or a value that a known key cannot have, raises ``SettingError``; a key that nothing reads yet
+    gives a :class:`SettingWarning`. Unknown keys of Spark and others are kept and mean nothing.
+    ``loadDefaults`` is accepted and has no effect. Methods that set return the ``Conf`` itself.
+
+    >>> conf = Conf().setMaster("local[2]").set("penstock.files.splitBytes", "8m")
+    >>> conf.get("spark.master"), conf.value(SPLIT_BYTES)
+    ('local[2]', 8388608)
+    >>> conf.set("penstock.files.split", "8m")
+    Traceback (most recent call last):
+    penstock.errors.SettingError: unknown setting penstock.files.split. \
+Hint: did you mean penstock.files.splitBytes?
+    """
+
+    def __init__(self, loadDefaults: bool = True) -> None:
+        self._values: dict[str, str] = {}
+
+    def set(self, key: str, value: Any) -> Conf:
+        """Set one key. What is not a ``str`` already is turned into one; ``None`` is refused."""
+        return self._put(key, value)
+
+    def setIfMissing(self, key: str, value: Any) -> Conf:
+        """Set one key unless it is set."""
+        return self if key in self._values else self._put(key, value)
+
+    def setAll(self, pairs: Iterable[tuple[str, Any]]) -> Conf:
+        """Set several keys."""
+        for key, value in pairs:
+            self._put(key, value)
+        return self
+
+    def setMaster(self, value: str) -> Conf:
+        """Set ``spark.master``."""
+        return self._put(MASTER.key, value)
+
+    def setAppName(self, value: str) -> Conf:
+        """Set ``spark.app.name``."""
+        return self._put(APP_NAME.key, value)
+
+    def setSparkHome(self, value: str) -> Conf:
+        """Set ``spark.home``, which means nothing here."""
+        return self._put("spark.home", value)
+
+    def setExecutorEnv(
+        self, key: str | None = None, value: Any = None, pairs: Iterable[tuple[str, Any]] | None = None
+    ) -> Conf:
+        """Set ``spark.executorEnv.<key>``: one key and value, or ``pairs`` of them."""
+        if (key is None) == (pairs is None):
+            raise SettingError("setExecutorEnv takes either one key and value, or a list of pairs")
+        for name, content in [(key, value)] if pairs is None else pairs:
+            self._put(f"spark.executorEnv.{name}", content)
+        return self
+
+    def remove(self, key: str) -> Conf:
+        """Forget a key; one that is not set is no error."""
+        self._values.pop(key, None)
+        return self
+
+    def get(self, key: str, defaultValue: str | None = None) -> str | None:
+        """The text that was set, or ``defaultValue``; as in PySpark, never the setting's own default."""
+        return self._values.get(key, defaultValue)
+
+    def getAll(self) -> list[tuple[str, str]]:
+        """What was set, in the order in which the keys were first set."""
+        return list(self._values.items())
+
+    def contains(self, key: str) -> bool:
+        """Whether the key was set."""
+        return key in self._values
+
+    def toDebugString(self) -> str:
+        """What was set, one ``key=value`` a line, by key."""
+        return "\n".join(f"{key}={value}" for key, value in sorted(self._values.items()))
+
+    def copy(self) -> Conf:
+        """A ``Conf`` of its own with the same settings."""
+        other = Conf()
+        other._values = self._values.copy()
+        return other
+
+    clone = copy
+
+    def value(self, setting: Setting[T]) -> T:
+        """The value of a setting, in its type: what was set, or else its default.
+
+        >>> Conf().set("spark.streaming.gracefulStopTimeout", "2min").value(GRACEFUL_STOP_TIMEOUT)
+        120000
+        """
+        for key in (setting.key, setting.old_key):
+            if key in self._values:
+                return setting.parse(self._values[key])
+        return setting.default
+
+    def __repr__(self) -> str:
+        return f"Conf({self._values!r})"
+
+    def _put(self, key: str, value: Any) -> Conf:
+        text = str(value)
+        setting = _BY_KEY.get(key)
+        if value is None:
+            raise SettingError(f"{key} needs a value. Hint: remove({key!r}) goes back to the default.")
+        if setting is not None:
+            setting.parse(text)
+            if setting.status == "planned":
+                message = f"{key} has no effect: nothing in Penstock reads it yet"
+                warnings.warn(message, SettingWarning, stacklevel=3)  # the line that called set...()
+        elif key.startswith("penstock."):
+            ours = [known for known in _BY_KEY if known.startswith("penstock.")]
+            near = difflib.get_close_matches(key, ours, n=1) or [", ".join(sorted(ours))]
+            raise SettingError(f"unknown setting {key}. Hint: did you mean {near[0]}?")
+        self._values[key] = text
+        return self
+
+
+# ------------------------------------------------------------------------------- the documentation
+
+
+_DOCUMENT = """# Settings
+
+<!-- Written by `python -m penstock.conf > docs/settings.md`; a test compares. -->
+
+Set with `Conf().set(key, value)`. Durations take the units us, ms, s, m or min, h, d (`200ms`, `1min`); sizes
+take b, k, m, g, t, p, which are powers of 1024 (`32m`). Keys that Spark has keep Spark's names; ours begin
+with `penstock.`, and an unknown `penstock.` key is an error. Any other key is kept, and means nothing.
+
+| key | type | default | what it does | why this default |
+|---|---|---|---|---|
+{used}
+
+## Not read yet
+
+Known keys of Spark that nothing in Penstock reads yet. Setting one gives a `SettingWarning`.
+
+| key | type | Spark's default | what it will do |
+|---|---|---|---|
+{planned}
+
+## Accepted, without effect
+
+Known keys of Spark that mean nothing in Penstock. They are taken in silence, so that programs carry over.
+
+| key | why it means nothing here |
+|---|---|
+{accepted}
+"""
+
+
+def markdown() -> str:
+    """The settings as a Markdown document: the whole text of ``docs/settings.md``."""
+    return _DOCUMENT.format(
+        used=_table((_key(row), row.kind.name, row.shown_default(), row.does, row.why) for row in _USED),
+        planned=_table((_key(row), row.kind.name, row.shown_default(), row.does) for row in _PLANNED),
+        accepted=_table((_key(row), row.why) for row in _ACCEPTED),
+    )
+
+
+def _key(row: Setting[Any]) -> str:
+    return f"`{row.key}`" + (f" (old name: `{row.old_key}`)" if row.old_key else "")
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

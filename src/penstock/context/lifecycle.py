@@ -1,0 +1,294 @@
+"""The life of a streaming context: it starts once, runs, and stops; one in a process at a time."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import sys
+import threading
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from penstock.clock import Clock
+from penstock.conf import (
+    EXTRA_LISTENERS,
+    GRACEFUL_STOP_TIMEOUT,
+    STOP_CONTEXT_BY_DEFAULT,
+    STOP_GRACEFULLY_ON_SHUTDOWN,
+    UNPERSIST,
+)
+from penstock.context.context import Context
+from penstock.dstream import Generation, StreamGraph
+from penstock.errors import ArgumentError, CallSite, SignatureError, StateError, joined
+from penstock.plan import call_site
+from penstock.scheduler import BatchDriver, ListenerBus, StreamingListener
+from penstock.times import BatchTime, floor_to
+
+__all__ = ["Lifecycle"]
+
+_HURRIED_STOP_S = 2.0  # what Spark gives the running batch of a stop that is not graceful
+_LISTENERS_S = 10.0  # what a slow listener gets, at the end, for what it has not heard yet
+_one_at_a_time = threading.Lock()  # held to look at and to change Lifecycle._active
+
+
+class Lifecycle:
+    """What of a StreamingContext is about time: start, wait, stop, and who is told.
+
+    ::
+
+        made --start--> running --stop, or the input is used up--> stopped
+          \\--stop, or a start that fails-------------------------/
+    """
+
+    _active: ClassVar[Any] = None  # the one that runs
+
+    def __init__(self, sc: Context, graph: StreamGraph, clock: Clock, *, threaded: bool) -> None:
+        self._sc = sc
+        self._graph = graph
+        self._clock = clock
+        self._threaded = threaded
+        self._bus = ListenerBus(threaded=threaded)
+        self._driver: BatchDriver | None = None
+        self._generation: Generation | None = None
+        self._stopped = False
+        self._begun = threading.Event()  # started, or stopped without a start
+        self._awaited = False
+        self._stop_sc = False  # what a stop() from within a batch wants at the end
+        self._start_site: CallSite | None = None
+
+    @classmethod
+    def getActive(cls) -> Self | None:
+        """The context of this process that has started and not stopped, or ``None``."""
+        active: Self | None = Lifecycle._active
+        return active
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def must_be_open(self) -> None:
+        """``StateError`` once the context has started or stopped."""
+        if self._stopped or self._driver is not None:
+            when = "stopping" if self._stopped else "starting"
+            raise StateError(
+                f"Adding new inputs, transformations, and output operations after {when} a context "
+                f"is not supported"
+            )
+
+    def must_not_have_started(self, what: str) -> None:
+        """``StateError`` once the context has started."""
+        if self._driver is not None:
+            raise StateError(f"{what} after streaming context has started")
+
+    def addStreamingListener(self, streamingListener: StreamingListener) -> None:
+        """Tell a listener what happens from now on."""
+        if not isinstance(streamingListener, StreamingListener):
+            raise SignatureError(
+                f"addStreamingListener needs a StreamingListener, not {type(streamingListener).__name__}"
+            )
+        self._bus.add(streamingListener)
+
+    def removeStreamingListener(self, streamingListener: StreamingListener) -> None:
+        """Tell a listener no more."""
+        self._bus.remove(streamingListener)
+
+    def start(self, availableNow: bool = False) -> None:
+        """Begin to run batches, the first at the next multiple of the interval; returns at once.
+
+        ``availableNow`` runs what the inputs have at this moment, batch after batch without waiting, and
+        then stops; batch times still are multiples of the interval, and may run ahead of the clock. All that
+        is wrong with the program is told in one ``ArgumentError``; a context that could not start is stopped.
+        Again on a running context: nothing happens.
+        """
+        if self._stopped:
+            raise StateError("StreamingContext has already been stopped")
+        if self._driver is not None:
+            return
+        self._refuse_a_second()
+        self._sc._must_run()
+        problems = self._graph.problems(self._sc.getCheckpointDir() is not None)
+        listeners: list[StreamingListener] = []
+        for name in self._sc.conf.value(EXTRA_LISTENERS):
+            try:
+                listeners.append(_listener_named(name))
+            except ArgumentError as error:
+                problems.append(str(error))
+        if problems:
+            self._give_up()
+            raise ArgumentError(joined(problems))
+        for listener in listeners:
+            self._bus.add(listener)
+        interval = self._graph.interval_ms
+        first = BatchTime(floor_to(self._clock.now_ms(), interval) + interval)
+        self._generation = Generation(self._graph, self._sc, first, unpersist=self._sc.conf.value(UNPERSIST))
+        driver = BatchDriver(
+            self._graph,
+            self._generation,
+            self._clock,
+            self._bus,
+            first,
+            available_now=availableNow,
+            threaded=self._threaded,
+            at_end=self._at_end,
+        )
+        self._start_site = call_site("start")
+        with _one_at_a_time:
+            self._refuse_a_second()
+            Lifecycle._active = self
+        self._driver = driver  # before any batch runs: one may call stop()
+        self._sc._stop_stream = self.stop
+        try:
+            driver.start()
+        except BaseException:
+            self._driver = None
+            self._give_up()
+            raise
+        self._begun.set()
+        _stop_when_the_script_ends()
+
+    def _refuse_a_second(self) -> None:
+        active = Lifecycle._active
+        if active is not None:
+            raise StateError(
+                f"Only one StreamingContext may be started in this process. "
+                f"Currently running StreamingContext was started at {active._start_site}."
+            )
+
+    def _give_up(self) -> None:
+        """The start has failed: a context is started once, well or not."""
+        self._stopped = True
+        self._release()
+        self._begun.set()
+
+    @property
+    def driver(self) -> BatchDriver:
+        """What runs the batches, for test kits and monitors; ``StateError`` before the start."""
+        if self._driver is None:
+            raise StateError("the context has not been started")
+        return self._driver
+
+    def awaitTermination(self, timeout: float | None = None) -> None:
+        """Wait until the context stops, or for ``timeout`` seconds; raises the first error of a batch."""
+        self.awaitTerminationOrTimeout(timeout)
+
+    def awaitTerminationOrTimeout(self, timeout: float | None) -> bool:
+        """As ``awaitTermination``; true if the context has stopped, false if the time was up before. Before
+        the start it waits for that too."""
+        self._awaited = True
+        begun_ns = self._clock.elapsed_ns()
+        if not self._begun.wait(timeout):
+            return False
+        if self._driver is None:
+            return True
+        left = None
+        if timeout is not None:
+            left = max(0.0, timeout - (self._clock.elapsed_ns() - begun_ns) / 1e9)
+        over = self._driver.wait(left)
+        if over:
+            self._bus.close(_LISTENERS_S)
+        return over
+
+    def stop(
+        self,
+        stopSparkContext: bool | None = True,
+        stopGraceFully: bool = False,
+        *,
+        stopGracefully: bool | None = None,
+    ) -> None:
+        """Stop, and the ``Context`` too unless ``stopSparkContext`` is false (``None``: as
+        ``spark.streaming.stopSparkContextByDefault`` says).
+
+        Gracefully, all batches whose time has come are completed first; once
+        ``spark.streaming.gracefulStopTimeout`` is over, if that is set, it goes on as if not graceful. Not
+        gracefully, the running output operation is given 2 s, and waiting batches are dropped. Again: nothing
+        happens, but a ``Context`` that was spared can be stopped. Called from within a batch it returns at
+        once; the context stops when that batch is over, or gracefully after those that wait.
+        """
+        if self._bus.on_bus_thread():
+            raise StateError("Cannot stop StreamingContext within listener bus thread.")
+        graceful = stopGraceFully if stopGracefully is None else stopGracefully
+        if stopSparkContext is None:
+            stopSparkContext = self._sc.conf.value(STOP_CONTEXT_BY_DEFAULT)
+        self._stopped = True
+        self._begun.set()
+        driver = self._driver
+        if driver is not None and not driver.halted:
+            if driver.within():
+                self._stop_sc = self._stop_sc or stopSparkContext
+                driver.stop(graceful=graceful, timeout_s=0)
+                return
+            self._stop_driver(driver, graceful)
+        self._release()
+        self._bus.close(_LISTENERS_S)
+        if stopSparkContext:
+            self._sc.stop()
+
+    def _stop_driver(self, driver: BatchDriver, graceful: bool) -> None:
+        if graceful:
+            limit_ms = self._sc.conf.value(GRACEFUL_STOP_TIMEOUT)
+            if driver.stop(graceful=True, timeout_s=None if limit_ms is None else limit_ms / 1000):
+                return
+        driver.stop(graceful=False, timeout_s=_HURRIED_STOP_S)
+
+    def _at_end(self) -> None:
+        """The last batch is over; called on the thread that ran it."""
+        self._stopped = True
+        self._release()
+        if self._stop_sc:
+            self._sc.stop()
+
+    def _release(self) -> None:
+        """Let another context start."""
+        self._sc._stop_stream = None
+        with _one_at_a_time:
+            if Lifecycle._active is self:
+                Lifecycle._active = None
+
+    def _script_has_ended(self) -> None:
+        driver = self._driver
+        if driver is None or driver.halted:
+            return
+        self.stop(stopSparkContext=True, stopGraceFully=self._sc.conf.value(STOP_GRACEFULLY_ON_SHUTDOWN))
+        if not self._awaited:
+            sys.stderr.write(
+                f"penstock: the script ended without awaitTermination(), so the streaming context was "
+                f"stopped after {driver.finished_batches} batches\n"
+            )
+
+
+_registered = threading.Event()
+
+
+def _stop_when_the_script_ends() -> None:
+    """Have the active context stopped at the end of the process, while its threads can still work.
+
+    ``atexit`` is too late: before its functions run, thread pools are told to take no more tasks, so a batch
+    that is running would fail. Python's own pools use the hook that comes before.
+    """
+    if not _registered.is_set():
+        _registered.set()
+        getattr(threading, "_register_atexit", atexit.register)(_stop_active)
+
+
+def _stop_active() -> None:
+    active = Lifecycle._active
+    if active is not None:
+        active._script_has_ended()
+
+
+def _listener_named(name: str) -> StreamingListener:
+    """An instance of the class that ``spark.streaming.extraListeners`` names."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), attribute)
+        if not (isinstance(kind, type) and issubclass(kind, StreamingListener)):
+            raise TypeError("it is not a StreamingListener")
+        return kind()
+    except Exception as error:
+        raise ArgumentError(
+            f"{EXTRA_LISTENERS.key} names {name}, which cannot be made: {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,108 @@
+"""DStream: the user's handle on a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike, fspath
+from types import NoneType
+from typing import Any, Self
+
+from penstock.dstream.handle import callback
+from penstock.dstream.outputs import batch_directory, print_batch, save_batch
+from penstock.dstream.windowed import Windowed
+from penstock.errors import SignatureError
+from penstock.rdd import RDD, StorageLevel
+from penstock.times import DurationLike, TimeLike, milliseconds_of, moment_ms
+
+__all__ = ["DStream"]
+
+
+class DStream(Windowed):
+    """The lazy sequence of a stream's mini-batches, with PySpark's methods.
+
+    Made by a :class:`~penstock.StreamingContext` (``ssc.textFileStream``, ...) and by other DStreams.
+    Nothing happens before ``ssc.start()``, and nothing without an output operation: ``pprint``,
+    ``foreachRDD`` or ``saveAsTextFiles``.
+    """
+
+    __slots__ = ()
+
+    # Outputs
+
+    def foreachRDD(self, func: Callable[..., Any]) -> None:
+        """``func(rdd)`` or ``func(time, rdd)`` once a batch, in the driver. What it returns is ignored.
+
+        ``time`` is a naive local ``datetime``. If it raises, the batch fails; its other outputs still run.
+
+        >>> seen = []
+        >>> add_sum = lambda rdd: seen.append(rdd.sum())
+        >>> _ = run_batches([[1, 2], [3]], lambda numbers: numbers.foreachRDD(add_sum))
+        >>> seen
+        [3, 3]
+        """
+        run = callback(func, (1, 2), "foreachRDD")
+        self._output("foreachRDD", run)
+
+    def pprint(self, num: int = 10) -> None:
+        """Print the first ``num`` records of each batch under its time.
+
+        >>> _ = run_batches([[1, 2, 3]], lambda numbers: numbers.pprint(2))  # doctest: +ELLIPSIS
+        -------------------------------------------
+        Time: ...
+        -------------------------------------------
+        1
+        2
+        ...
+        """
+        if isinstance(num, bool) or not isinstance(num, int) or num < 0:
+            raise SignatureError(f"pprint needs a number of records of at least 0, not {num!r}")
+        self._output("pprint", print_batch(num))
+
+    def saveAsTextFiles(self, prefix: str | PathLike[str], suffix: str | None = None) -> None:
+        """Each batch as a directory ``<prefix>-<batch time in ms>[.<suffix>]`` of text files, a line a
+        record, a ``part-00000`` a partition, ``_SUCCESS`` last. The directory appears whole or not at all,
+        for an empty batch too.
+        """
+        if not isinstance(prefix, (str, PathLike)) or not isinstance(suffix, (str, NoneType)):
+            raise SignatureError(
+                f"saveAsTextFiles needs a prefix and a suffix of text, not {prefix!r}, {suffix!r}"
+            )
+        prefix = fspath(prefix)
+        save = save_batch(prefix, suffix, self._ssc.run_id)
+        self._output("saveAsTextFiles", save, writes=batch_directory(prefix, suffix, "<ms>"))
+
+    # Keeping
+
+    def cache(self) -> Self:
+        """``persist(StorageLevel.MEMORY_ONLY)``. What several readers of a batch share is computed once
+        without it; it matters for RDDs that ``remember`` and ``slice`` bring back.
+        """
+        return self.persist(StorageLevel.MEMORY_ONLY)
+
+    def persist(self, storageLevel: StorageLevel) -> Self:
+        """Keep the RDD of each batch at this level; returns this stream. ``StateError`` after the start."""
+        if not isinstance(storageLevel, StorageLevel):
+            raise SignatureError(f"persist needs a StorageLevel, not {type(storageLevel).__name__}")
+        self._ssc.must_not_have_started("Cannot change storage level of a DStream")
+        self._node.level = storageLevel
+        return self
+
+    def checkpoint(self, interval: DurationLike) -> Self:
+        """Write every RDD whose batch time is a multiple of ``interval`` to the checkpoint directory;
+        returns this stream. ``StateError`` after the start; that the interval is a multiple of the slide
+        is checked at the start.
+        """
+        interval_ms = milliseconds_of(interval, "interval")
+        self._ssc.must_not_have_started("Cannot change checkpoint interval of a DStream")
+        self._node.checkpoint_interval = interval_ms
+        if self._node.level is None:
+            self._node.level = StorageLevel.MEMORY_ONLY
+        return self
+
+    def slice(self, begin: TimeLike, end: TimeLike) -> list[RDD]:
+        """The RDDs of the batches from ``begin`` to ``end``, both included and floored to this stream's
+        slides; a ``datetime`` (naive means local) or seconds since the epoch. How far back RDDs are kept
+        is what ``ssc.remember`` says; of batches that are forgotten, failed or yet to come there is none.
+        ``StateError`` before the start.
+        """
+        return self._ssc.slice_of(self._node, moment_ms(begin, "begin"), moment_ms(end, "end"))

@@ -1,0 +1,257 @@
+"""What a running graph has computed: the RDDs of each node by batch time, kept as long as needed."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from penstock.chunk import Chunk
+from penstock.dstream.graph import StreamGraph
+from penstock.dstream.inputs import Input
+from penstock.dstream.node import StreamNode
+from penstock.dstream.outputs import Output
+from penstock.errors import StateError, locate
+from penstock.plan import Node, SliceReader, Source, Task, asked_at
+from penstock.rdd import RDD, Partitioner, Runner, StorageLevel
+from penstock.sources import Intent
+from penstock.times import BatchTime, ceil_to, times_between
+
+__all__ = ["Generation", "Host"]
+
+
+class Host(Runner, Protocol):
+    """What a running graph asks of the context, besides running plans."""
+
+    def share(self, plans: Sequence[Node], roots: Sequence[Node]) -> None:
+        """Compute each of some plans once for all that ``roots`` make of it."""
+
+    def forget_checkpoint(self, plan: Node) -> None:
+        """Delete what was written of a plan."""
+
+
+class Generation:
+    """The RDDs of a started graph.
+
+    ``first`` is the first batch time: all slides are counted from one interval before it. An RDD that
+    several readers or several batches need is kept from its first use until nothing reads it any more.
+
+    One thread runs the batches: it calls :meth:`jobs`, then :meth:`commit` or :meth:`abandon`, then
+    :meth:`forget`. :meth:`slice` may be called on any thread.
+    """
+
+    def __init__(
+        self, graph: StreamGraph, context: Host, first: BatchTime, *, unpersist: bool = True
+    ) -> None:
+        self._graph = graph
+        self._context = context
+        self._first = first
+        self._zero = first - graph.interval_ms
+        self._newest = self._zero  # the newest batch time that has been generated
+        self._unpersist = unpersist
+        self._nodes = graph.nodes()
+        self._remember = graph.remembered_ms()
+        self._reach = graph.remember_ms or 0
+        readers = graph.readers()
+        windowed = {d for node in self._nodes for d in node.dependencies if node.keeps(d)}
+        self._carried = [node for node in self._nodes if node.stateful or node in windowed]
+        self._shared = {node for node in self._nodes if readers[node] > 1}.union(self._carried)
+        self._fanned = graph.fans(self._carried)
+        self._lock = threading.RLock()  # of all that follows
+        self._rdds: dict[StreamNode, dict[int, RDD | None]] = {node: {} for node in self._nodes}
+        self._inputs: dict[int, Mapping[int, Intent]] = {}
+        self._committed: dict[StreamNode, tuple[int, RDD]] = {}
+        self._held: dict[StreamNode, dict[int, Node]] = {node: {} for node in self._nodes}
+        self._holders: Counter[Node] = Counter()  # by how many (node, time) a plan is held
+        self._persisted: set[Node] = set()
+        self._written: set[Node] = set()
+
+    # What nodes ask for
+
+    def rdd(self, node: StreamNode, time: int) -> RDD | None:
+        if not self._slides_at(node, time):
+            return None
+        with self._lock:
+            known = self._rdds[node]
+            if time not in known:
+                rdd = self._computed(node, BatchTime(time))
+                if rdd is not None:
+                    self._hold(node, time, rdd)
+                known[time] = rdd
+            return known[time]
+
+    def _computed(self, node: StreamNode, time: BatchTime) -> RDD | None:
+        try:
+            with asked_at(None if node.user_sites else node.site):
+                return node.compute(time, self)
+        except Exception as error:
+            locate(error, site=node.site)
+            raise
+
+    def _slides_at(self, node: StreamNode, time: int) -> bool:
+        return time > self._zero and (time - self._zero) % node.slide_duration == 0
+
+    def _hold(self, node: StreamNode, time: int, rdd: RDD) -> None:
+        """Persist and checkpoint an RDD as its node wants it. Two nodes, or two batches, may have the same
+        plan: it is given up when the last of them is forgotten."""
+        plan = rdd.plan
+        wanted = node in self._shared and node not in self._fanned
+        level = node.level or (StorageLevel.MEMORY_ONLY if wanted else None)
+        if level is not None and not rdd.is_cached:
+            rdd.persist(level)
+            self._persisted.add(plan)
+        interval = node.checkpoint_interval
+        if interval is not None and (time - self._zero) % interval == 0:
+            rdd.checkpoint()
+            self._written.add(plan)
+        if plan in self._persisted or plan in self._written:
+            self._holders[plan] += 1
+            self._held[node][time] = plan
+
+    def _release(self, plan: Node) -> None:
+        self._holders[plan] -= 1
+        if self._holders[plan]:
+            return
+        del self._holders[plan]
+        if plan in self._persisted:
+            self._persisted.discard(plan)
+            if self._unpersist:
+                self._context.drop(plan)
+        if plan in self._written:
+            self._written.discard(plan)
+            self._context.forget_checkpoint(plan)
+
+    def committed(self, node: StreamNode, time: int) -> tuple[int, RDD] | None:
+        found = self._committed.get(node)
+        return found if found is not None and found[0] <= time else None
+
+    def input(self, node: StreamNode, time: int) -> Node:
+        assert isinstance(node, Input)
+        intents = self._inputs.get(time)
+        if intents is None or node.id not in intents:
+            return Source(node.site, ())
+        return node.source.node(intents[node.id], node.site)
+
+    def new_rdd(self, plan: Node, partitioner: Partitioner | None = None) -> RDD:
+        return RDD(plan, self._context, partitioner)
+
+    # What the scheduler asks for
+
+    def jobs(
+        self, time: BatchTime, intents: Mapping[int, Intent]
+    ) -> list[tuple[Output, Callable[[], None] | None]]:
+        """The output operations of the batch; ``None`` for one that has no RDD in this batch.
+
+        Nodes are computed in the order in which they read each other, each at its own batch time: a long
+        chain needs no deep stack, and a user's function never runs late, for a window that comes later.
+        """
+        with self._lock:
+            self._newest = time
+            self._inputs[time] = intents
+            for node in self._nodes:
+                self.rdd(node, time)
+            self._share(time)
+            return [(output, self._job(output, time)) for output in self._graph.outputs]
+
+    def _share(self, time: BatchTime) -> None:
+        """What several nodes of this batch read, and no function of the user's: computed once for all."""
+        fanned = {node: rdd.plan for node in self._fanned if (rdd := self.rdd(node, time)) is not None}
+        if not fanned:
+            return
+        ends = [*self._carried, *(output.node for output in self._graph.outputs)]
+        roots = {rdd.plan: None for node in ends if (rdd := self.rdd(node, time)) is not None}
+        self._context.share([plan for plan in fanned.values() if plan not in self._holders], list(roots))
+        for node, plan in fanned.items():
+            self._persisted.add(plan)
+            self._holders[plan] += 1
+            self._held[node][time] = plan
+
+    def _job(self, output: Output, time: BatchTime) -> Callable[[], None] | None:
+        rdd = self.rdd(output.node, time)
+        if rdd is None:
+            return None
+
+        def run() -> None:
+            with asked_at(None):
+                output.action(time, rdd)
+
+        return run
+
+    def commit(self, time: BatchTime) -> None:
+        """Carry the batch over to later ones: its state, and what windows will read of it.
+
+        These RDDs are computed now, if no output has done so, and become plain data: what they were made
+        of can be forgotten, and no plan grows from batch to batch.
+        """
+        news: dict[StreamNode, RDD] = {}
+        for node in self._carried:
+            rdd = self.rdd(node, time)
+            if rdd is not None:
+                with asked_at(node.site):
+                    news[node] = self._materialised(rdd, node)
+        with self._lock:  # all or none: an exception above leaves every version as it was
+            for node, rdd in news.items():
+                self._rdds[node][time] = rdd
+                if node.stateful:
+                    self._committed[node] = (time, rdd)
+
+    def abandon(self, time: BatchTime) -> None:
+        """The batch has failed, before or after it was generated: no later state and no later window holds
+        anything of it."""
+        with self._lock:
+            self._inputs.setdefault(time, {})
+            for node in self._carried:
+                if self._slides_at(node, time):
+                    self._rdds[node][time] = None
+
+    def _materialised(self, rdd: RDD, node: StreamNode) -> RDD:
+        if _is_plain(rdd.plan):
+            return rdd
+        parts = self._context.run(rdd.plan, _owned)
+        source = Source(node.site, [SliceReader(chunks) for chunks in parts])
+        return RDD(source, self._context, rdd.partitioner)
+
+    def forget(self, time: BatchTime) -> list[BatchTime]:
+        """Drop what no batch after ``time`` reads; the batch times whose input nobody needs any more.
+
+        Later batches read what was carried over. What a batch had kept or written for itself, and its input,
+        lives on only as long as the user wants its RDDs remembered.
+        """
+        with self._lock:
+            for node in self._nodes:
+                known, held = self._rdds[node], self._held[node]
+                for old in [t for t in known if t <= time - self._remember[node]]:
+                    del known[old]
+                for old in [t for t in held if t <= time - self._reach]:
+                    self._release(held.pop(old))
+            over = [t for t in self._inputs if t <= time - self._reach]
+            for old in over:
+                del self._inputs[old]
+            return [BatchTime(old) for old in sorted(over)]
+
+    # What users ask for
+
+    def slice(self, node: StreamNode, begin_ms: int, end_ms: int) -> list[RDD]:
+        """The RDDs of ``node`` from ``begin_ms`` to ``end_ms``, both floored to its slides, as far as they
+        are remembered. A batch that has not come yet has none, and asking does not make one."""
+        with self._lock:
+            if node not in self._rdds:
+                raise StateError(f"{node.site} is read by no output operation, so it has no batches to slice")
+            step = node.slide_duration
+            oldest = min(self._rdds[node], default=self._newest)
+            first = ceil_to(max(begin_ms - step + 1, oldest), step, self._zero)
+            found = [
+                self.rdd(node, time) if time in self._inputs else self._rdds[node].get(time)
+                for time in times_between(first, min(end_ms, self._newest), step)
+            ]
+            return [rdd for rdd in found if rdd is not None]
+
+
+def _is_plain(plan: Node) -> bool:
+    """Whether all its data lies in memory already."""
+    return isinstance(plan, Source) and all(isinstance(reader, SliceReader) for reader in plan.readers)
+
+
+def _owned(task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:
+    return list(chunks)

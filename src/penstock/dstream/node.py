@@ -1,0 +1,101 @@
+"""A node of the stream graph: the recipe of one RDD a batch.
+
+A node is three things: how often it yields (``slide_duration``), what it reads (``dependencies``),
+and what it makes of that (``compute``). It knows no context and keeps nothing between batches: what
+has been computed is the :class:`~penstock.dstream.generation.Generation`'s business.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Protocol
+
+from penstock.errors import CallSite
+from penstock.plan import Node, Source
+from penstock.rdd import RDD, Partitioner, StorageLevel
+from penstock.times import BatchTime
+
+__all__ = ["Batch", "StreamNode"]
+
+
+class Batch(Protocol):
+    """What ``compute`` may ask for."""
+
+    def rdd(self, node: StreamNode, time: int) -> RDD | None:
+        """The RDD of ``node`` at ``time``, computed if need be; ``None`` where it has none."""
+
+    def committed(self, node: StreamNode, time: int) -> tuple[int, RDD] | None:
+        """The newest committed version of a stateful node if it is of ``time`` or before, and of when it
+        is; ``None`` if there is none yet."""
+
+    def input(self, node: StreamNode, time: int) -> Node:
+        """The plan that reads what belongs to an input node at ``time``."""
+
+    def new_rdd(self, plan: Node, partitioner: Partitioner | None = None) -> RDD:
+        """A handle on a plan."""
+
+
+class StreamNode(ABC):
+    """The base of all nodes: what they share is here, once."""
+
+    stateful: bool = False
+    """Whether the RDD of a batch is made of that of the batch before: if so it is materialised when
+    the batch is committed, whether or not an output has read it, and the next one begins there."""
+
+    user_sites: bool = False
+    """Whether ``compute`` calls the user's own function, whose lines then are the call sites."""
+
+    def __init__(self, site: CallSite, dependencies: tuple[StreamNode, ...], slide_duration: int) -> None:
+        self.site = site
+        self.dependencies = dependencies
+        self.slide_duration = slide_duration
+        self.level: StorageLevel | None = None
+        self.checkpoint_interval: int | None = None
+
+    @abstractmethod
+    def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
+        """The RDD of the batch at ``time``, or ``None`` for none: what reads it then does nothing."""
+
+    def remembers(self, dependency: StreamNode) -> int:
+        """For how long (ms) before its own time this node reads ``dependency``; 0: only the same time."""
+        return 0
+
+    def keeps(self, dependency: StreamNode) -> bool:
+        """Whether ``dependency`` should be persisted, since several batches read the same RDD."""
+        return self.remembers(dependency) > 0
+
+    def problems(self, has_checkpoint_directory: bool) -> list[str]:
+        """What is wrong with this node, found at the start; one sentence each."""
+        return []
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.site})"
+
+
+class Transformed(StreamNode):
+    """A function of the RDDs of the same time: every stateless operator is one of these.
+
+    ``function(time, rdds)`` returns an RDD or ``None``. Where no dependency has an RDD, neither has this;
+    where some have, the others count as empty (so a union never loses what is there).
+    """
+
+    def __init__(
+        self,
+        site: CallSite,
+        dependencies: tuple[StreamNode, ...],
+        function: Callable[[BatchTime, list[RDD]], RDD | None],
+        *,
+        user_sites: bool = False,
+    ) -> None:
+        super().__init__(site, dependencies, dependencies[0].slide_duration)
+        self.function = function
+        self.user_sites = user_sites
+
+    def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
+        rdds = [batch.rdd(node, time) for node in self.dependencies]
+        if all(rdd is None for rdd in rdds):
+            return None
+        return self.function(
+            time, [batch.new_rdd(Source(self.site, ())) if rdd is None else rdd for rdd in rdds]
+        )

@@ -1,0 +1,78 @@
+"""What is done with a stream: the output operations."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from penstock.dstream.node import StreamNode
+from penstock.errors import CallSite
+from penstock.rdd import RDD
+from penstock.sinks import replace_text_directory
+from penstock.times import BatchTime, local_datetime
+
+__all__ = ["Output", "batch_directory", "print_batch", "save_batch"]
+
+
+class Output:
+    """One output operation: ``action(time, rdd)`` once a batch, in the order of registration.
+
+    Nothing is done in a batch for which ``node`` has no RDD. ``writes`` names the place that it replaces
+    in every batch, if there is one: no two outputs may have the same.
+    """
+
+    def __init__(
+        self,
+        site: CallSite,
+        node: StreamNode,
+        action: Callable[[BatchTime, RDD], Any],
+        writes: str | None = None,
+    ) -> None:
+        self.site = site
+        self.node = node
+        self.action = action
+        self.writes = writes
+
+    def __repr__(self) -> str:
+        return f"Output({self.site})"
+
+
+def batch_directory(prefix: str, suffix: str | None, time: int | str) -> str:
+    """``<prefix>-<ms>[.<suffix>]``; without a prefix just ``<ms>``.
+
+    >>> batch_directory("out/orders", "txt", 5_000)
+    'out/orders-5000.txt'
+    """
+    name = f"{prefix}-{time}" if prefix else str(time)
+    return f"{name}.{suffix}" if suffix else name
+
+
+def save_batch(prefix: str, suffix: str | None, run_id: str) -> Callable[[BatchTime, RDD], None]:
+    """The action of ``saveAsTextFiles``."""
+
+    def save(time: BatchTime, rdd: RDD) -> None:
+        replace_text_directory(rdd.context, rdd.plan, batch_directory(prefix, suffix, time), run_id=run_id)
+
+    return save
+
+
+def print_batch(num: int) -> Callable[[BatchTime, RDD], None]:
+    """The action of ``pprint``: PySpark's text, written at once."""
+    line = "-" * 43
+
+    def show(time: BatchTime, rdd: RDD) -> None:
+        taken = rdd.take(num + 1)
+        shown = [str(record) for record in taken[:num]]
+        lines = [
+            line,
+            f"Time: {local_datetime(time)}",
+            line,
+            *shown,
+            *(["..."] if len(taken) > num else []),
+            "",
+        ]
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+
+    return show

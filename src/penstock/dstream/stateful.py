@@ -1,0 +1,162 @@
+"""State by key: every batch makes version t of version t-1 and the batch's data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from penstock.chunk import Chunk, Rows, rows_of
+from penstock.dstream.node import Batch, StreamNode
+from penstock.errors import CallSite, SignatureError
+from penstock.plan import Gather, MapPartitions, Narrow, Shuffle, Source, Task, raise_located
+from penstock.rdd import RDD, Grouping, KeyRouter, Partitioner, aggregated, checked_pairs, keys_of
+from penstock.times import BatchTime, local_datetime
+
+__all__ = ["KeyUpdate", "StateByKey", "Update", "by_arity"]
+
+Update = Callable[[BatchTime, Iterator[tuple[Any, list[Any], Any]]], Iterable[tuple[Any, Any]]]
+"""What becomes of the keys of a partition: (key, new values, state or None), to (key, state)."""
+
+
+class StateByKey(StreamNode):
+    """The state of all keys, every batch. ``updateStateByKey`` in each of its forms.
+
+    Every key that has a state or new values is looked at in every batch: those with a state in their
+    order, then new ones as they appear. A key whose state becomes ``None`` is gone; if it comes again it
+    is a new one. Version t is materialised at the commit of t: a batch that fails leaves version t-1.
+    """
+
+    stateful = True
+
+    def __init__(
+        self,
+        site: CallSite,
+        parent: StreamNode,
+        update: Update,
+        partitioner: Partitioner,
+        initial: RDD | None,
+        *,
+        changes_keys: bool,
+    ) -> None:
+        super().__init__(site, (parent,), parent.slide_duration)
+        self.parent = parent
+        self.update = update
+        self.partitioner = partitioner
+        self.initial = initial
+        self.changes_keys = changes_keys
+
+    def problems(self, has_checkpoint_directory: bool) -> list[str]:
+        if has_checkpoint_directory:
+            return []
+        return [f"{self.site} needs a checkpoint directory. Hint: sc.setCheckpointDir(directory)."]
+
+    def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
+        state = self._state(time, batch)
+        data = batch.rdd(self.parent, time)
+        if data is None:
+            data = batch.new_rdd(Source(self.site, ()))
+        grouped = aggregated(data.plan, Grouping(self.site), data.partitioner, self.partitioner)
+        count = self.partitioner.numPartitions
+        reads = [[(0, index), (1, index)] for index in range(count)]
+        updated = Gather(self.site, (state.plan, grouped), reads, _Updated(self.update, time, self.site))
+        if not self.changes_keys:
+            return batch.new_rdd(updated, self.partitioner)
+        return batch.new_rdd(
+            Shuffle(self.site, updated, KeyRouter(self.partitioner, self.site), count), self.partitioner
+        )
+
+    def _state(self, time: BatchTime, batch: Batch) -> RDD:
+        """The version to go on from."""
+        found = batch.committed(self, time - self.slide_duration)
+        if found is not None:
+            return found[1]
+        count = self.partitioner.numPartitions
+        if self.initial is None:
+            empty = Narrow(self.site, Source(self.site, ()), MapPartitions(lambda i, rows: rows, self.site))
+            return batch.new_rdd(Gather(self.site, (empty,), [[] for _ in range(count)]), self.partitioner)
+        if self.initial.partitioner == self.partitioner:
+            return self.initial
+        plan = Shuffle(self.site, self.initial.plan, KeyRouter(self.partitioner, self.site), count)
+        return batch.new_rdd(plan, self.partitioner)
+
+
+class _Updated:
+    """A partition's state beside its grouped data, through the update function."""
+
+    __slots__ = ("__name__", "site", "time", "update")
+
+    def __init__(self, update: Update, time: BatchTime, site: CallSite) -> None:
+        self.__name__ = "updateStateByKey"
+        self.update = update
+        self.time = time
+        self.site = site
+
+    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+        state: dict[Any, Any] = {}
+        for pair in _pairs(inputs[0], self.site):
+            state.setdefault(pair[0], pair[1])
+        news: dict[Any, list[Any]] = dict(rows_of(inputs[1]))
+        rows = list(self.update(self.time, _beside(state, news)))
+        if rows:
+            yield Rows(rows)
+
+
+def _pairs(chunks: Iterator[Chunk], site: CallSite) -> Iterator[tuple[Any, Any]]:
+    for chunk in chunks:
+        for pairs in checked_pairs(chunk, site):
+            for key, pair in zip(keys_of(pairs), pairs, strict=True):
+                yield key, pair[1]
+
+
+def _beside(state: dict[Any, Any], news: dict[Any, list[Any]]) -> Iterator[tuple[Any, list[Any], Any]]:
+    for key, value in state.items():
+        yield key, news.pop(key, []), value
+    for key, values in news.items():
+        yield key, values, None
+
+
+class KeyUpdate:
+    """The update of single keys: ``f(values, state)``, or ``f(time, key, values, state)``.
+
+    An empty list of values means that the key got none in this batch; a state of ``None``, that it has
+    none. ``None`` as the result removes the key, or does not store it.
+    """
+
+    __slots__ = ("function", "site", "with_key")
+
+    def __init__(self, function: Callable[..., Any], site: CallSite, *, with_key: bool) -> None:
+        self.function = function
+        self.site = site
+        self.with_key = with_key
+
+    def __call__(
+        self, time: BatchTime, keys: Iterator[tuple[Any, list[Any], Any]]
+    ) -> Iterator[tuple[Any, Any]]:
+        function, moment = self.function, local_datetime(time)
+        for key, values, state in keys:
+            try:
+                new = function(moment, key, values, state) if self.with_key else function(values, state)
+            except Exception as error:
+                raise_located(error, self.site, (key, values))
+            if new is not None:
+                yield key, new
+
+
+def by_arity(function: Callable[..., Any], count: int, site: CallSite) -> tuple[Update, bool]:
+    """The update for a user's function of 1, 2 or 4 arguments, and whether it may change keys."""
+    if count != 1:
+        return KeyUpdate(function, site, with_key=count == 4), False
+
+    def over_all(time: BatchTime, keys: Iterator[tuple[Any, list[Any], Any]]) -> Iterator[tuple[Any, Any]]:
+        last = None
+        try:
+            for last in function(keys):
+                if not isinstance(last, (tuple, list)) or len(last) != 2:
+                    raise SignatureError(
+                        f"the function given to {site} must yield pairs (key, state), not {last!r}"
+                    )
+                yield last[0], last[1]
+        except Exception as error:
+            raise_located(error, site, last)
+
+    return over_all, True

@@ -1,0 +1,233 @@
+"""Nodes that look at the last so many milliseconds.
+
+::
+
+    slides of the parent      1   2   3   4   5   6   7
+    window at 6, length 4s            [---------------]       reads 3..6, at a slide of 1 s
+    window at 7                           [---------------]   3 leaves, 7 enters
+
+A keyed window reads one *partial* a slide (each key folded once, kept while the window reaches it)
+and combines the partials from the oldest to the newest. So every result is a function of what the
+window holds and of nothing else: not of when the program started, nor of results before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+from itertools import chain
+from typing import Any
+
+from penstock.chunk import Chunk, Rows, rows_of
+from penstock.dstream.node import Batch, StreamNode
+from penstock.errors import CallSite
+from penstock.plan import Gather, Node, Source, Task, raise_located
+from penstock.rdd import RDD, Partitioner
+from penstock.times import BatchTime, times_between
+
+__all__ = ["KeyedWindow", "Window"]
+
+Function = Callable[[Any, Any], Any]
+
+
+class Window(StreamNode):
+    """All records of the last ``length_ms``, slide after slide."""
+
+    def __init__(self, site: CallSite, parent: StreamNode, length_ms: int, slide_ms: int) -> None:
+        super().__init__(site, (parent,), slide_ms)
+        self.parent = parent
+        self.length_ms = length_ms
+
+    def remembers(self, dependency: StreamNode) -> int:
+        return self.length_ms
+
+    def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
+        parts = _held(batch, self.parent, time - self.length_ms, time)
+        if not parts:
+            return batch.new_rdd(Source(self.site, ()))
+        if len(parts) == 1:
+            return parts[0]
+        plans = tuple(part.plan for part in parts)
+        reads = [[(index, part)] for index, plan in enumerate(plans) for part in range(plan.partitions)]
+        return batch.new_rdd(Gather(self.site, plans, reads))
+
+
+def _held(batch: Batch, node: StreamNode, after: int, last: int) -> list[RDD]:
+    """The RDDs of ``node`` with times in ``(after, last]``, the oldest first; none from before the start."""
+    first = after + node.slide_duration
+    found = (batch.rdd(node, time) for time in times_between(first, last, node.slide_duration))
+    return [rdd for rdd in found if rdd is not None]
+
+
+class KeyedWindow(StreamNode):
+    """``(key, value)`` over the last ``length_ms``, of a parent that yields one partial a slide.
+
+    Keys come in the order in which the window holds them, the oldest slide first; a key that is in no
+    slide of the window any more is gone. With an ``inverse`` the value of the window before is
+    corrected by the slides that left and entered, where that is exact: on ints, text, dates, and what
+    holds only such. All else is folded anew (floats, whose last bits would depend on the past; bools,
+    which subtraction turns into ints; objects of classes that we cannot look into).
+    """
+
+    def __init__(
+        self,
+        site: CallSite,
+        partials: StreamNode,
+        function: Function,
+        inverse: Function | None,
+        length_ms: int,
+        slide_ms: int,
+        partitioner: Partitioner,
+    ) -> None:
+        super().__init__(site, (partials,), slide_ms)
+        self.partials = partials
+        self.function = function
+        self.inverse = inverse
+        self.length_ms = length_ms
+        self.partitioner = partitioner
+        self.stateful = inverse is not None
+
+    def remembers(self, dependency: StreamNode) -> int:
+        return self.length_ms + (self.slide_duration if self.inverse is not None else 0)
+
+    def problems(self, has_checkpoint_directory: bool) -> list[str]:
+        if self.inverse is None or has_checkpoint_directory:
+            return []
+        return [
+            f"{self.site} with an inverse function needs a checkpoint directory. "
+            f"Hint: sc.setCheckpointDir(directory), or leave the inverse function out."
+        ]
+
+    def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
+        held = _held(batch, self.partials, time - self.length_ms, time)
+        if not held:
+            return batch.new_rdd(Source(self.site, ()))
+        previous = self._previous(time, batch)
+        if previous is None:
+            return self._gathered(batch, held, _Folded(self.function, self.site))
+        start = time - self.length_ms
+        leaving = _held(
+            batch, self.partials, start - self.slide_duration, min(start, time - self.slide_duration)
+        )
+        entering = _held(batch, self.partials, max(start, time - self.slide_duration), time)
+        staying = len(held) - len(entering)
+        assert self.inverse is not None
+        corrected = _Corrected(self.function, self.inverse, len(leaving), staying, self.site)
+        return self._gathered(batch, [previous, *leaving, *held], corrected)
+
+    def _previous(self, time: BatchTime, batch: Batch) -> RDD | None:
+        """The window one slide ago, if nothing between was lost."""
+        if self.inverse is None or self.slide_duration >= self.length_ms:
+            return None
+        found = batch.committed(self, time - self.slide_duration)
+        if found is None or found[0] != time - self.slide_duration:
+            return None
+        return found[1] if found[1].partitioner == self.partitioner else None
+
+    def _gathered(self, batch: Batch, parts: list[RDD], combine: Any) -> RDD:
+        plans: tuple[Node, ...] = tuple(part.plan for part in parts)
+        reads = [
+            [(part, index) for part in range(len(plans))] for index in range(self.partitioner.numPartitions)
+        ]
+        return batch.new_rdd(Gather(self.site, plans, reads, combine), self.partitioner)
+
+
+class _Folded:
+    """The partials of a key folded from the oldest to the newest."""
+
+    __slots__ = ("__name__", "function", "site")
+
+    def __init__(self, function: Function, site: CallSite) -> None:
+        self.__name__ = "window"
+        self.function = function
+        self.site = site
+
+    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+        values = self.fold([list(rows_of(chunks)) for chunks in inputs])
+        if values:
+            yield Rows(list(values.items()))
+
+    def fold(self, slides: list[list[Any]]) -> dict[Any, Any]:
+        values: dict[Any, Any] = {}
+        for slide in slides:
+            _fold_into(values, slide, self.function, self.site)
+        return values
+
+
+def _fold_into(values: dict[Any, Any], slide: list[Any], function: Function, site: CallSite) -> None:
+    pair = None
+    try:
+        for pair in slide:
+            key, value = pair
+            values[key] = function(values[key], value) if key in values else value
+    except Exception as error:
+        raise_located(error, site, pair)
+
+
+class _Corrected(_Folded):
+    """The window before, minus what left, plus what entered."""
+
+    __slots__ = ("inverse", "leaving", "staying")
+
+    def __init__(
+        self, function: Function, inverse: Function, leaving: int, staying: int, site: CallSite
+    ) -> None:
+        super().__init__(function, site)
+        self.inverse = inverse
+        self.leaving = leaving
+        self.staying = staying
+
+    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+        previous, *slides = [list(rows_of(chunks)) for chunks in inputs]
+        left, held = slides[: self.leaving], slides[self.leaving :]
+        entered = held[self.staying :]
+        if all(_is_exact([value for _, value in part]) for part in (previous, *left, *entered)):
+            values = self._correct(dict(previous), left, held[: self.staying], entered)
+        else:
+            values = self.fold(held)
+        if values:
+            yield Rows(
+                [(key, values[key]) for key in dict.fromkeys(key for slide in held for key, _ in slide)]
+            )
+
+    def _correct(
+        self, values: dict[Any, Any], left: list[list[Any]], stayed: list[list[Any]], entered: list[list[Any]]
+    ) -> dict[Any, Any]:
+        alive = {key for slide in stayed for key, _ in slide}
+        values = {key: value for key, value in values.items() if key in alive}
+        for slide in left:
+            pair = None
+            try:
+                for pair in slide:
+                    key, value = pair
+                    if key in values:
+                        values[key] = self.inverse(values[key], value)
+            except Exception as error:
+                raise_located(error, self.site, pair)
+        for slide in entered:
+            _fold_into(values, slide, self.function, self.site)
+        return values
+
+
+_EXACT: frozenset[type] = frozenset(
+    {int, str, bytes, type(None), Fraction, date, datetime, timedelta}
+)  # fmt: skip
+_HOLDERS = (list, tuple, set, frozenset)
+
+
+def _is_exact(values: Iterable[Any]) -> bool:
+    """Whether taking away what was added gives back the very same values, in depth."""
+    held = list(values)
+    for kind in set(map(type, held)) - _EXACT:
+        same: list[Any] = [value for value in held if type(value) is kind]
+        inside: Iterable[Any]
+        if issubclass(kind, dict):
+            inside = chain.from_iterable(value.values() for value in same)
+        elif issubclass(kind, _HOLDERS):
+            inside = chain.from_iterable(same)
+        else:
+            return False
+        if not _is_exact(inside):
+            return False
+    return True

@@ -1,0 +1,72 @@
+"""The contract of an executor: it runs plans of four node kinds, and knows nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from penstock.chunk import Chunk
+from penstock.plan import Metrics, Node, Task
+from penstock.rdd import StorageLevel
+
+__all__ = ["Executor"]
+
+T = TypeVar("T")
+
+
+class Executor(ABC):
+    """Runs a plan's action over its partitions.
+
+    One job at a time or several, from any thread. Of several failing partitions the first one's
+    exception is raised. Side effects of steps happen once per record of a job, also where several
+    nodes of the job read the same one.
+    """
+
+    @property
+    @abstractmethod
+    def parallelism(self) -> int:
+        """How many partitions run at the same time."""
+
+    @abstractmethod
+    def run(
+        self,
+        plan: Node,
+        action: Callable[[Task, Iterator[Chunk]], T],
+        partitions: Sequence[int] | None,
+        metrics: Metrics,
+    ) -> list[T]:
+        """``action(task, chunks)`` over the partitions (``None``: all); the results in their order."""
+
+    @abstractmethod
+    def iterate(self, plan: Node, partitions: Sequence[int] | None, metrics: Metrics) -> Iterator[Chunk]:
+        """The chunks of the partitions one after the other, each computed as it is pulled."""
+
+    @abstractmethod
+    def keep(self, plan: Node, level: StorageLevel) -> None:
+        """Keep each partition of ``plan`` from when it is first computed, as long as the node lives."""
+
+    @abstractmethod
+    def share(self, plans: Sequence[Node], roots: Sequence[Node]) -> None:
+        """Each of ``plans`` is read by several nodes of what is computed for ``roots``: see to it that it is
+        computed once for all of them, whichever job comes first. Given up by :meth:`drop`."""
+
+    @abstractmethod
+    def drop(self, plan: Node) -> None:
+        """Forget what was kept of ``plan``; nothing happens if it was not kept."""
+
+    @abstractmethod
+    def level_of(self, plan: Node) -> StorageLevel:
+        """How ``plan`` is kept."""
+
+    @abstractmethod
+    def replace(self, plan: Node, source: Node) -> None:
+        """Read ``source``, which holds the same, wherever ``plan`` would be computed from now on."""
+
+    @abstractmethod
+    def unsupported(self, plan: Node) -> list[str]:
+        """What of ``plan`` this executor cannot do, one sentence each; asked before running."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give all threads, processes and files back. Nothing may be called afterwards."""

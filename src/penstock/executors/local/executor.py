@@ -1,0 +1,168 @@
+"""Plans on the threads of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
+
+from penstock.chunk import Chunk
+from penstock.errors import locate
+from penstock.executors.base import Executor
+from penstock.executors.local.job import Job
+from penstock.executors.local.kept import Kept
+from penstock.executors.local.passes import OnePass, branches_of, readers_in
+from penstock.plan import Metrics, Node, Task
+from penstock.rdd import StorageLevel
+
+__all__ = ["LocalExecutor"]
+
+T = TypeVar("T")
+
+
+class LocalExecutor(Executor):
+    """``threads`` threads; work on fewer than ``inline_rows`` records runs on the calling thread.
+
+    Handing a task to another thread costs tens of microseconds: more than a small batch takes.
+    """
+
+    def __init__(self, threads: int, inline_rows: int) -> None:
+        self._threads = threads
+        self._inline_rows = inline_rows
+        self._pool: ThreadPoolExecutor | None = None
+        self._kept: WeakKeyDictionary[Node, Kept] = WeakKeyDictionary()
+        self._replaced: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()
+        self._passed: WeakSet[Node] = WeakSet()
+        self._lock = threading.Lock()
+
+    @property
+    def parallelism(self) -> int:
+        return self._threads
+
+    def run(
+        self,
+        plan: Node,
+        action: Callable[[Task, Iterator[Chunk]], T],
+        partitions: Sequence[int] | None,
+        metrics: Metrics,
+    ) -> list[T]:
+        wanted = range(plan.partitions) if partitions is None else partitions
+        job = self._job(metrics)
+        stage = _Stages(self, job)
+        job.prepare(plan, wanted, stage)
+        return stage(plan, action, wanted)
+
+    def iterate(self, plan: Node, partitions: Sequence[int] | None, metrics: Metrics) -> Iterator[Chunk]:
+        wanted = range(plan.partitions) if partitions is None else partitions
+        job = self._job(metrics)
+        job.prepare(plan, wanted, _Stages(self, job))
+        for partition in wanted:
+            try:
+                yield from job.chunks(plan, partition)
+            except Exception as error:
+                locate(error, partition=partition)
+                raise
+
+    def keep(self, plan: Node, level: StorageLevel) -> None:
+        with self._lock:
+            if plan not in self._kept:
+                self._kept[plan] = Kept(plan.partitions, level)
+
+    def share(self, plans: Sequence[Node], roots: Sequence[Node]) -> None:
+        readers = readers_in(roots, self._instead)
+        held = set(roots)
+        for plan in plans:
+            branches = branches_of(plan, readers, held, self._kept.__contains__)
+            if branches is None:
+                self.keep(plan, StorageLevel.MEMORY_ONLY)
+                continue
+            one_pass = OnePass(plan, branches)
+            self._passed.add(plan)
+            for branch in branches:
+                assert branch.end is not None
+                self.keep(branch.end, StorageLevel.MEMORY_ONLY)
+                kept = self._kept[branch.end]
+                kept.one_pass = one_pass
+                branch.keep_in(kept)
+
+    def drop(self, plan: Node) -> None:
+        with self._lock:
+            self._kept.pop(plan, None)
+            self._passed.discard(plan)
+
+    def level_of(self, plan: Node) -> StorageLevel:
+        kept = self._kept.get(plan)
+        return StorageLevel.NONE if kept is None else kept.level
+
+    def replace(self, plan: Node, source: Node) -> None:
+        with self._lock:
+            self._replaced[plan] = source
+
+    def unsupported(self, plan: Node) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._kept.clear()
+        self._replaced.clear()
+
+    def _job(self, metrics: Metrics) -> Job:
+        return Job(self._kept.get, self._passed, self._instead, metrics)
+
+    def _instead(self, node: Node) -> Node:
+        return self._replaced.get(node, node)
+
+    def threads_for(self, tasks: int, rows: int | None) -> ThreadPoolExecutor | None:
+        """The pool if several tasks are worth a hop to another thread."""
+        if tasks < 2 or self._threads < 2 or (rows is not None and rows < self._inline_rows):
+            return None
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="penstock-task")
+            return self._pool
+
+
+class _Stages:
+    """Runs a function over partitions of nodes of one job."""
+
+    __slots__ = ("_executor", "_job")
+
+    def __init__(self, executor: LocalExecutor, job: Job) -> None:
+        self._executor = executor
+        self._job = job
+
+    def __call__(
+        self, node: Node, action: Callable[[Task, Iterator[Chunk]], Any], partitions: Sequence[int]
+    ) -> list[Any]:
+        job = self._job
+
+        def one(partition: int) -> Any:
+            try:
+                return action(job.task(node, partition), job.chunks(node, partition))
+            except Exception as error:
+                locate(error, partition=partition)
+                raise
+
+        pool = None
+        if len(partitions) > 1 and self._executor.parallelism > 1:
+            pool = self._executor.threads_for(len(partitions), job.rows_hint(node, partitions))
+        if pool is None:
+            return [one(partition) for partition in partitions]
+        return _in_order([pool.submit(copy_context().run, one, partition) for partition in partitions])
+
+
+def _in_order(tasks: list[Future[Any]]) -> list[Any]:
+    """The results; after a failure, the error of the first failing partition, once all before it ended."""
+    wait(tasks, return_when=FIRST_EXCEPTION)
+    failed = next(
+        (i for i, task in enumerate(tasks) if task.done() and not task.cancelled() and task.exception()), None
+    )
+    if failed is not None:
+        for task in tasks[failed + 1 :]:
+            task.cancel()
+        wait(tasks)  # also those that could not be cancelled: no task outlives its job
+    return [task.result() for task in tasks]

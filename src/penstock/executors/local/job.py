@@ -1,0 +1,233 @@
+"""One job: which nodes have to be computed first, and how the chunks of a partition come about.
+
+A job is prepared from its sources to its end. Three kinds of nodes are computed before whoever
+reads them, all others run as generators inside the task that pulls them::
+
+    Shuffle                     all records must be split before the first target is read
+    nodes with a decision       all partitions are summarised, the driver decides
+    nodes read more than once   computed once (unless they are sources, which just read again, or go
+                                through all readers in one pass, see ``passes``)
+
+Only what the asked-for partitions need, and what is not kept already, is prepared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Any
+
+from penstock.chunk import Chunk
+from penstock.executors.local.kept import Kept
+from penstock.plan import (
+    ChunkStep,
+    Gather,
+    Metrics,
+    Narrow,
+    Node,
+    Shuffle,
+    Source,
+    Task,
+    run_fused,
+)
+
+__all__ = ["Job", "Stage"]
+
+Stage = Callable[[Node, Callable[[Task, Iterator[Chunk]], Any], Sequence[int]], list[Any]]
+"""Runs a function over partitions of a node of this job, possibly on several threads."""
+
+
+class Job:
+    """The working memory of one job. Thread-safe once prepared."""
+
+    def __init__(
+        self,
+        kept: Callable[[Node], Kept | None],
+        passed: Container[Node],
+        instead: Callable[[Node], Node],
+        metrics: Metrics,
+    ) -> None:
+        self._kept = kept
+        self._passed = passed
+        self._instead = instead
+        self._metrics = metrics
+        self._moved: dict[Node, list[list[list[Chunk]]]] = {}
+        self._held: dict[Node, list[list[Chunk] | None]] = {}
+        self._decisions: dict[Node, Any] = {}
+        self._reads: dict[Node, int] = {}
+
+    # Preparation
+
+    def prepare(self, plan: Node, partitions: Sequence[int], stage: Stage) -> None:
+        """Compute what must be there before ``partitions`` of ``plan`` are pulled."""
+        order = self._in_order(self._instead(plan), partitions)
+        for node in order:
+            if isinstance(node, Shuffle):
+                self._shuffle(node, stage)
+            elif isinstance(node, Narrow) and node.step.needs_summary(node.partitions):
+                self._hold(self._instead(node.parent), stage)
+                summaries = stage(node.parent, node.step.summarise, range(node.partitions))
+                self._decisions[node] = node.step.decide(summaries)
+            if self._reads[node] > 1 and node not in self._passed:
+                self._hold(node, stage)
+
+    def _in_order(self, plan: Node, partitions: Sequence[int]) -> list[Node]:
+        """All nodes that will be computed, parents first; counts how often each is read."""
+        self._reads[plan] = 1
+        order: list[Node] = []
+        pending: list[tuple[Node, bool]] = [(plan, False)]
+        seen: set[Node] = set()
+        while pending:
+            node, done = pending.pop()
+            if done:
+                order.append(node)
+                continue
+            needed = partitions if node is plan else range(node.partitions)
+            if node in seen or self._complete(node, needed):
+                continue
+            seen.add(node)
+            pending.append((node, True))
+            parents = list(map(self._instead, node.parents))
+            for parent in parents:
+                self._reads[parent] = self._reads.get(parent, 0) + _times_read(node, parent, self._instead)
+            pending.extend((parent, False) for parent in reversed(parents))
+        return order
+
+    def _complete(self, node: Node, partitions: Sequence[int]) -> bool:
+        kept = self._kept(node)
+        return kept is not None and all(map(kept.has, partitions))
+
+    def _shuffle(self, node: Shuffle, stage: Stage) -> None:
+        router = node.router
+        decision: Any = None
+        if router.needs_summary(node.targets):
+            self._hold(self._instead(node.parent), stage)
+            summaries = stage(node.parent, router.summarise, range(node.parent.partitions))
+            decision = router.decide(summaries, node.targets)
+
+        def split(task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk]]:
+            return router.split(_decided(task, decision), chunks, node.targets)
+
+        self._moved[node] = stage(node.parent, split, range(node.parent.partitions))
+
+    def _hold(self, node: Node, stage: Stage) -> None:
+        """Compute a node once for several reads within this job."""
+        if node not in self._held and not isinstance(node, Source) and self._kept(node) is None:
+            parts = stage(node, lambda task, chunks: list(chunks), range(node.partitions))
+            self._held[node] = parts
+
+    # Reading
+
+    def task(self, node: Node, partition: int) -> Task:
+        """What a step may know."""
+        return Task(partition, node.partitions, self._metrics, self._decisions.get(node))
+
+    def rows_hint(self, node: Node, partitions: Sequence[int]) -> int | None:
+        """How many records these partitions read, if that is known."""
+        node = self._instead(node)
+        while True:
+            kept, held = self._kept(node), self._held.get(node)
+            if held is not None:
+                return sum(len(chunk) for index in partitions for chunk in held[index] or ())
+            if kept is not None and all(map(kept.has, partitions)):
+                return _sum_of(kept.rows_hint(index) for index in partitions)
+            if isinstance(node, Source):
+                return _sum_of(node.readers[index].rows_hint for index in partitions)
+            if isinstance(node, Shuffle):
+                moved = self._moved.get(node)
+                if moved is None:
+                    return None
+                return sum(len(c) for parent in moved for index in partitions for c in parent[index])
+            if isinstance(node, Gather):
+                return _sum_of(
+                    self.rows_hint(node.sources[source], [part])
+                    for index in partitions
+                    for source, part in node.reads[index]
+                )
+            assert isinstance(node, Narrow)
+            node = self._instead(node.parent)
+
+    def chunks(self, node: Node, partition: int, *, lend: bool = False) -> Iterator[Chunk]:
+        """A partition's chunks, kept ones from where they are kept; ``lend`` to a reader of items."""
+        node = self._instead(node)
+        held = self._held.get(node)
+        if held is not None:
+            part = held[partition]
+            assert part is not None
+            return (chunk.lent() if lend else chunk.isolated() for chunk in part)
+        kept = self._kept(node)
+        if kept is None:
+            return self._computed(node, partition)
+        return self._through(kept, node, partition, lend)
+
+    def _through(self, kept: Kept, node: Node, partition: int, lend: bool) -> Iterator[Chunk]:
+        if not kept.has(partition) and kept.one_pass is not None:
+            kept.one_pass.fill(kept, partition, self.task(node, partition), self.chunks)
+        elif not kept.has(partition):
+            with kept.lock(partition):
+                if not kept.has(partition):
+                    kept.put(partition, list(self._computed(node, partition)))
+        yield from kept.chunks(partition, lend=lend)
+
+    def _computed(self, node: Node, partition: int) -> Iterator[Chunk]:
+        match node:
+            case Source():
+                return node.readers[partition].read(self.task(node, partition))
+            case Narrow():
+                return self._narrow(node, partition)
+            case Shuffle():
+                moved = self._moved[node]
+                return (chunk for parent in moved for chunk in parent[partition])
+            case Gather():
+                inputs = [self.chunks(node.sources[source], part) for source, part in node.reads[partition]]
+                return node.combine(self.task(node, partition), inputs)
+            case _:
+                raise AssertionError(f"no such node kind: {type(node).__name__}")
+
+    def _narrow(self, node: Narrow, partition: int) -> Iterator[Chunk]:
+        """A chain of narrow nodes; runs of record steps become one loop."""
+        chain: list[Narrow] = []
+        current: Node = node
+        while isinstance(current, Narrow) and (current is node or not self._is_kept(current)):
+            chain.append(current)
+            current = self._instead(current.parent)
+        on_lent = chain[-1].step.on_lent() if self._is_kept(current) else None
+        chunks = self.chunks(current, partition, lend=on_lent is not None)
+        fused: list[ChunkStep] = []
+        for link in reversed(chain):
+            step = on_lent if on_lent is not None and link is chain[-1] else link.step
+            if isinstance(step, ChunkStep):
+                fused.append(step)
+                continue
+            if fused:
+                chunks, fused = run_fused(fused, chunks), []
+            chunks = step.run(self.task(link, partition), chunks)
+        return run_fused(fused, chunks) if fused else chunks
+
+    def _is_kept(self, node: Node) -> bool:
+        return node in self._held or self._kept(node) is not None
+
+
+def _times_read(node: Node, parent: Node, instead: Callable[[Node], Node]) -> int:
+    """How often ``node`` reads a partition of ``parent``, at most."""
+    if not isinstance(node, Gather):
+        return 1
+    counts: dict[tuple[int, int], int] = {}
+    same = [index for index, source in enumerate(node.sources) if instead(source) is parent]
+    for reads in node.reads:
+        for source, part in reads:
+            if source in same:
+                counts[same[0], part] = counts.get((same[0], part), 0) + 1
+    return max(counts.values(), default=0)
+
+
+def _decided(task: Task, decision: Any) -> Task:
+    return Task(task.partition, task.partitions, task.metrics, decision)
+
+
+def _sum_of(hints: Iterator[int | None]) -> int | None:
+    total = 0
+    for hint in hints:
+        if hint is None:
+            return None
+        total += hint
+    return total

@@ -1,0 +1,63 @@
+"""What a dataset is: plan nodes, the steps on records, and where they were asked for."""
+
+from penstock.plan.explain import debug_string
+from penstock.plan.metrics import Metrics, counting_in, current_metrics
+from penstock.plan.nodes import (
+    ChunkStep,
+    Fold,
+    FoldStep,
+    Gather,
+    Narrow,
+    Node,
+    PartitionReader,
+    Router,
+    Shuffle,
+    Source,
+    Step,
+    Task,
+    concatenated,
+    run_fused,
+)
+from penstock.plan.records import (
+    Filter,
+    FlatMap,
+    Map,
+    MapPartitions,
+    chunked,
+    must_be_callable,
+    raise_located,
+)
+from penstock.plan.sites import asked_at, call_site
+from penstock.plan.slices import SliceReader, slices
+
+__all__ = [
+    "ChunkStep",
+    "Filter",
+    "FlatMap",
+    "Fold",
+    "FoldStep",
+    "Gather",
+    "Map",
+    "MapPartitions",
+    "Metrics",
+    "Narrow",
+    "Node",
+    "PartitionReader",
+    "Router",
+    "Shuffle",
+    "SliceReader",
+    "Source",
+    "Step",
+    "Task",
+    "asked_at",
+    "call_site",
+    "chunked",
+    "concatenated",
+    "counting_in",
+    "current_metrics",
+    "debug_string",
+    "must_be_callable",
+    "raise_located",
+    "run_fused",
+    "slices",
+]

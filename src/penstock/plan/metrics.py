@@ -1,0 +1,62 @@
+"""What a job counts while it runs, for the listener and the monitor."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+__all__ = ["Metrics", "counting_in", "current_metrics"]
+
+
+class Metrics:
+    """Figures noted under names while partitions are read, on any thread.
+
+    A figure belongs to one place (say, a partition of an input) and is *set*, not added to: a
+    partition that is read twice counts once.
+
+    >>> metrics = Metrics()
+    >>> for partition, count in ((0, 10), (1, 5), (1, 5)):
+    ...     metrics.note("records", (0, partition), count)
+    >>> metrics.total("records")
+    15
+    """
+
+    __slots__ = ("_figures", "_lock")
+
+    def __init__(self) -> None:
+        self._figures: dict[str, dict[Hashable, int]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, name: str, place: Hashable, figure: int) -> None:
+        """Set the figure of one place."""
+        with self._lock:
+            self._figures.setdefault(name, {})[place] = figure
+
+    def places(self, name: str) -> dict[Hashable, int]:
+        """All places of a name, with their figures."""
+        with self._lock:
+            return dict(self._figures.get(name, {}))
+
+    def total(self, name: str) -> int:
+        """The sum over all places; 0 for a name that nobody noted."""
+        return sum(self.places(name).values())
+
+
+_current: ContextVar[Metrics | None] = ContextVar("penstock_metrics", default=None)
+
+
+def current_metrics() -> Metrics:
+    """Where the jobs of this thread count: the batch's figures within a batch, else nowhere that lasts."""
+    return _current.get() or Metrics()
+
+
+@contextmanager
+def counting_in(metrics: Metrics) -> Iterator[None]:
+    """Within this block the jobs of this thread count in ``metrics``."""
+    token = _current.set(metrics)
+    try:
+        yield
+    finally:
+        _current.reset(token)

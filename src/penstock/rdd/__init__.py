@@ -1,0 +1,37 @@
+"""RDD: a dataset one can call methods on, and what belongs to it."""
+
+from penstock.rdd.aggregation import Aggregator, Distinct, Grouping, Reducing, ReducingAll, aggregated
+from penstock.rdd.pair import PairStep, checked_pairs, keys_of, raise_for_key
+from penstock.rdd.partitioner import KeyRouter, Partitioner, Partitioning, partition_count, partitioner_of
+from penstock.rdd.rdd import RDD
+from penstock.rdd.result_iterable import ResultIterable
+from penstock.rdd.runner import Runner
+from penstock.rdd.statistics import StatCounter
+from penstock.rdd.storage_level import StorageLevel
+from penstock.rdd.variables import Accumulator, AccumulatorParam, Broadcast
+
+__all__ = [
+    "RDD",
+    "Accumulator",
+    "AccumulatorParam",
+    "Aggregator",
+    "Broadcast",
+    "Distinct",
+    "Grouping",
+    "KeyRouter",
+    "PairStep",
+    "Partitioner",
+    "Partitioning",
+    "Reducing",
+    "ReducingAll",
+    "ResultIterable",
+    "Runner",
+    "StatCounter",
+    "StorageLevel",
+    "aggregated",
+    "checked_pairs",
+    "keys_of",
+    "partition_count",
+    "partitioner_of",
+    "raise_for_key",
+]

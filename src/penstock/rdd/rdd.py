@@ -1,0 +1,183 @@
+"""RDD: the user's handle on a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
+
+from penstock.chunk import Chunk, Columns, exact_row_type
+from penstock.errors import SignatureError, StateError, UnsupportedError
+from penstock.plan import Node, Task, debug_string
+from penstock.rdd.actions import Actions
+from penstock.rdd.indexing import flat
+from penstock.rdd.storage_level import StorageLevel
+from penstock.sinks import save_pickle_directory, save_text_directory
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+__all__ = ["RDD"]
+
+
+class RDD(Actions):
+    """A lazily computed, partitioned collection of Python objects, with PySpark's methods.
+
+    Made by a :class:`~penstock.Context` (``sc.parallelize``, ``sc.textFile``, ...) and by other RDDs.
+    Functions given to its methods may change the records they get: nobody else sees those.
+
+    >>> words = sc.parallelize(["b a", "a"]).flatMap(str.split)
+    >>> words.map(lambda word: (word, 1)).reduceByKey(int.__add__).sortByKey().collect()
+    [('a', 2), ('b', 1)]
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"RDD[{self._id}] {self._name or ''} at {self.plan.site}".replace("  ", " ")
+
+    def id(self) -> int:
+        """A number no other RDD of this context has."""
+        return self._id
+
+    def name(self) -> str | None:
+        """What ``setName`` gave, or ``None``."""
+        return self._name
+
+    @property
+    def ctx(self) -> Any:
+        """The context, under PySpark's other name."""
+        return self.context
+
+    def getNumPartitions(self) -> int:
+        """How many partitions.
+
+        >>> sc.parallelize(range(10), 3).getNumPartitions()
+        3
+        """
+        return self.plan.partitions
+
+    def toDebugString(self) -> str:
+        """The plan as text, youngest node first, a stage indented under what shuffles it.
+
+        >>> print(sc.parallelize([1], 1).map(abs).toDebugString())  # doctest: +ELLIPSIS
+        (1) Narrow map at map (...)
+          ...
+        """
+
+        def kept(node: Node) -> str:
+            level = self.context.level_of(node)
+            return "" if level == StorageLevel.NONE else f" [{level}]"
+
+        return debug_string(self.plan, kept)
+
+    # Keeping
+
+    def persist(self, storageLevel: StorageLevel = StorageLevel.MEMORY_ONLY) -> Self:
+        """Keep the partitions once they are computed; returns this RDD. ``StateError`` if it is kept
+        already at another level.
+
+        >>> sc.parallelize([1]).persist(StorageLevel.DISK_ONLY).getStorageLevel() == StorageLevel.DISK_ONLY
+        True
+        """
+        if not isinstance(storageLevel, StorageLevel):
+            raise SignatureError(f"persist needs a StorageLevel, not {type(storageLevel).__name__}")
+        known = self.context.level_of(self.plan)
+        if known not in (StorageLevel.NONE, storageLevel):
+            raise StateError(
+                f"cannot change the storage level of {self!r} from {known} to {storageLevel}. "
+                f"Hint: unpersist() it first."
+            )
+        self.context.keep(self.plan, storageLevel)
+        return self
+
+    def cache(self) -> Self:
+        """``persist(StorageLevel.MEMORY_ONLY)``.
+
+        >>> sc.parallelize([1]).cache().is_cached
+        True
+        """
+        return self.persist(StorageLevel.MEMORY_ONLY)
+
+    def unpersist(self, blocking: bool = False) -> Self:
+        """Forget what was kept; returns this RDD.
+
+        >>> sc.parallelize([1]).cache().unpersist().is_cached
+        False
+        """
+        self.context.drop(self.plan)
+        return self
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether it is persisted."""
+        return self.context.level_of(self.plan) != StorageLevel.NONE
+
+    def getStorageLevel(self) -> StorageLevel:
+        """How it is kept; ``StorageLevel.NONE`` if it is not."""
+        return self.context.level_of(self.plan)
+
+    def checkpoint(self) -> None:
+        """Write this RDD to the checkpoint directory with the first job that reads it; it is read from
+        there afterwards. ``StateError`` if ``sc.setCheckpointDir`` was not called.
+        """
+        self.context.request_checkpoint(self.plan)
+
+    def isCheckpointed(self) -> bool:
+        """Whether it has been written to the checkpoint directory."""
+        return self.getCheckpointFile() is not None
+
+    def getCheckpointFile(self) -> str | None:
+        """The directory it was written to, or ``None``."""
+        return self.context.checkpoint_file(self.plan)
+
+    # Leaving
+
+    def saveAsTextFile(self, path: str, compressionCodecClass: str | None = None) -> None:
+        """Write ``str(record)`` a line to ``path/part-00000``, ... and ``path/_SUCCESS`` last; the whole
+        directory appears at once. ``bytes`` are written as they are.
+
+        ``compressionCodecClass`` is ``gzip``, ``bz2``, ``xz`` or ``zstd``, or a Hadoop class name of one of
+        these. ``OutputExists`` if ``path`` is there.
+        """
+        save_text_directory(self.context, self.plan, path, codec=compressionCodecClass)
+
+    def saveAsPickleFile(self, path: str, batchSize: int = 10) -> None:
+        """Write the records so that ``sc.pickleFile`` reads them back. ``OutputExists`` if ``path`` is
+        there; ``batchSize`` is accepted and not needed.
+        """
+        save_pickle_directory(self.context, self.plan, path)
+
+    def toArrow(self) -> pyarrow.Table:
+        """The records as an Arrow table with columns of exactly their types.
+
+        Scalars give one column ``value``, tuples ``_1``, ``_2``, ..., records their fields.
+        ``RowTypeError`` names the first record that fits no type, such as 2.5 among ints.
+
+        >>> sc.parallelize([(1, "a"), (2, "b")]).toArrow().to_pydict()
+        {'_1': [1, 2], '_2': ['a', 'b']}
+        """
+        import pyarrow
+
+        chunks: list[Chunk] = flat(self._run(_owned))
+        columns = [chunk for chunk in chunks if isinstance(chunk, Columns)]
+        if chunks and len(columns) == len(chunks) and len({part.row_type for part in columns}) == 1:
+            parts = columns
+        else:
+            rows: list[Any] = [row for chunk in chunks for row in chunk.rows()]
+            row_type = exact_row_type(rows)
+            parts = [Columns.from_rows(rows, row_type)]
+        return pyarrow.Table.from_batches([part.to_arrow() for part in parts])
+
+    def toPandas(self) -> pandas.DataFrame:
+        """The records as a pandas DataFrame, through :meth:`toArrow`; needs the ``pandas`` extra."""
+        try:
+            import pandas  # noqa: F401
+        except ImportError:
+            raise UnsupportedError("toPandas needs pandas. Hint: pip install 'penstock[pandas]'.") from None
+        frame: pandas.DataFrame = self.toArrow().to_pandas()
+        return frame
+
+
+def _owned(task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:
+    return list(chunks)

@@ -1,0 +1,23 @@
+"""When batches run, and who is told."""
+
+from penstock.scheduler.driver import BatchDriver
+from penstock.scheduler.listener import (
+    BatchInfo,
+    ListenerBus,
+    OutputOperationInfo,
+    ReceiverInfo,
+    StreamingListener,
+    StreamInputInfo,
+)
+from penstock.scheduler.machine import BatchMachine
+
+__all__ = [
+    "BatchDriver",
+    "BatchInfo",
+    "BatchMachine",
+    "ListenerBus",
+    "OutputOperationInfo",
+    "ReceiverInfo",
+    "StreamInputInfo",
+    "StreamingListener",
+]

@@ -1,0 +1,364 @@
+"""Performs the batch machine's instructions: on two threads of its own, or step by step in tests.
+
+::
+
+    intake thread   waits for the clock, plans inputs          (so lag does not shift what a batch reads)
+    batch thread    generates, runs outputs, commits, finishes
+
+Both report to the machine under one lock and put what it answers in one line; planning is done by the
+intake thread, all else by the batch thread. Neither dies in silence: what is not the failure of a batch
+ends the run, and whoever awaits the end is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+
+from penstock.clock import Clock
+from penstock.dstream import Generation, Output, StreamGraph
+from penstock.errors import locate
+from penstock.plan import counting_in
+from penstock.scheduler.ledger import BatchRecord
+from penstock.scheduler.listener import (
+    BatchEvent,
+    ListenerBus,
+    OutputOperationEvent,
+    OutputOperationInfo,
+    StreamingStarted,
+)
+from penstock.scheduler.machine import (
+    BatchMachine,
+    Commit,
+    Committed,
+    Event,
+    Finish,
+    Generate,
+    Generated,
+    Halt,
+    Instruction,
+    OutputDone,
+    Plan,
+    Planned,
+    RunOutput,
+    StopAsked,
+    Tick,
+)
+from penstock.sources import Intent
+from penstock.times import BatchTime
+
+__all__ = ["BatchDriver"]
+
+_log = logging.getLogger(__name__)
+_AHEAD = 2  # batches planned ahead of the running one when everything is available at once
+
+Job = Callable[[], None]
+
+
+class BatchDriver:
+    """Runs the batches of a started graph, from ``first`` on, one every interval.
+
+    ``available_now`` runs what the sources have at the start, without waiting, and then stops.
+    ``threaded=False`` starts no thread: :meth:`tick` and :meth:`work` are called by hand. ``at_end`` is
+    called once, when nothing of this driver runs any more except the thread that calls.
+    """
+
+    def __init__(
+        self,
+        graph: StreamGraph,
+        generation: Generation,
+        clock: Clock,
+        bus: ListenerBus,
+        first: BatchTime,
+        *,
+        available_now: bool = False,
+        threaded: bool = True,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._graph = graph
+        self._generation = generation
+        self._clock = clock
+        self._bus = bus
+        self._next = first
+        self._available_now = available_now
+        self._threaded = threaded
+        self._at_end = at_end
+        self._machine = BatchMachine()
+        lock = threading.RLock()  # of all that follows; each thread is woken only by what concerns it
+        self._work = threading.Condition(lock)
+        self._changed = threading.Condition(lock)
+        self._told = threading.Event()  # whoever awaits the end has something to hear
+        self._line: deque[Instruction] = deque()
+        self._records: dict[BatchTime, BatchRecord] = {}
+        self._jobs: list[tuple[Output, Job | None]] = []
+        self._stop_intake = threading.Event()
+        self._halted = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._working: int | None = None  # the thread that performs instructions right now
+        self.error: BaseException | None = None
+        self.finished_batches = 0
+        self.failed_batches = 0
+
+    # Life
+
+    def start(self) -> None:
+        """Open the sources and begin. What a source raises here keeps the context from starting."""
+        opened = []
+        try:
+            for node in self._graph.inputs:
+                node.source.open()
+                opened.append(node.source)
+                if self._available_now:
+                    node.source.only_available()
+        except BaseException:
+            for source in opened:
+                source.close()
+            raise
+        self._bus.post("onStreamingStarted", lambda: StreamingStarted(self._clock.now_ms()))
+        if self._threaded:
+            intake = self._take_available if self._available_now else self._take_by_clock
+            for target, name in ((self._run, "penstock-batches"), (intake, "penstock-intake")):
+                thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=True)
+                self._threads.append(thread)
+            for thread in self._threads:
+                thread.start()
+
+    def stop(self, *, graceful: bool, timeout_s: float | None) -> bool:
+        """Stop; true if all is over. Within a batch it only asks: the batch goes on."""
+        self._stop_intake.set()
+        self._post(StopAsked(graceful))
+        if self.within():
+            return False
+        if not self._threaded:
+            self.work()
+            return self._halted.is_set()
+        return self._halted.wait(timeout_s)
+
+    def within(self) -> bool:
+        """Whether the caller is run by this driver: an output, a function of ``transform``, a source."""
+        return self._working == threading.get_ident() or threading.current_thread() in self._threads
+
+    @property
+    def halted(self) -> bool:
+        """Whether all is over."""
+        return self._halted.is_set()
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until all is over (true), an output fails (raises it), or the time is up (false)."""
+        self._told.wait(timeout_s)
+        if self.error is not None:
+            raise self.error
+        return self._halted.is_set()
+
+    def story(self, time: int) -> str:
+        """What happened to a batch, event by event; empty if that is long ago."""
+        with self._changed:
+            return self._machine.story(time)
+
+    # Intake
+
+    def tick(self, time: BatchTime) -> None:
+        """The clock has reached ``time``: plan its input."""
+        for instruction in self._post(Tick(time)):
+            assert isinstance(instruction, Plan), instruction
+            self._plan(instruction.time)
+
+    def _take_by_clock(self) -> None:
+        while self._clock.wait_until(self._next, self._stop_intake):
+            self.tick(self._next)
+            self._next = BatchTime(self._next + self._graph.interval_ms)
+
+    def _take_available(self) -> None:
+        while self.take_next_available():
+            with self._changed:
+                self._changed.wait_for(lambda: self._machine.waiting < _AHEAD or self._stop_intake.is_set())
+            if self._stop_intake.is_set():
+                return
+        self._stop_intake.set()
+        self._post(StopAsked(graceful=True))
+
+    def take_next_available(self) -> bool:
+        """Plan the next batch if a source has something left; whether one had."""
+        if all(node.source.exhausted for node in self._graph.inputs):
+            return False
+        self.tick(self._next)
+        self._next = BatchTime(self._next + self._graph.interval_ms)
+        return True
+
+    def _plan(self, time: BatchTime) -> None:
+        intents: dict[int, Intent] = {}
+        failures: list[str] = []
+        for node in self._graph.inputs:
+            try:
+                intents[node.id] = node.source.plan(time)
+            except Exception as error:
+                failures.append(self._failed(error, time, f"input {node.source.name}"))
+        record = BatchRecord(time, intents, self._clock.now_ms(), self._clock.elapsed_ns())
+        self._records[time] = record
+        self._bus.post("onBatchSubmitted", lambda: BatchEvent(record.info()))
+        self._post(Planned(time, "\n".join(failures) or None))
+
+    # Batches
+
+    def work(self) -> int:
+        """Perform what is in line on this thread; how many instructions that were. Within a batch: none."""
+        if self._working == threading.get_ident():
+            return 0
+        done = 0
+        while True:
+            with self._changed:
+                if not self._line:
+                    break
+                instruction = self._line.popleft()
+                self._working = threading.get_ident()
+            try:
+                self._perform(instruction)
+            finally:
+                self._working = None
+            done += 1
+        if not self._threaded:
+            self._bus.drain()
+        return done
+
+    def _guarded(self, target: Callable[[], None]) -> None:
+        try:
+            target()
+        except BaseException as error:
+            _log.exception("streaming ends: its %s thread failed", threading.current_thread().name)
+            self._tell(error)
+            if target == self._run:
+                self._halt()
+            else:
+                self._stop_intake.set()
+                self._post(StopAsked(graceful=False))
+
+    def _run(self) -> None:
+        while not self._halted.is_set():
+            with self._changed:
+                while not self._line:
+                    self._work.wait()
+            self.work()
+
+    def _perform(self, instruction: Instruction) -> None:
+        match instruction:
+            case Generate():
+                self._generate(instruction.time)
+            case RunOutput():
+                self._run_output(instruction.time, instruction.index)
+            case Commit():
+                self._commit(instruction.time)
+            case Finish():
+                self._finish(instruction.time, instruction.failures)
+            case Halt():
+                self._halt()
+            case Plan():
+                raise AssertionError("planning is the intake's")
+
+    def _generate(self, time: BatchTime) -> None:
+        record = self._records[time]
+        record.start(self._clock)
+        self._bus.post("onBatchStarted", lambda: BatchEvent(record.info()))
+        failed = None
+        try:
+            with counting_in(record.metrics):
+                self._jobs = self._generation.jobs(time, record.intents)
+        except BaseException as error:
+            self._jobs = []
+            failed = self._failed(error, time, None)
+        self._post(Generated(time, len(self._jobs), failed))
+
+    def _run_output(self, time: BatchTime, index: int) -> None:
+        record = self._records[time]
+        output, job = self._jobs[index]
+        site = output.site
+        where = f"{site.file}:{site.line}" if site.file else ""
+        info = OutputOperationInfo(time, index, str(site), where, self._clock.now_ms())
+        self._bus.post("onOutputOperationStarted", lambda: OutputOperationEvent(info))
+        begun_ns, failed = self._clock.elapsed_ns(), None
+        try:
+            if job is not None:
+                with counting_in(record.metrics):
+                    job()
+        except BaseException as error:
+            failed = self._failed(error, time, str(site))
+        duration = (self._clock.elapsed_ns() - begun_ns) / 1e6
+        done = OutputOperationInfo(
+            time, index, info.name, where, info.startTime, self._clock.now_ms(), duration, failed
+        )
+        record.outputs[index] = done
+        self._bus.post("onOutputOperationCompleted", lambda: OutputOperationEvent(done))
+        self._post(OutputDone(time, index, failed))
+
+    def _commit(self, time: BatchTime) -> None:
+        failed = None
+        try:
+            with counting_in(self._records[time].metrics):
+                self._generation.commit(time)
+        except BaseException as error:
+            failed = self._failed(error, time, None)
+        self._post(Committed(time, failed))
+
+    def _finish(self, time: BatchTime, failures: tuple[str, ...]) -> None:
+        record = self._records.pop(time)
+        self._jobs = []
+        record.end(self._clock)
+        record.failure = failures[0] if failures else None
+        self.finished_batches += 1
+        self.failed_batches += bool(failures)
+        self._bus.post("onBatchCompleted", lambda: BatchEvent(record.info()))
+        if failures:
+            self._generation.abandon(time)
+        for over in self._generation.forget(time):
+            for node in self._graph.inputs:
+                node.source.done(over)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _halt(self) -> None:
+        self._stop_intake.set()
+        with self._changed:
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.name == "penstock-intake" and thread is not threading.current_thread():
+                thread.join()
+        for node in self._graph.inputs:
+            try:
+                node.source.close()
+            except Exception:
+                _log.exception("closing the input %s failed", node.source.name)
+        self._records.clear()
+        try:
+            self._at_end()
+        finally:
+            with self._changed:
+                self._halted.set()
+                self._told.set()
+                self._changed.notify_all()
+
+    def _post(self, event: Event) -> list[Instruction]:
+        """Report to the machine. What it wants of the batch thread goes in line, the rest comes back."""
+        with self._changed:
+            answers = self._machine.handle(event)
+            self._line.extend(answer for answer in answers if not isinstance(answer, Plan))
+            if self._line:
+                self._work.notify()
+            self._changed.notify_all()
+        return [answer for answer in answers if isinstance(answer, Plan)]
+
+    def _failed(self, error: BaseException, time: BatchTime, output: str | None) -> str:
+        """Make a failure known: to whoever awaits the end, and to the log."""
+        locate(error, batch_time_ms=time, output=output)
+        text = "".join(traceback.format_exception(error))
+        _log.error("the batch %d ms failed%s\n%s", time, f" in {output}" if output else "", text)
+        self._tell(error)
+        return text
+
+    def _tell(self, error: BaseException) -> None:
+        with self._changed:
+            if self.error is None:
+                self.error = error
+            self._told.set()
+            self._changed.notify_all()

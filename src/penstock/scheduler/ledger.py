@@ -1,0 +1,74 @@
+"""What is known of the batches that are not over, in the words of the listener."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from penstock.clock import Clock
+from penstock.plan import Metrics
+from penstock.scheduler.listener import BatchInfo, OutputOperationInfo, StreamInputInfo
+from penstock.sources import Intent
+from penstock.times import BatchTime
+
+__all__ = ["BatchRecord"]
+
+
+@dataclass(slots=True)
+class BatchRecord:
+    """The facts of one batch as they come in. Times in ms, ``..._ns`` on the steady clock."""
+
+    time: BatchTime
+    intents: Mapping[int, Intent]
+    submitted_ms: int
+    submitted_ns: int
+    metrics: Metrics = field(default_factory=Metrics)
+    started_ms: int = -1
+    started_ns: int = -1
+    ended_ms: int = -1
+    ended_ns: int = -1
+    outputs: dict[int, OutputOperationInfo] = field(default_factory=dict)
+    failure: str | None = None
+
+    def start(self, clock: Clock) -> None:
+        """Processing begins."""
+        self.started_ms, self.started_ns = clock.now_ms(), clock.elapsed_ns()
+
+    def end(self, clock: Clock) -> None:
+        """Processing is over; also for a batch that never began."""
+        self.ended_ms, self.ended_ns = clock.now_ms(), clock.elapsed_ns()
+
+    def info(self) -> BatchInfo:
+        """The facts so far."""
+        started, ended = self.started_ns >= 0, self.ended_ns >= 0 and self.started_ns >= 0
+        return BatchInfo(
+            batchTime=self.time,
+            submissionTime=self.submitted_ms,
+            streamIdToInputInfo=self._inputs(),
+            processingStartTime=self.started_ms,
+            processingEndTime=self.ended_ms if ended else -1,
+            schedulingDelay=(self.started_ns - self.submitted_ns) / 1e6 if started else -1.0,
+            processingDelay=(self.ended_ns - self.started_ns) / 1e6 if ended else -1.0,
+            totalDelay=(self.ended_ns - self.submitted_ns) / 1e6 if ended else -1.0,
+            outputOperationInfos=dict(self.outputs),
+            failureReason=self.failure,
+        )
+
+    def _inputs(self) -> dict[int, StreamInputInfo]:
+        counted: dict[object, int] = {}
+        for place, count in self.metrics.places("records").items():
+            origin = place[0] if isinstance(place, tuple) else None
+            counted[origin] = counted.get(origin, 0) + count
+        damaged: dict[object, int] = {}
+        for place, count in self.metrics.places("bad_utf8").items():
+            origin = place[0] if isinstance(place, tuple) else None
+            damaged[origin] = damaged.get(origin, 0) + count
+        return {
+            id: StreamInputInfo(
+                inputStreamId=id,
+                numRecords=intent.records if intent.records is not None else counted.get(id, 0),
+                metadata={**intent.metadata, **({"bad_utf8": damaged[id]} if id in damaged else {})},
+                metadataDescription=intent.description,
+            )
+            for id, intent in self.intents.items()
+        }

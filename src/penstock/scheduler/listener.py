@@ -1,0 +1,258 @@
+"""What a program can be told of its batches, and the bus that tells it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "BatchInfo",
+    "ListenerBus",
+    "OutputOperationInfo",
+    "ReceiverInfo",
+    "StreamInputInfo",
+    "StreamingListener",
+]
+
+_log = logging.getLogger(__name__)
+_CAPACITY = 10_000  # events that wait for slow listeners; as in Spark
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInputInfo:
+    """What an input gave to a batch. ``numRecords`` is 0 until they are counted: files are counted while
+    they are read, so the final figure is in ``onBatchCompleted``."""
+
+    inputStreamId: int
+    numRecords: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadataDescription: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOperationInfo:
+    """One output operation of a batch. Times in ms since the epoch, ``duration`` in ms; -1 for what is not
+    yet known. ``failureReason`` is the exception with its traceback, or ``None``."""
+
+    batchTime: int
+    id: int
+    name: str
+    description: str
+    startTime: int = -1
+    endTime: int = -1
+    duration: float = -1.0
+    failureReason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchInfo:
+    """One batch. Times in ms since the epoch, delays in ms; -1 for what is not yet known.
+
+    ``schedulingDelay`` is from submission to the start of processing, ``processingDelay`` from there to
+    the end, ``totalDelay`` both together. ``failureReason`` is what failed first: the input, the making of
+    the RDDs, an output, or the commit of state; ``None`` if all went well.
+    """
+
+    batchTime: int
+    submissionTime: int
+    streamIdToInputInfo: Mapping[int, StreamInputInfo]
+    processingStartTime: int = -1
+    processingEndTime: int = -1
+    schedulingDelay: float = -1.0
+    processingDelay: float = -1.0
+    totalDelay: float = -1.0
+    outputOperationInfos: Mapping[int, OutputOperationInfo] = field(default_factory=dict)
+    failureReason: str | None = None
+
+    @property
+    def numRecords(self) -> int:
+        """The records of all inputs."""
+        return sum(info.numRecords for info in self.streamIdToInputInfo.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverInfo:
+    """A receiver, as the receiver events tell of it."""
+
+    streamId: int
+    name: str
+    active: bool
+    location: str = "driver"
+    executorId: str = "driver"
+    lastErrorMessage: str = ""
+    lastError: str = ""
+    lastErrorTime: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class StreamingStarted:
+    """``time`` in ms since the epoch."""
+
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEvent:
+    """What the batch events carry."""
+
+    batchInfo: BatchInfo
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOperationEvent:
+    """What the output operation events carry."""
+
+    outputOperationInfo: OutputOperationInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverEvent:
+    """What the receiver events carry."""
+
+    receiverInfo: ReceiverInfo
+
+
+class StreamingListener:
+    """Subclass, override what is of interest, and give it to ``ssc.addStreamingListener``.
+
+    Called on a thread of its own, one event after the other, after the fact: a slow listener delays other
+    listeners, never a batch. What a listener raises is logged. As in PySpark, but with plain fields
+    where PySpark wraps Java getters: ``event.batchInfo.processingDelay``.
+
+    >>> class Rate(StreamingListener):
+    ...     def onBatchCompleted(self, batchCompleted):
+    ...         print(batchCompleted.batchInfo.numRecords)
+    """
+
+    def onStreamingStarted(self, streamingStarted: StreamingStarted) -> None:
+        """The context has started."""
+
+    def onReceiverStarted(self, receiverStarted: ReceiverEvent) -> None:
+        """A receiver has started."""
+
+    def onReceiverError(self, receiverError: ReceiverEvent) -> None:
+        """A receiver has reported an error."""
+
+    def onReceiverStopped(self, receiverStopped: ReceiverEvent) -> None:
+        """A receiver has stopped."""
+
+    def onBatchSubmitted(self, batchSubmitted: BatchEvent) -> None:
+        """The input of a batch is known; it waits for its turn."""
+
+    def onBatchStarted(self, batchStarted: BatchEvent) -> None:
+        """A batch has begun to run."""
+
+    def onBatchCompleted(self, batchCompleted: BatchEvent) -> None:
+        """A batch is over, well or not: see the failure reasons."""
+
+    def onOutputOperationStarted(self, outputOperationStarted: OutputOperationEvent) -> None:
+        """An output operation of the running batch has begun."""
+
+    def onOutputOperationCompleted(self, outputOperationCompleted: OutputOperationEvent) -> None:
+        """An output operation of the running batch is over, well or not."""
+
+
+class ListenerBus:
+    """Delivers events to listeners in the order they were posted, on one thread of its own.
+
+    Without listeners nothing is queued; without ``threaded`` events are delivered by :meth:`drain`. Whoever
+    posts never waits: when 10,000 events wait for a listener that is too slow, further ones are dropped,
+    which is logged.
+    """
+
+    def __init__(self, *, threaded: bool = True) -> None:
+        self._listeners: list[StreamingListener] = []
+        self._events: deque[tuple[str, object]] = deque()
+        self._changed = threading.Condition()
+        self._threaded = threaded
+        self._thread: threading.Thread | None = None
+        self._delivering: int | None = None  # the thread that calls a listener
+        self._dropped = 0
+        self._closed = False
+
+    def add(self, listener: StreamingListener) -> None:
+        """Tell ``listener`` what happens from now on."""
+        with self._changed:
+            self._listeners.append(listener)
+
+    def remove(self, listener: StreamingListener) -> None:
+        """Tell it no more; a listener that was never added is no error."""
+        with self._changed:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
+    def post(self, method: str, event: Callable[[], object]) -> None:
+        """Queue an event for ``method`` of all listeners; it is only made if somebody listens, and the bus
+        is not closed."""
+        if not self._listeners:
+            return
+        with self._changed:
+            if self._closed:
+                return
+            if len(self._events) >= _CAPACITY:
+                if not self._dropped:
+                    _log.warning(
+                        "a StreamingListener is too slow: events are dropped, the first is %s", method
+                    )
+                self._dropped += 1
+                return
+            self._events.append((method, event()))
+            if self._threaded and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="penstock-listeners", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def on_bus_thread(self) -> bool:
+        """Whether a listener is calling."""
+        return self._delivering == threading.get_ident()
+
+    def drain(self, timeout_s: float | None = None) -> bool:
+        """Wait until all that was posted has been delivered, or the time is up; whether it has been. Does
+        nothing in a listener."""
+        if self.on_bus_thread():
+            return False
+        if not self._threaded:
+            while self._events:
+                self._deliver(*self._events.popleft())
+            return True
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._events and self._delivering is None, timeout_s)
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Take no more events, and :meth:`drain`; the thread ends when all are delivered."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self.drain(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._events and not self._closed:
+                    self._changed.wait()
+                if not self._events:
+                    return
+                method, event = self._events.popleft()
+                self._delivering = threading.get_ident()
+            self._deliver(method, event)
+            with self._changed:
+                self._delivering = None
+                self._changed.notify_all()
+
+    def _deliver(self, method: str, event: object) -> None:
+        before, self._delivering = self._delivering, threading.get_ident()
+        for listener in tuple(self._listeners):
+            try:
+                getattr(listener, method)(event)
+            except BaseException:  # sys.exit() in a listener, too, ends nothing
+                _log.exception("a StreamingListener raised in %s", method)
+        self._delivering = before

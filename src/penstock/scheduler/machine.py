@@ -1,0 +1,351 @@
+"""The life of batches as a pure state machine: an event in, instructions out.
+
+::
+
+    Tick(t)         -> Plan(t)                     each source says what its input for t is
+    Planned(t)      -> Generate(t)   as soon as no batch before t is left
+    Generated(t)    -> RunOutput(t, 0)             one after the other, in order of registration
+    OutputDone(t,i) -> RunOutput(t, i+1), or Commit(t) after the last
+    Committed(t)    -> Finish(t), and Generate of the next batch
+    StopAsked       -> Halt   at once, or gracefully when every planned batch is over
+
+Rules:
+
+- Batches run one at a time, in the order of their times; while one runs, later ones are planned and wait
+  in line. Nothing is skipped or merged, however late it is.
+- An output that fails does not keep the batch's other outputs from running. A batch of which anything
+  failed is not committed: its state changes are dropped whole, and the batches after it go on from the
+  last committed version.
+- A stop that is in a hurry drops the batches in line; the running one ends after its current output, and
+  if that was not its last one, the batch has failed.
+- Nothing here reads a clock, runs a function or holds a lock. The driver performs the instructions and
+  reports back; between two reports of the driver the machine stands still. Each event costs the same,
+  however long the line is.
+
+A durable intent will stand between ``Planned`` and ``Generate``, and a durable commit inside
+``Commit``: both are points of this machine at which nothing else is under way for the batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from penstock.times import BatchTime
+
+__all__ = [
+    "BatchMachine",
+    "Commit",
+    "Committed",
+    "Event",
+    "Finish",
+    "Generate",
+    "Generated",
+    "Halt",
+    "Instruction",
+    "OutputDone",
+    "Plan",
+    "Planned",
+    "RunOutput",
+    "StopAsked",
+    "Tick",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The clock has reached the batch time."""
+
+    time: BatchTime
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Every source has said its input, or ``failed`` to."""
+
+    time: BatchTime
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The graph has made ``outputs`` jobs, or ``failed`` to."""
+
+    time: BatchTime
+    outputs: int
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDone:
+    """An output is over, well or ``failed``."""
+
+    time: BatchTime
+    index: int
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """State has moved to the batch's version, or ``failed`` to and stayed."""
+
+    time: BatchTime
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """No more batches; with ``graceful`` those that are planned still run."""
+
+    graceful: bool
+
+
+Event = Tick | Planned | Generated | OutputDone | Committed | StopAsked
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Ask each source for its input."""
+
+    time: BatchTime
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Make the batch's jobs."""
+
+    time: BatchTime
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutput:
+    """Run one job."""
+
+    time: BatchTime
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Move state to the batch's version."""
+
+    time: BatchTime
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The batch is over: say so, and forget what nobody needs any more."""
+
+    time: BatchTime
+    failures: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """All is over."""
+
+
+Instruction = Plan | Generate | RunOutput | Commit | Finish | Halt
+
+
+class Phase(Enum):
+    """Where a batch is."""
+
+    PLANNING = "planning"
+    WAITING = "waiting"
+    GENERATING = "generating"
+    RUNNING = "running"
+    COMMITTING = "committing"
+
+
+_BUSY = (Phase.GENERATING, Phase.RUNNING, Phase.COMMITTING)
+
+
+@dataclass(slots=True)
+class _Batch:
+    time: BatchTime
+    phase: Phase = Phase.PLANNING
+    outputs: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+class BatchMachine:
+    """The state of all batches that are not over. See the top of this module.
+
+    >>> machine = BatchMachine()
+    >>> machine.handle(Tick(1000))
+    [Plan(time=1000)]
+    >>> machine.handle(Planned(1000))
+    [Generate(time=1000)]
+    >>> print(machine.story(1000))
+    Tick(time=1000) -> Plan(time=1000)
+    Planned(time=1000, failed=None) -> Generate(time=1000)
+    """
+
+    _STORIES = 100  # batches of which the story is kept after they are over
+
+    def __init__(self) -> None:
+        self._line: deque[_Batch] = deque()
+        self._planning: dict[BatchTime, _Batch] = {}
+        self._last: BatchTime | None = None
+        self._stopping: StopAsked | None = None
+        self._halted = False
+        self._stories: dict[int, list[tuple[Event, list[Instruction] | str]]] = {}
+
+    def handle(self, event: Event) -> list[Instruction]:
+        """Take an event in; what is to be done now, in this order."""
+        match event:
+            case Tick():
+                instructions = self._tick(event)
+            case Planned():
+                instructions = self._planned(event)
+            case Generated():
+                instructions = self._generated(event)
+            case OutputDone():
+                instructions = self._output_done(event)
+            case Committed():
+                instructions = self._committed(event)
+            case StopAsked():
+                instructions = self._stop_asked(event)
+        self._tell(event, instructions)
+        return instructions
+
+    @property
+    def waiting(self) -> int:
+        """Batches that are planned, or being planned, and do not run yet."""
+        return len(self._line) - bool(self._line and self._line[0].phase in _BUSY)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no batch is left."""
+        return not self._line
+
+    @property
+    def halted(self) -> bool:
+        """Whether ``Halt`` has been given out."""
+        return self._halted
+
+    def story(self, time: int) -> str:
+        """What happened to a batch so far, an event a line; empty for one that is long over."""
+        told = self._stories.get(time, ())
+        return "\n".join(f"{event} -> {_in_words(outcome)}" for event, outcome in told)
+
+    def validate(self) -> None:
+        """The invariants, for tests to check after each event."""
+        times = [batch.time for batch in self._line]
+        assert times == sorted(set(times)), f"batch times must increase: {times}"
+        busy = [batch for batch in self._line if batch.phase in _BUSY]
+        assert len(busy) <= 1, f"one batch at a time: {busy}"
+        assert not busy or busy[0] is self._line[0], f"the oldest batch runs first: {busy}"
+        assert not (self._halted and self._line), "halted with batches left"
+        planning = [batch for batch in self._line if batch.phase is Phase.PLANNING]
+        assert planning == list(self._planning.values()), "what is being planned is known twice"
+        assert busy or not self._line or self._line[0].phase is Phase.PLANNING, "a batch waits for nothing"
+        assert self.waiting == len(self._line) - len(busy)
+
+    def _tick(self, event: Tick) -> list[Instruction]:
+        assert self._last is None or event.time > self._last, f"{event} after {self._last}"
+        if self._stopping is not None:
+            return []
+        self._last = event.time
+        batch = self._planning[event.time] = _Batch(event.time)
+        self._line.append(batch)
+        return [Plan(event.time)]
+
+    def _planned(self, event: Planned) -> list[Instruction]:
+        batch = self._planning.pop(event.time, None)
+        if batch is None:  # dropped by a stop that was in a hurry
+            assert self._stopping is not None, f"{event} was not asked for"
+            return []
+        batch.phase = Phase.WAITING
+        if event.failed is not None:
+            batch.failures.append(event.failed)
+        return self._next()
+
+    def _next(self) -> list[Instruction]:
+        """Begin the oldest batch if it is waiting; one whose plan failed is over at once."""
+        instructions: list[Instruction] = []
+        while self._line and self._line[0].phase is Phase.WAITING:
+            batch = self._line[0]
+            if not batch.failures:
+                batch.phase = Phase.GENERATING
+                return [*instructions, Generate(batch.time)]
+            self._line.popleft()
+            instructions.append(Finish(batch.time, tuple(batch.failures)))
+        return instructions + self._halt_if_over()
+
+    def _generated(self, event: Generated) -> list[Instruction]:
+        batch = self._running(event.time, Phase.GENERATING)
+        if event.failed is not None:
+            batch.failures.append(event.failed)
+            return self._over(batch)
+        batch.outputs = event.outputs
+        batch.phase = Phase.RUNNING
+        return self._run_or_commit(batch, 0)
+
+    def _output_done(self, event: OutputDone) -> list[Instruction]:
+        batch = self._running(event.time, Phase.RUNNING)
+        if event.failed is not None:
+            batch.failures.append(event.failed)
+        return self._run_or_commit(batch, event.index + 1)
+
+    def _run_or_commit(self, batch: _Batch, index: int) -> list[Instruction]:
+        hurried = self._stopping is not None and not self._stopping.graceful
+        if index < batch.outputs:
+            if not hurried:
+                return [RunOutput(batch.time, index)]
+            batch.failures.append(f"stopped before {batch.outputs - index} of {batch.outputs} outputs ran")
+        if batch.failures:
+            return self._over(batch)
+        batch.phase = Phase.COMMITTING
+        return [Commit(batch.time)]
+
+    def _committed(self, event: Committed) -> list[Instruction]:
+        batch = self._running(event.time, Phase.COMMITTING)
+        if event.failed is not None:
+            batch.failures.append(event.failed)
+        return self._over(batch)
+
+    def _over(self, batch: _Batch) -> list[Instruction]:
+        assert self._line[0] is batch, batch
+        self._line.popleft()
+        return [Finish(batch.time, tuple(batch.failures)), *self._next()]
+
+    def _stop_asked(self, event: StopAsked) -> list[Instruction]:
+        if self._stopping is None or not event.graceful:
+            self._stopping = event
+        if not self._stopping.graceful:
+            while self._line and self._line[-1].phase not in _BUSY:
+                self._note(self._line.pop().time, event, "dropped")
+            self._planning.clear()
+        return self._halt_if_over()
+
+    def _halt_if_over(self) -> list[Instruction]:
+        if self._stopping is None or self._line or self._halted:
+            return []
+        self._halted = True
+        return [Halt()]
+
+    def _running(self, time: BatchTime, phase: Phase) -> _Batch:
+        assert self._line, f"no batch is left, but {time} reports"
+        batch = self._line[0]
+        assert (batch.time, batch.phase) == (time, phase), f"{time} reports from {phase}, but {batch} runs"
+        return batch
+
+    def _tell(self, event: Event, instructions: list[Instruction]) -> None:
+        """Write the event into the story of each batch that it is about, or that it set going."""
+        for time in {getattr(each, "time", None) for each in (event, *instructions)}:
+            if time is not None:
+                self._note(time, event, instructions)
+
+    def _note(self, time: BatchTime, event: Event, outcome: list[Instruction] | str) -> None:
+        """Told as it was, and put into words when somebody asks."""
+        if time not in self._stories:
+            while len(self._stories) >= self._STORIES + len(self._line):
+                del self._stories[next(iter(self._stories))]
+        self._stories.setdefault(time, []).append((event, outcome))
+
+
+def _in_words(outcome: list[Instruction] | str) -> str:
+    return outcome if isinstance(outcome, str) else ", ".join(map(str, outcome)) or "nothing"

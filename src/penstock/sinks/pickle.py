@@ -1,0 +1,50 @@
+"""Directories of pickled records, as ``saveAsPickleFile`` writes and ``sc.pickleFile`` reads them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+
+import cloudpickle
+
+from penstock.chunk import Chunk
+from penstock.errors import CallSite
+from penstock.plan import Node, call_site, raise_located
+from penstock.sinks.base import Jobs, write_directory
+
+__all__ = ["save_pickle_directory"]
+
+
+def save_pickle_directory(jobs: Jobs, plan: Node, path: str) -> None:
+    """Each part is a sequence of pickled chunks; ``OutputExists`` if ``path`` is there.
+
+    Classes are stored by name, those of ``__main__`` too, so that the same program reads its own records;
+    what has no name that could be imported (lambdas, classes in functions) is stored whole.
+    """
+    site = call_site("saveAsPickleFile")
+
+    def write(out: Callable[[bytes], None], chunks: Iterator[Chunk]) -> None:
+        for chunk in chunks:
+            out(_pickled(chunk, site))
+
+    write_directory(jobs, plan, path, write)
+
+
+def _pickled(chunk: Chunk, site: CallSite) -> bytes:
+    try:
+        return _dumped(chunk)
+    except Exception as error:
+        for row in chunk.rows():
+            try:
+                _dumped(row)
+            except Exception as again:
+                raise_located(again, site, row)
+        raise error
+
+
+def _dumped(what: object) -> bytes:
+    try:
+        return pickle.dumps(what, protocol=5)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        data: bytes = cloudpickle.dumps(what, protocol=5)
+        return data

@@ -1,0 +1,76 @@
+"""The contract of a stream source: where the records of an input stream come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.errors import CallSite
+from penstock.plan import Node
+from penstock.times import BatchTime
+
+__all__ = ["Intent", "StreamSource"]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a source says belongs to one batch. Decided once, before the batch's work begins.
+
+    ``items`` is all the source needs to make the batch's input again, as often as asked: plain data
+    (strings, numbers, tuples of such) wherever the source can be read again after a crash. ``records``
+    is how many records there are if that is known before reading; ``description`` is for people.
+    """
+
+    items: tuple[Any, ...] = ()
+    records: int | None = None
+    description: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class StreamSource(ABC):
+    """Says, batch by batch, what the input is, and how to read it.
+
+    ====================  ==========================================================================
+    method                who calls it, and when
+    ====================  ==========================================================================
+    ``open``              the starting thread, once, before any other method
+    ``only_available``    the starting thread, at most once, after ``open``
+    ``plan``              the intake thread, once a batch, with strictly increasing times; holds the
+                          next batch up, so it must not take longer than the interval
+    ``exhausted``         the intake thread, after each ``plan``
+    ``node``              the batch thread; must give an equal node for an equal intent
+    ``done``              the batch thread, when a batch is over and no window needs it any more
+    ``close``             the stopping thread, once; nothing is called afterwards
+    ====================  ==========================================================================
+
+    An exception from ``plan`` or ``node`` fails that batch, visibly; the next batch is tried again.
+    """
+
+    name: str
+
+    def open(self) -> None:
+        """Begin. For sources of what is *new*, this moment divides old from new."""
+
+    @abstractmethod
+    def plan(self, time: BatchTime) -> Intent:
+        """What belongs to the batch at ``time``, and to no other batch."""
+
+    @abstractmethod
+    def node(self, intent: Intent, site: CallSite) -> Node:
+        """How to read it."""
+
+    def only_available(self) -> None:
+        """From now on give out only what is there at this moment, then be ``exhausted``."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to give out. Only asked after ``only_available``."""
+        return True
+
+    def done(self, time: BatchTime) -> None:
+        """What was remembered of the batch at ``time`` may be forgotten."""
+
+    def close(self) -> None:
+        """Give everything back."""

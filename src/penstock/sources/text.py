@@ -1,0 +1,192 @@
+r"""Lines of text files: whole files, byte ranges of large ones, compressed ones.
+
+A line ends with ``\n``, ``\r\n`` or ``\r``, as in Hadoop's text input; the end is not part of it. A
+last line may lack its end. A byte order mark at the start of a file is no text. Bytes that are not
+UTF-8 become U+FFFD and are counted.
+
+A file that is split is split at arbitrary bytes; a line belongs to the range its first byte lies in. Both
+ends of a range are moved on to where the next line begins, by the same rule, so that ranges which meet still
+meet and no byte is read by two or by none::
+
+    range 0 [......\n......\n...|..\n......\n...] range 1
+                             ^^^^^^^^ this line is range 0's, and range 1 begins behind it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import BinaryIO, NamedTuple
+
+from penstock.chunk import Chunk, Rows
+from penstock.plan import PartitionReader, Task
+from penstock.sources.codecs import codec_of
+from penstock.sources.planned import open_content, open_planned, shrunk
+from penstock.storage import FileInfo, Storage
+
+__all__ = ["SourceLine", "TextReader", "text_readers"]
+
+_BLOCK_BYTES = 8 << 20
+_LINES = 1_024  # in a chunk: what Python makes of them, step after step, still fits in the CPU's caches
+_PROBE_BYTES = 64 << 10  # to find where a line begins
+_BOM = b"\xef\xbb\xbf"
+
+
+class SourceLine(NamedTuple):
+    """A line that knows where it comes from: file, line number (from 1), text.
+
+    >>> SourceLine("in/a.csv", 1, "x,y")
+    SourceLine(source='in/a.csv', number=1, text='x,y')
+    """
+
+    source: str
+    number: int
+    text: str
+
+
+class TextReader(PartitionReader):
+    """The lines that begin in bytes ``start`` to ``stop`` of a file of ``size`` bytes.
+
+    ``size`` is what the file had when it was listed: bytes that came later are not read, and a file that
+    is shorter now raises ``InputChanged``. ``origin`` is where the metrics are noted.
+    """
+
+    __slots__ = ("numbered", "origin", "path", "size", "start", "stop", "storage")
+
+    def __init__(
+        self,
+        storage: Storage,
+        path: str,
+        start: int,
+        stop: int,
+        size: int,
+        *,
+        numbered: bool,
+        origin: Hashable,
+    ) -> None:
+        self.storage = storage
+        self.path = path
+        self.start = start
+        self.stop = stop
+        self.size = size
+        self.numbered = numbered
+        self.origin = origin
+
+    def read(self, task: Task) -> Iterator[Chunk]:
+        number, damaged, at_start = 1, 0, self.start == 0
+        for block in self._blocks():
+            lines, bad = _lines(block.removeprefix(_BOM) if at_start else block)
+            at_start = False
+            damaged += bad
+            for at in range(0, len(lines), _LINES):
+                part = lines[at : at + _LINES] if len(lines) > _LINES else lines
+                if self.numbered:
+                    numbers = range(number + at, number + at + len(part))
+                    source = self.storage.url(self.path)
+                    yield Rows([SourceLine(source, n, text) for n, text in zip(numbers, part, strict=True)])
+                else:
+                    yield Rows(part)
+            number += len(lines)
+        place = (self.origin, self.path, self.start)
+        task.metrics.note("records", place, number - 1)
+        task.metrics.note("bytes", place, self.stop - self.start)
+        if damaged:
+            task.metrics.note("bad_utf8", place, damaged)
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Blocks of whole lines."""
+        if codec_of(self.path) is None:
+            with open_planned(self.storage, self.path) as file:
+                yield from self._range(file)
+        else:
+            with open_content(self.storage, self.path, self.size) as content:
+                yield from _whole_lines(content)
+
+    def _range(self, file: BinaryIO) -> Iterator[bytes]:
+        begin = self._line_from(file, self.start)
+        if begin >= self.stop:
+            return
+        end = self._line_from(file, self.stop)
+        file.seek(begin)
+        for block in _whole_lines(file, end - begin):
+            begin += len(block)
+            yield block
+        if begin < end:
+            raise shrunk(file, self.storage.url(self.path), self.size)
+
+    def _line_from(self, file: BinaryIO, at: int) -> int:
+        """The first position from ``at`` on at which a line begins, or the file's size."""
+        if at in (0, self.size):
+            return at
+        file.seek(at - 1)
+        before = file.read(1)
+        while at < self.size:
+            block = file.read(min(_PROBE_BYTES, self.size - at))
+            if not block:
+                raise shrunk(file, self.storage.url(self.path), self.size)
+            if before == b"\n" or (before == b"\r" and block[:1] != b"\n"):
+                return at
+            end = _line_end(block)
+            if end is not None and end < len(block):
+                return at + end
+            at += len(block)
+            before = block[-1:]
+        return self.size
+
+
+def text_readers(
+    storage: Storage, file: FileInfo, *, split_bytes: int, numbered: bool = False, origin: Hashable = None
+) -> list[PartitionReader]:
+    """The partitions of a file: one, or one per ``split_bytes`` if it is larger and can be split.
+
+    Compressed files and numbered lines can not; an empty file has no partition.
+    """
+    if file.size == 0:
+        return []
+    whole = numbered or codec_of(file.path) is not None
+    step = file.size if whole else -(-file.size // max(1, -(-file.size // split_bytes)))
+    return [
+        TextReader(
+            storage, file.path, at, min(at + step, file.size), file.size, numbered=numbered, origin=origin
+        )
+        for at in range(0, file.size, step)
+    ]
+
+
+def _lines(block: bytes) -> tuple[list[str], int]:
+    """The lines of a block, and how many stretches of it were not UTF-8."""
+    try:
+        text, bad = block.decode("utf-8"), 0
+    except UnicodeDecodeError:
+        text = block.decode("utf-8", "replace")
+        bad = text.count("\ufffd") - block.count("\ufffd".encode())
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines, bad
+
+
+def _whole_lines(file: BinaryIO, limit: int | None = None) -> Iterator[bytes]:
+    """What is left of the file, at most ``limit`` bytes of it, in blocks that end where a line ends."""
+    begun: list[bytes] = []  # pieces of a line whose end was not read yet
+    while data := file.read(_BLOCK_BYTES if limit is None else min(_BLOCK_BYTES, limit)):
+        if limit is not None:
+            limit -= len(data)
+        # A carriage return at the very end may be half of an end: then it waits for what comes.
+        end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
+        if end:
+            yield b"".join([*begun, data[:end]])
+            begun = [data[end:]] if end < len(data) else []
+        else:
+            begun.append(data)
+    if begun:
+        yield b"".join(begun)
+
+
+def _line_end(block: bytes) -> int | None:
+    """Where the line that goes on at the beginning has ended, with its end; ``None`` if not in this block."""
+    feed, carriage = block.find(b"\n"), block.find(b"\r")
+    if carriage != -1 and (feed == -1 or carriage < feed - 1):
+        return carriage + 1
+    return feed + 1 if feed != -1 else None

@@ -1,0 +1,192 @@
+"""Files of this machine, or of what is mounted on it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import shutil
+import stat as modes
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from penstock.clock import SystemClock
+from penstock.errors import OutputExists, UnsupportedError
+from penstock.storage.base import FileInfo, Names, Storage, parent_of
+from penstock.storage.temporaries import temporary_path
+
+__all__ = ["LocalStorage"]
+
+_sync_content = getattr(os, "fdatasync", os.fsync)  # content and size; macOS has no such call
+_clock = SystemClock()  # what stamps are compared with: file systems follow no other clock
+_TELLING_NS = 2_500_000_000  # a younger stamp may stand for a change that is still to come (FAT ticks in 2 s)
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStorage(Storage):
+    """The operating system's files. Paths are absolute, so that they survive a change of directory."""
+
+    atomic_rename = True
+
+    def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
+        with open(path, "rb", buffering=0) as file:
+            file.seek(start)
+            if stop is None:
+                return file.read()
+            pieces, left = [], stop - start
+            while left > 0 and (piece := file.read(left)):  # one read gives at most 2 GB
+                pieces.append(piece)
+                left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def open_read(self, path: str) -> BinaryIO:
+        return open(path, "rb")
+
+    def stat(self, path: str) -> FileInfo:
+        return _info(path, os.stat(path))
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(path)
+
+    def list_directory(self, directory: str) -> list[FileInfo]:
+        infos = []
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    infos.append(_info(entry.path, entry.stat()))
+        return sorted(infos, key=lambda info: info.path)
+
+    def list_names(self, directory: str) -> Names:
+        names = Names([], [])
+        add_file, add_directory = names.files.append, names.directories.append
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    add_directory(entry.name)
+                else:
+                    add_file(entry.name)
+        return names
+
+    def directory_stamp(self, directory: str) -> int | None:
+        # The time of the last change of any kind: unlike the mtime nobody can set it, as rsync and tar do.
+        stamp = os.stat(directory).st_ctime_ns
+        return stamp if _clock.now_ns() - stamp >= _TELLING_NS else None
+
+    def makedirs(self, directory: str, *, durable: bool = False) -> None:
+        missing = []
+        if durable:
+            above = directory
+            while not os.path.isdir(above):
+                missing.append(above)
+                above = parent_of(above)
+        os.makedirs(directory, exist_ok=True)
+        for made in reversed(missing):
+            self.sync_directory(parent_of(made))
+
+    def write_atomic(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        temporary = temporary_path(path)
+        try:
+            _write_new(temporary, data, durable)
+            os.replace(temporary, path)
+        except BaseException:
+            _discard(temporary)
+            raise
+        if durable:
+            self.sync_directory(parent_of(path))
+
+    def create_if_absent(self, path: str, data: bytes, *, durable: bool = False) -> bool:
+        if os.path.lexists(path):
+            return False
+        temporary = temporary_path(path)
+        try:
+            _write_new(temporary, data, durable)
+            created = _link(temporary, path)
+        finally:
+            _discard(temporary)
+        if created and durable:
+            self.sync_directory(parent_of(path))
+        return created
+
+    def open_write(self, path: str, *, durable: bool = False) -> BinaryIO:
+        # The class is a BufferedWriter, which is what open() returns for a binary file too.
+        return cast(BinaryIO, _DurableWriter(io.FileIO(path, "w"))) if durable else open(path, "wb")
+
+    def rename_directory(self, source: str, target: str) -> None:
+        if not os.path.isdir(source):
+            raise NotADirectoryError(source) if os.path.exists(source) else FileNotFoundError(source)
+        try:
+            os.rename(source, target)  # over an empty directory, but over nothing else
+        except OSError as error:
+            if os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
+                raise OutputExists(f"{target} exists already") from error
+            raise
+
+    def remove(self, path: str) -> None:
+        os.unlink(path)
+
+    def remove_tree(self, directory: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(directory)
+
+    def sync_directory(self, directory: str) -> None:
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def url(self, path: str) -> str:
+        return path
+
+
+class _DurableWriter(io.BufferedWriter):
+    """A file whose content is on the disk once it is closed; an error of the disk is raised there."""
+
+    def close(self) -> None:
+        if not self.closed:
+            try:
+                self.flush()
+                _sync_content(self.fileno())
+            finally:
+                super().close()
+
+
+def _info(path: str, found: os.stat_result) -> FileInfo:
+    is_directory = modes.S_ISDIR(found.st_mode)
+    return FileInfo(path, 0 if is_directory else found.st_size, found.st_mtime_ns, is_directory)
+
+
+def _write_new(path: str, data: bytes, durable: bool) -> None:
+    try:
+        with open(path, "xb", buffering=0) as file:
+            left = memoryview(data)
+            while left:
+                left = left[file.write(left) :]  # the system may take less than it is given
+            if durable:
+                _sync_content(file.fileno())
+    except OSError as error:
+        error.filename = error.filename or path  # writing does not say where
+        raise
+
+
+def _link(temporary: str, path: str) -> bool:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        # Over a network the answer to a link that was made may get lost, and the repeated call fails.
+        return os.stat(temporary).st_nlink == 2
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        raise UnsupportedError(
+            f"{path} is on a file system without hard links, so nothing can promise that only one run "
+            "creates it. Hint: use a directory on another file system."
+        ) from error
+    return True
+
+
+def _discard(temporary: str) -> None:
+    with contextlib.suppress(OSError):  # it is hidden, and clean_leftovers will find it
+        os.unlink(temporary)

@@ -1,0 +1,49 @@
+"""From what a user writes, a path or a URL, to a storage and a path in it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from penstock.errors import ArgumentError, UnsupportedError
+from penstock.storage.base import Storage
+from penstock.storage.local import LocalStorage
+
+__all__ = ["storage_for"]
+
+_FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/.*)", re.DOTALL | re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]+(://|::)", re.IGNORECASE)  # `::` puts one scheme upon another
+
+
+def storage_for(location: str | os.PathLike[str]) -> tuple[Storage, str]:
+    """The storage that a location is in, and the location's path there.
+
+    Plain paths and ``file:`` URLs are local, and made absolute; every other URL (``s3://bucket/in``)
+    belongs to fsspec, which is loaded only then. As in Spark, ``%20`` is no blank. Wildcards are left
+    alone, and so is the question whether anything is there.
+
+    Raises ``ArgumentError`` for an empty location, and ``UnsupportedError`` for a URL whose scheme
+    fsspec does not know or whose package is not installed.
+
+    >>> storage_for("file:///data/orders/")
+    (LocalStorage(), '/data/orders')
+    """
+    text = os.fspath(location)
+    if not isinstance(text, str) or not text:
+        raise ArgumentError(f"a path or URL must be text and not empty, not {location!r}")
+    file = _FILE_URL.match(text)
+    if file is None and _URL.match(text):
+        return _remote(text)
+    return LocalStorage(), os.path.abspath(file[1] if file else text)
+
+
+def _remote(url: str) -> tuple[Storage, str]:
+    import fsspec  # here, because a program with local files does not need it
+
+    from penstock.storage.remote import FsspecStorage
+
+    try:
+        filesystem, path = fsspec.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise UnsupportedError(f"{url} cannot be read or written: {error}") from error
+    return FsspecStorage(filesystem), str(path)

@@ -1,0 +1,208 @@
+"""The reference interpreter for streams: what each operator means, batch by batch.
+
+Batches are counted from 1 and one unit of time apart, so a window of 3 holds what the batches
+``time - 2 .. time`` hold. A stream with a slide of 2 has something at 2, 4, ... Windows are put together from
+what the parent had, state from the state before: nothing is kept, nothing is corrected, and an inverse
+function is never called.
+
+>>> numbers = Batches([[1], [2, 3], []], 1)
+>>> [sum(batch, []) for batch in evaluate_batches(Apply("window", (numbers,), (2,)), 3)]
+[[1], [1, 2, 3], [2, 3]]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from inspect import signature
+from typing import Any
+
+from penstock.chunk import portable_hash
+from penstock.testing.graphs import Apply, Batches, Graph, Template, nodes_of
+from penstock.testing.reference import OPERATORS, Partitions, copied, cut, evaluate
+
+__all__ = ["evaluate_batches", "window_arguments"]
+
+_SHUFFLING = (
+    "combineByKey", "countByValue", "reduceByKey", "groupByKey",
+    "join", "leftOuterJoin", "rightOuterJoin", "fullOuterJoin", "cogroup",
+)  # fmt: skip
+_FUNCTIONS = {"combineByKey": 3, "reduceByKey": 1}
+
+
+def evaluate_batches(graph: Graph, batches: int, *, parallelism: int = 2) -> list[Partitions | None]:
+    """The partitions of a stream in each batch, ``None`` where it has none.
+
+    ``parallelism`` is the number of partitions by key where the graph gives none:
+    ``sc.defaultParallelism``.
+    """
+    return _Streams(parallelism).batches(graph, batches)
+
+
+class _Streams:
+    """Evaluates each node at each time once, and hands out copies."""
+
+    def __init__(self, parallelism: int) -> None:
+        self._parallelism = parallelism
+        self._known: dict[tuple[Graph, int], Partitions | None] = {}
+        self._states: dict[tuple[Graph, int], Partitions] = {}
+
+    def batches(self, graph: Graph, count: int) -> list[Partitions | None]:
+        return [self._at(graph, time) for time in range(1, count + 1)]
+
+    def _at(self, node: Graph, time: int) -> Partitions | None:
+        if time % self._slide(node):
+            return None
+        if (node, time) not in self._known:
+            self._known[node, time] = self._computed(node, time)
+        known = self._known[node, time]
+        return None if known is None else copied(known)
+
+    def _slide(self, node: Graph) -> int:
+        if not isinstance(node, Apply):
+            return 1
+        given = window_arguments(node).get("slideDuration")
+        return self._slide(node.inputs[0]) if given is None else int(given)
+
+    def _computed(self, node: Graph, time: int) -> Partitions | None:
+        if isinstance(node, Batches):
+            return cut(node.batches[time - 1], node.slices) if time <= len(node.batches) else []
+        assert isinstance(node, Apply), f"a graph of streams cannot hold {node!r}"
+        special: Callable[..., Partitions | None] | None = getattr(self, f"_{node.operator}", None)
+        if special is not None:
+            return special(node, time)
+        inputs = [self._at(below, time) for below in node.inputs]
+        if any(parts is None for parts in inputs):
+            return None
+        arguments = self._with_default(node.operator, node.arguments)
+        return OPERATORS[node.operator](*inputs, *arguments, **node.named)
+
+    def _with_default(self, operator: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The number of partitions, where it is left out or ``None``."""
+        if operator not in _SHUFFLING:
+            return arguments
+        functions = _FUNCTIONS.get(operator, 0)
+        given = arguments[functions] if len(arguments) > functions else None
+        return (*arguments[:functions], self._parallelism if given is None else given)
+
+    # One batch
+
+    def _count(self, node: Apply, time: int) -> Partitions | None:
+        parts = self._at(node.inputs[0], time)
+        return None if parts is None else [[sum(map(len, parts))]]
+
+    def _reduce(self, node: Apply, time: int) -> Partitions | None:
+        parts = self._at(node.inputs[0], time)
+        return None if parts is None else _folded_to_one(parts, node.arguments[0])
+
+    def _transform(self, node: Apply, time: int) -> Partitions | None:
+        if any(time % self._slide(below) for below in node.inputs):
+            return None
+        template: Template = node.arguments[0]
+        read = set(nodes_of(template.graph))  # an RDD that the function leaves alone is not computed
+        inputs = zip(template.holes, node.inputs, strict=True)
+        given: dict[Graph, Partitions] = {
+            hole: self._at(below, time) or [] for hole, below in inputs if hole in read
+        }
+        return evaluate(template.graph, given)
+
+    def _transformWith(self, node: Apply, time: int) -> Partitions | None:
+        return self._transform(node, time)
+
+    # Windows
+
+    def _held(self, node: Apply, time: int) -> list[Partitions]:
+        """What the input had in the window that ends at ``time``, the oldest first."""
+        length = int(window_arguments(node)["windowDuration"])
+        found = (self._at(node.inputs[0], at) for at in range(max(1, time - length + 1), time + 1))
+        return [parts for parts in found if parts is not None]
+
+    def _window(self, node: Apply, time: int) -> Partitions:
+        return [part for parts in self._held(node, time) for part in parts]
+
+    def _by_key(self, node: Apply, time: int, function: Any, slides: list[Partitions]) -> Partitions:
+        """The values of each key: first those of each slide, then these from the oldest to the newest."""
+        to = window_arguments(node).get("numPartitions") or self._parallelism
+        partials = [OPERATORS["reduceByKey"](parts, function, to) for parts in slides]
+        if not partials:
+            return []
+        beside = [[pair for parts in partials for pair in parts[index]] for index in range(len(partials[0]))]
+        return [OPERATORS["reduceByKey"]([part], function, 1)[0] for part in beside]
+
+    def _reduceByKeyAndWindow(self, node: Apply, time: int) -> Partitions:
+        given = window_arguments(node)
+        found = self._by_key(node, time, given["func"], self._held(node, time))
+        wanted = given.get("filterFunc")
+        return found if wanted is None else OPERATORS["filter"](found, wanted)
+
+    def _groupByKeyAndWindow(self, node: Apply, time: int) -> Partitions:
+        listed = [OPERATORS["mapValues"](parts, lambda value: [value]) for parts in self._held(node, time)]
+        return self._by_key(node, time, lambda one, other: one + other, listed)
+
+    def _reduceByWindow(self, node: Apply, time: int) -> Partitions:
+        function = window_arguments(node)["reduceFunc"]
+        slides = [_folded_to_one(parts, function) for parts in self._held(node, time)]
+        return _folded_to_one([[row for parts in slides for part in parts for row in part]], function)
+
+    def _countByWindow(self, node: Apply, time: int) -> Partitions:
+        return [[sum(len(part) for parts in self._held(node, time) for part in parts)]]
+
+    def _countByValueAndWindow(self, node: Apply, time: int) -> Partitions:
+        ones = [OPERATORS["map"](parts, lambda record: (record, 1)) for parts in self._held(node, time)]
+        return self._by_key(node, time, lambda one, other: one + other, ones)
+
+    # State
+
+    def _updateStateByKey(self, node: Apply, time: int) -> Partitions:
+        """Those with a state in their order, then new keys as they appear; ``None`` is no state."""
+        update, count, initial = (*node.arguments, None, None)[:3]
+        count = count or self._parallelism
+        slide = self._slide(node)
+        if time > slide:
+            before = self._at(node, time - slide)
+            assert before is not None
+        else:
+            before = OPERATORS["partitionBy"]([deepcopy(list(initial or []))], count)
+        data = self._at(node.inputs[0], time) or []
+        news = OPERATORS["groupByKey"](data, count)
+        out = [_updated(state, new, update) for state, new in zip(before, news, strict=True)]
+        if len(signature(update).parameters) != 1:
+            return out
+        return OPERATORS["partitionBy"](out, count, portable_hash)
+
+
+def _updated(state: list[Any], news: list[Any], update: Any) -> list[Any]:
+    old = [(key, (0, value)) for key, value in state] + [(key, (1, value)) for key, value in news]
+    rows = []
+    for key, sides in OPERATORS["groupByKey"]([old], 1)[0]:
+        states = [value for side, value in sides if side == 0]
+        values = [value for side, value in sides if side == 1]
+        rows.append((key, values[0] if values else [], states[0] if states else None))
+    if len(signature(update).parameters) == 1:
+        return list(update(iter(rows)))
+    made = [(key, update(values, state)) for key, values, state in rows]
+    return [(key, new) for key, new in made if new is not None]
+
+
+def _folded_to_one(parts: Partitions, function: Any) -> Partitions:
+    keyless = OPERATORS["map"](parts, lambda record: (None, record))
+    return OPERATORS["values"](OPERATORS["reduceByKey"](keyless, function, 1))
+
+
+_WINDOWED = {
+    "window": ("windowDuration", "slideDuration"),
+    "countByWindow": ("windowDuration", "slideDuration"),
+    "countByValueAndWindow": ("windowDuration", "slideDuration", "numPartitions"),
+    "groupByKeyAndWindow": ("windowDuration", "slideDuration", "numPartitions"),
+    "reduceByWindow": ("reduceFunc", "invReduceFunc", "windowDuration", "slideDuration"),
+    "reduceByKeyAndWindow": (
+        "func", "invFunc", "windowDuration", "slideDuration", "numPartitions", "filterFunc",
+    ),
+}  # fmt: skip
+
+
+def window_arguments(node: Apply) -> dict[str, Any]:
+    """The arguments of a window operator by PySpark's names; nothing for another operator."""
+    return dict(zip(_WINDOWED.get(node.operator, ()), node.arguments, strict=False)) | (
+        dict(node.named) if node.operator in _WINDOWED else {}
+    )

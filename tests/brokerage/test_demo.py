@@ -1,0 +1,169 @@
+"""The demonstration: what it checks, what it says, and what it never deletes."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from penstock.brokerage import demo as module
+from penstock.brokerage.demo import DemoFailed, demo
+from penstock.brokerage.feed import Fed
+from penstock.cli import main
+
+SMALL = ["--orders", "2500", "--parts", "4", "--every", "0.05", "--interval", "0.1"]
+
+
+def command(folder: Path, *arguments: str) -> Result:
+    line = ["brokerage", "demo", "--folder", str(folder), *SMALL, *arguments]
+    return CliRunner().invoke(main, line, prog_name="penstock", catch_exceptions=False)
+
+
+def test_it_ends_by_itself_with_checked_figures(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    result = command(folder)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert lines[0] == (
+        f"2,500 orders in {folder / 'orders.txt'}; 4 files of them go into {folder / 'input'}, "
+        f"one every 0.05 s."
+    )
+    assert lines[1].startswith("batch  ")
+    report = lines[lines.index("") + 1 :]
+    assert re.fullmatch(r"2,500 orders in \d+ batch(es)? of 0\.1 s, 0 lines rejected\.", report[0])
+    assert report[1].startswith("Top clients, amount so far:         ")
+    assert report[2].startswith("Top securities, volume, last hour:  ")
+    assert report[3:] == [
+        f"Figures of every batch: {folder / 'output' / 'figures'}-<ms>.txt/part-00000",
+        "Checked: every figure of every batch equals a direct computation over the whole file.",
+    ]
+    assert len(list((folder / "input").iterdir())) == 4
+
+
+def test_a_second_demonstration_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    assert command(tmp_path).exit_code == 0
+    (tmp_path / "input" / "stray").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "input")
+    assert command(tmp_path, "--orders", "10", "--parts", "2").exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".penstock-demo",
+        "input",
+        "orders.txt",
+        "output",
+    ]
+    assert len((tmp_path / "orders.txt").read_text().splitlines()) == 10
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("ten years of work")
+    result = command(tmp_path)
+    assert result.exit_code == 1
+    assert result.output == (
+        f"Error: {tmp_path} holds something else than a demonstration. Hint: name another --folder.\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_what_a_link_leads_to_is_not_deleted(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "thesis.txt").write_text("ten years of work")
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / ".penstock-demo").touch()
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    assert command(folder, "--orders", "10").exit_code == 0
+    assert (tmp_path / "elsewhere" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--interval", "0"], ["--interval", "nan"], ["--every", "-1"], ["--orders", "0"]]
+)
+def test_wrong_usage_touches_nothing(wrong: list[str], tmp_path: Path) -> None:
+    result = command(tmp_path / "demo", *wrong)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: penstock brokerage demo")
+    assert not (tmp_path / "demo").exists()
+
+
+def test_an_interval_that_does_not_divide_an_hour(tmp_path: Path) -> None:
+    assert command(tmp_path, "--interval", "0.07").exit_code == 0
+
+
+def run_demo(folder: Path, stop: threading.Event | None = None) -> bool:
+    return demo(
+        folder,
+        Console(file=io.StringIO(), width=200),
+        stop or threading.Event(),
+        orders=100,
+        parts=2,
+        every_s=0,
+        interval_s=0.05,
+    )
+
+
+def test_a_figure_that_differs_is_a_failure_that_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = module.figures
+
+    def wrong(*arguments: Any) -> list[Any]:
+        batches = figures(*arguments)
+        batches[-1]["buys"] += 1
+        return batches
+
+    monkeypatch.setattr(module, "figures", wrong)
+    result = command(tmp_path, "--orders", "100", "--parts", "1")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: the batch of ")
+    assert result.stderr.count("\n") == 1
+    assert " wrote (" in result.stderr  # perhaps no BUYS: an empty batch may have followed the orders
+    assert "but the direct computation says ('BUYS', ['" in result.stderr
+
+
+def test_an_amount_that_differs_is_a_failure_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = module.figures
+
+    def wrong(*arguments: Any) -> list[Any]:
+        batches = figures(*arguments)
+        client, cents = batches[-1]["top_clients"][0]
+        batches[-1]["top_clients"][0] = (client, cents + 1)
+        return batches
+
+    monkeypatch.setattr(module, "figures", wrong)
+    with pytest.raises(DemoFailed, match=r"^top clients: the stream says \[.*\], the direct computation \["):
+        run_demo(tmp_path)
+
+
+def test_a_line_that_no_batch_took_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgetful(module._Intake):
+        def lines_of(self, whole: Iterator[bytes], lines: int) -> Iterator[Iterator[bytes]]:
+            kept = list(whole)
+            yield from super().lines_of(iter(kept), lines)
+            whole.seek(0)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(module, "_Intake", Forgetful)
+    with pytest.raises(DemoFailed, match=r"not all lines of .* came into a batch"):
+        run_demo(tmp_path)
+
+
+def test_a_feed_that_fails_ends_the_demonstration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **options: Any) -> Fed:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(module, "feed", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        run_demo(tmp_path)
+
+
+def test_a_stop_ends_it_without_a_check(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert run_demo(tmp_path, stop) is False

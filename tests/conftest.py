@@ -1,0 +1,115 @@
+"""What holds for every test of the project, the doctests in ``src`` included.
+
+* Hypothesis profiles ``default``, ``ci``, ``long``: by ``HYPOTHESIS_PROFILE`` or ``--hypothesis-profile``.
+* ``PENSTOCK_NO_SKIP=1`` makes a skipped test a failed one: what CI does not run, it does not vouch for.
+* A test marked ``timing`` has the machine to itself, as far as this run is concerned.
+* ``seed``: a random number per test, printed when the test fails; ``PENSTOCK_SEED`` brings a run back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+# Every field is named, because Hypothesis changes its own defaults when it finds itself in CI.
+settings.register_profile(
+    "default",
+    max_examples=100,
+    deadline=None,  # a deadline measures the machine, not the code
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("ci", settings.get_profile("default"), max_examples=200)
+settings.register_profile("long", settings.get_profile("default"), max_examples=5_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the habits as plugins: as hooks of this file they would not see the doctests of ``src``."""
+    os.environ.setdefault("PENSTOCK_SEED", str(random.randrange(2**32)))  # xdist's workers inherit it
+    if os.environ.get("PENSTOCK_NO_SKIP") == "1":
+        config.pluginmanager.register(NoSkip(), "penstock-no-skip")
+    if hasattr(config, "workerinput"):  # this is one of xdist's workers
+        config.pluginmanager.register(Turns(Path(os.environ["PENSTOCK_TURNS"])), "penstock-turns")
+    else:
+        folder = tempfile.mkdtemp(prefix="penstock-turns-")
+        config.add_cleanup(partial(shutil.rmtree, folder))
+        os.environ["PENSTOCK_TURNS"] = folder
+
+
+def pytest_report_header() -> str:
+    """Say how to bring this run's random tests back."""
+    return f"random tests: PENSTOCK_SEED={os.environ['PENSTOCK_SEED']}"
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A number that this test has to itself in this run, the same again under the same PENSTOCK_SEED."""
+    run = os.environ["PENSTOCK_SEED"]
+    digest = hashlib.sha256(f"{run} {request.node.nodeid}".encode()).digest()
+    number = int.from_bytes(digest[:8], "big")
+    print(f"seed {number} of the run PENSTOCK_SEED={run}")  # pytest shows it if the test fails
+    return number
+
+
+class NoSkip:
+    """Fails what was skipped: in a test, by a mark, while collecting. Expected failures stay as they are."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        return self._failed_if_skipped((yield))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        return self._failed_if_skipped((yield))
+
+    def _failed_if_skipped(self, report: Report) -> Report:
+        if report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            report.outcome = "failed"
+            report.longrepr = f"PENSTOCK_NO_SKIP=1 allows no skips. {reason}"
+        return report
+
+
+class Turns:
+    """Lets many tests run at a time, or one that is marked ``timing``, across the processes of a run.
+
+    ::
+
+        ordinary   gate -> room (shared)       leave the gate, test, leave the room
+        timing     gate -> room (alone)        leave the gate, test, leave the room
+
+    The gate makes it fair: who waits for the room alone keeps the gate, so that nobody enters before.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        alone = item.get_closest_marker("timing") is not None
+        with (self._folder / "room").open("w") as room:
+            with self._locked("gate"):
+                fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            return (yield)  # closing the file unlocks it
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        with (self._folder / name).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield

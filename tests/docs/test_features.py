@@ -1,0 +1,116 @@
+"""``docs/features.md`` says of every method, PySpark's or ours, what is true of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import penstock
+from tests.docs.pages import ROOT
+
+TEXT = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+CLASSES = ("StreamingContext", "DStream", "StreamingListener", "Context", "RDD")
+STATUSES = {"works", "planned", "not planned"}
+
+# Hooks that can be overridden already, of events that nothing sends yet.
+HOOKS = {"onReceiverError", "onReceiverStarted", "onReceiverStopped"}
+
+# The public names of PySpark 4.3.0's classes, as dir() lists them.
+PYSPARK = {
+    "StreamingContext": """
+        addStreamingListener awaitTermination awaitTerminationOrTimeout binaryRecordsStream
+        checkpoint getActive getActiveOrCreate getOrCreate queueStream remember socketTextStream
+        sparkContext start stop textFileStream transform union
+    """,
+    "DStream": """
+        cache checkpoint cogroup combineByKey context count countByValue countByValueAndWindow
+        countByWindow filter flatMap flatMapValues foreachRDD fullOuterJoin glom groupByKey
+        groupByKeyAndWindow join leftOuterJoin map mapPartitions mapPartitionsWithIndex mapValues
+        partitionBy persist pprint reduce reduceByKey reduceByKeyAndWindow reduceByWindow
+        repartition rightOuterJoin saveAsTextFiles slice transform transformWith union
+        updateStateByKey window
+    """,
+    "StreamingListener": """
+        onBatchCompleted onBatchStarted onBatchSubmitted onOutputOperationCompleted
+        onOutputOperationStarted onReceiverError onReceiverStarted onReceiverStopped
+        onStreamingStarted
+    """,
+    "Context": """
+        PACKAGE_EXTENSIONS accumulator addArchive addFile addJobTag addPyFile applicationId
+        binaryFiles binaryRecords broadcast cancelAllJobs cancelJobGroup cancelJobsWithTag
+        clearJobTags defaultMinPartitions defaultParallelism dump_profiles emptyRDD getCheckpointDir
+        getConf getJobTags getLocalProperty getOrCreate getSystemProperty hadoopFile hadoopRDD
+        listArchives listFiles newAPIHadoopFile newAPIHadoopRDD parallelize pickleFile range
+        removeJobTag resources runJob sequenceFile setCheckpointDir setInterruptOnCancel
+        setJobDescription setJobGroup setLocalProperty setLogLevel setSystemProperty show_profiles
+        sparkUser startTime statusTracker stop textFile uiWebUrl union version wholeTextFiles
+    """,
+    "RDD": """
+        aggregate aggregateByKey barrier cache cartesian checkpoint cleanShuffleDependencies
+        coalesce cogroup collect collectAsMap collectWithJobGroup combineByKey context count
+        countApprox countApproxDistinct countByKey countByValue distinct filter first flatMap
+        flatMapValues fold foldByKey foreach foreachPartition fullOuterJoin getCheckpointFile
+        getNumPartitions getResourceProfile getStorageLevel glom groupBy groupByKey groupWith
+        histogram id intersection isCheckpointed isEmpty isLocallyCheckpointed join keyBy keys
+        leftOuterJoin localCheckpoint lookup map mapPartitions mapPartitionsWithIndex
+        mapPartitionsWithSplit mapValues max mean meanApprox min name partitionBy persist pipe
+        randomSplit reduce reduceByKey reduceByKeyLocally repartition
+        repartitionAndSortWithinPartitions rightOuterJoin sample sampleByKey sampleStdev
+        sampleVariance saveAsHadoopDataset saveAsHadoopFile saveAsNewAPIHadoopDataset
+        saveAsNewAPIHadoopFile saveAsPickleFile saveAsSequenceFile saveAsTextFile setName sortBy
+        sortByKey stats stdev subtract subtractByKey sum sumApprox take takeOrdered takeSample toDF
+        toDebugString toLocalIterator top treeAggregate treeReduce union unpersist values variance
+        withResources zip zipWithIndex zipWithUniqueId
+    """,
+}
+
+
+def section(name: str) -> str:
+    """What stands under one heading."""
+    [found] = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def rows(name: str) -> list[tuple[str, str]]:
+    """The methods of a class and their status, as its tables have them."""
+    return re.findall(r"^\| `(\w+)` \| ([a-z ]+) \|", section(name), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_rows_say_what_is_true(name: str) -> None:
+    wrong = []
+    for method, status in rows(name):
+        assert status in STATUSES
+        there = hasattr(getattr(penstock, name), method)
+        if there != (status == "works" or method in HOOKS):
+            wrong.append(f"{method}: {status}, but it is {'there' if there else 'not there'}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_method_has_one_row(name: str) -> None:
+    listed = [method for method, _ in rows(name)]
+    ours = {method for method in dir(getattr(penstock, name)) if not method.startswith("_")}
+    assert len(listed) == len(set(listed)), "a method is listed twice"
+    assert (ours | set(PYSPARK[name].split())) - set(listed) == set()
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_first_table_is_in_order(name: str) -> None:
+    listed = [method for method, _ in rows(name)]
+    if name == "StreamingContext":  # a second table follows
+        listed = listed[: listed.index("union") + 1]
+    assert listed == sorted(listed)
+
+
+def test_sources_and_sinks_that_work_are_there() -> None:
+    holders = {
+        "ssc": penstock.StreamingContext,
+        "sc": penstock.Context,
+        "DStream": penstock.DStream,
+        "RDD": penstock.RDD,
+    }
+    named = re.findall(r"`(ssc|sc|DStream|RDD)\.(\w+)`", section("Sources") + section("Sinks"))
+    assert len(named) >= 15
+    assert [f"{holder}.{name}" for holder, name in named if not hasattr(holders[holder], name)] == []
