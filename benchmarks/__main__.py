@@ -52,6 +52,8 @@ def main() -> None:
     if unknown:
         parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
     chosen = options.workloads or list(WORKLOADS)
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as temporary:
         results = _run(chosen, options.engines, options.runs, options.folder or Path(temporary))
     table = _table(results, options.runs)

@@ -26,7 +26,10 @@ from penstock.storage import FileInfo, Storage
 __all__ = ["SourceLine", "TextReader", "text_readers"]
 
 _BLOCK_BYTES = 8 << 20
-_LINES = 1_024  # in a chunk: what Python makes of them, step after step, still fits in the CPU's caches
+_LINES = (
+    256  # in a chunk: what Python makes of them, step after step, still fits in the CPU's caches, and is gone
+)
+# before the garbage collector counts enough new containers to look at them
 _PROBE_BYTES = 64 << 10  # to find where a line begins
 _BOM = b"\xef\xbb\xbf"
 

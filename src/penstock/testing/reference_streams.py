@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from inspect import signature
+from operator import add
 from typing import Any
 
 from penstock.chunk import portable_hash
@@ -33,6 +34,9 @@ _FUNCTIONS = {"combineByKey": 3, "reduceByKey": 1}
 def evaluate_batches(graph: Graph, batches: int, *, parallelism: int = 2) -> list[Partitions | None]:
     """The partitions of a stream in each batch, ``None`` where it has none.
 
+    What windows will read and states are made in their own batch, after its output, whether anything reads
+    them or not: a function that fails there fails that batch.
+
     ``parallelism`` is the number of partitions by key where the graph gives none:
     ``sc.defaultParallelism``.
     """
@@ -45,10 +49,29 @@ class _Streams:
     def __init__(self, parallelism: int) -> None:
         self._parallelism = parallelism
         self._known: dict[tuple[Graph, int], Partitions | None] = {}
-        self._states: dict[tuple[Graph, int], Partitions] = {}
+        self._partials: dict[tuple[Graph, int], Partitions | None] = {}
 
     def batches(self, graph: Graph, count: int) -> list[Partitions | None]:
-        return [self._at(graph, time) for time in range(1, count + 1)]
+        nodes = list(nodes_of(graph))
+        out = []
+        for time in range(1, count + 1):
+            out.append(self._at(graph, time))
+            for node in nodes:
+                self._carry(node, time)
+        return out
+
+    def _carry(self, node: Graph, time: int) -> None:
+        """What later batches may ask of this one."""
+        if not isinstance(node, Apply):
+            return
+        if node.operator == "updateStateByKey":
+            self._at(node, time)
+        elif node.operator == "window":
+            self._at(node.inputs[0], time)
+        elif window_arguments(node):
+            self._folded(node, time)
+            if window_arguments(node).get("invFunc") or window_arguments(node).get("invReduceFunc"):
+                self._at(node, time)
 
     def _at(self, node: Graph, time: int) -> Partitions | None:
         if time % self._slide(node):
@@ -111,45 +134,75 @@ class _Streams:
 
     # Windows
 
-    def _held(self, node: Apply, time: int) -> list[Partitions]:
-        """What the input had in the window that ends at ``time``, the oldest first."""
+    def _held(
+        self, node: Apply, time: int, read: Callable[[Apply, int], Partitions | None]
+    ) -> list[Partitions]:
+        """What is read of each batch in the window that ends at ``time``, the oldest first."""
         length = int(window_arguments(node)["windowDuration"])
-        found = (self._at(node.inputs[0], at) for at in range(max(1, time - length + 1), time + 1))
-        return [parts for parts in found if parts is not None]
+        found = (read(node, at) for at in range(max(1, time - length + 1), time + 1))
+        return [copied(parts) for parts in found if parts is not None]
+
+    def _below(self, node: Apply, time: int) -> Partitions | None:
+        return self._at(node.inputs[0], time)
 
     def _window(self, node: Apply, time: int) -> Partitions:
-        return [part for parts in self._held(node, time) for part in parts]
+        return [part for parts in self._held(node, time, self._below) for part in parts]
 
-    def _by_key(self, node: Apply, time: int, function: Any, slides: list[Partitions]) -> Partitions:
+    def _folded(self, node: Apply, time: int) -> Partitions | None:
+        """One value a key of what the input has at ``time``."""
+        if (node, time) not in self._partials:
+            parts = self._below(node, time)
+            made = None if parts is None else getattr(self, f"_partial_of_{node.operator}")(node, parts)
+            self._partials[node, time] = made
+        return self._partials[node, time]
+
+    def _by_key(self, node: Apply, time: int, function: Any) -> Partitions:
         """The values of each key: first those of each slide, then these from the oldest to the newest."""
-        to = window_arguments(node).get("numPartitions") or self._parallelism
-        partials = [OPERATORS["reduceByKey"](parts, function, to) for parts in slides]
+        partials = self._held(node, time, self._folded)
         if not partials:
             return []
         beside = [[pair for parts in partials for pair in parts[index]] for index in range(len(partials[0]))]
         return [OPERATORS["reduceByKey"]([part], function, 1)[0] for part in beside]
 
+    def _partitions_by_key(self, node: Apply) -> int:
+        return int(window_arguments(node).get("numPartitions") or self._parallelism)
+
+    def _partial_of_reduceByKeyAndWindow(self, node: Apply, parts: Partitions) -> Partitions:
+        return OPERATORS["reduceByKey"](parts, window_arguments(node)["func"], self._partitions_by_key(node))
+
     def _reduceByKeyAndWindow(self, node: Apply, time: int) -> Partitions:
         given = window_arguments(node)
-        found = self._by_key(node, time, given["func"], self._held(node, time))
+        found = self._by_key(node, time, given["func"])
         wanted = given.get("filterFunc")
         return found if wanted is None else OPERATORS["filter"](found, wanted)
 
+    def _partial_of_groupByKeyAndWindow(self, node: Apply, parts: Partitions) -> Partitions:
+        listed = OPERATORS["mapValues"](parts, lambda value: [value])
+        return OPERATORS["reduceByKey"](listed, add, self._partitions_by_key(node))
+
     def _groupByKeyAndWindow(self, node: Apply, time: int) -> Partitions:
-        listed = [OPERATORS["mapValues"](parts, lambda value: [value]) for parts in self._held(node, time)]
-        return self._by_key(node, time, lambda one, other: one + other, listed)
+        return self._by_key(node, time, add)
+
+    def _partial_of_reduceByWindow(self, node: Apply, parts: Partitions) -> Partitions:
+        return _folded_to_one(parts, window_arguments(node)["reduceFunc"])
 
     def _reduceByWindow(self, node: Apply, time: int) -> Partitions:
-        function = window_arguments(node)["reduceFunc"]
-        slides = [_folded_to_one(parts, function) for parts in self._held(node, time)]
-        return _folded_to_one([[row for parts in slides for part in parts for row in part]], function)
+        slides = self._held(node, time, self._folded)
+        held = [[row for parts in slides for part in parts for row in part]]
+        return _folded_to_one(held, window_arguments(node)["reduceFunc"])
+
+    def _partial_of_countByWindow(self, node: Apply, parts: Partitions) -> Partitions:
+        return [[sum(map(len, parts))]]
 
     def _countByWindow(self, node: Apply, time: int) -> Partitions:
-        return [[sum(len(part) for parts in self._held(node, time) for part in parts)]]
+        return [[sum(parts[0][0] for parts in self._held(node, time, self._folded))]]
+
+    def _partial_of_countByValueAndWindow(self, node: Apply, parts: Partitions) -> Partitions:
+        ones = OPERATORS["map"](parts, lambda record: (record, 1))
+        return OPERATORS["reduceByKey"](ones, add, self._partitions_by_key(node))
 
     def _countByValueAndWindow(self, node: Apply, time: int) -> Partitions:
-        ones = [OPERATORS["map"](parts, lambda record: (record, 1)) for parts in self._held(node, time)]
-        return self._by_key(node, time, lambda one, other: one + other, ones)
+        return self._by_key(node, time, add)
 
     # State
 
