@@ -1,7 +1,7 @@
 """What holds for every test of the project, the doctests in ``src`` included.
 
 * Hypothesis profiles ``default``, ``ci``, ``long``: by ``HYPOTHESIS_PROFILE`` or ``--hypothesis-profile``.
-* ``PENSTOCK_FIXED=1``, which CI sets, draws the same random examples in every run: a run that fails there fails
+* ``PENSTOCK_FIXED=1``, which CI sets, draws the same random examples in every run: what fails there fails
   because of the change, not of the day. Without it, each run looks where none has looked before.
 * ``PENSTOCK_NO_SKIP=1`` makes a skipped test a failed one: what CI does not run, it does not vouch for.
 * A test marked ``timing`` has the machine to itself, as far as this run is concerned.
