@@ -21,8 +21,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-WORKLOADS = {"W3": "benchmarks.w3", "W7": "benchmarks.w7", "ticker": "benchmarks.ticker"}
-PEERS = {"pyspark": "pyspark"}  # engine: the module it needs
+WORKLOADS = {
+    "W1": "benchmarks.w1",
+    "W3": "benchmarks.w3",
+    "W7": "benchmarks.w7",
+    "W8": "benchmarks.w8",
+    "ticker": "benchmarks.ticker",
+}
+PEERS = {"polars": "polars", "pyspark": "pyspark"}  # engine: the module it needs
+SLOW = {"pyspark"}  # takes minutes, so runs once, and only if asked for
 EXTRAS = {
     "p99_seconds": "p99",
     "median_seconds": "median",
@@ -38,7 +45,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("workloads", nargs="*", metavar="W", help=f"of {', '.join(WORKLOADS)}; default: all")
-    parser.add_argument("--engines", help="comma-separated; default: those that are installed, without peers")
+    parser.add_argument("--engines", help="comma-separated; default: those that are installed and fast")
     parser.add_argument("--runs", type=int, default=QUICK_RUNS, help="of each engine; default %(default)s")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     parser.add_argument("--table", type=Path, help="write the table here too, as Markdown")
@@ -70,18 +77,22 @@ def _run(chosen: list[str], engines: str | None, runs: int, folder: Path) -> Res
     results: Results = {}
     for name in chosen:
         module = importlib.import_module(WORKLOADS[name])
-        wanted = engines.split(",") if engines else [e for e in module.ENGINES if e not in PEERS]
+        wanted = engines.split(",") if engines else [e for e in module.ENGINES if _by_default(e)]
         found: dict[str, list[dict[str, float]]] = {}
         for turn in range(runs):
             for engine in wanted:
-                if engine not in module.ENGINES or (engine in PEERS and turn):
-                    continue  # a peer that takes minutes runs once
+                if engine not in module.ENGINES or (engine in SLOW and turn):
+                    continue
                 if engine in PEERS and importlib.util.find_spec(PEERS[engine]) is None:
                     raise SystemExit(f"{engine} is not installed: pip install 'penstock[bench]'")
                 print(f"{name} {engine}, run {turn + 1} of {runs}", file=sys.stderr, flush=True)
                 found.setdefault(engine, []).append(_in_own_process(name, engine, folder))
         results[name] = {engine: _medians(figures) for engine, figures in found.items()}
     return results
+
+
+def _by_default(engine: str) -> bool:
+    return engine not in SLOW and (engine not in PEERS or importlib.util.find_spec(PEERS[engine]) is not None)
 
 
 def _in_own_process(name: str, engine: str, folder: Path) -> dict[str, float]:
