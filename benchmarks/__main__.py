@@ -23,6 +23,7 @@ from typing import Any
 
 WORKLOADS = {
     "W1": "benchmarks.w1",
+    "W2": "benchmarks.w2",
     "W3": "benchmarks.w3",
     "W7": "benchmarks.w7",
     "W8": "benchmarks.w8",
