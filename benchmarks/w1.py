@@ -25,7 +25,7 @@ SCHEMA = pa.schema(
 
 
 def penstock(folder: Path) -> dict[str, float]:
-    """``penstock.brokerage``, as a user runs it."""
+    """The stream of ``penstock brokerage run``, without its screen."""
     directory, output = order_files(folder), folder / "w1-penstock"
     begun = time.perf_counter()
     application(directory, output)

@@ -16,7 +16,7 @@ LINES_PER_FILE = 500_000
 
 
 def penstock(folder: Path) -> dict[str, float]:
-    """``penstock.brokerage``, as a user runs it."""
+    """The stream of ``penstock brokerage run``, without its screen."""
     directory, output = order_files(folder, ORDERS, LINES_PER_FILE), folder / "w2-penstock"
     begun = time.perf_counter()
     application(directory, output)

@@ -48,9 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the habits as plugins: as hooks of this file they would not see the doctests of ``src``."""
     seed = 0 if FIXED else random.randrange(2**32)
     os.environ.setdefault("PENSTOCK_SEED", str(seed))  # xdist's workers inherit it
-    if (
-        signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    ):  # in the background of a script; what we start inherits it
+    # In the background of a script Ctrl-C is ignored, and the programs that tests start would inherit that.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("PENSTOCK_NO_SKIP") == "1":
         config.pluginmanager.register(NoSkip(), "penstock-no-skip")

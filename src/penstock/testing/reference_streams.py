@@ -140,7 +140,7 @@ class _Streams:
         """What is read of each batch in the window that ends at ``time``, the oldest first."""
         length = int(window_arguments(node)["windowDuration"])
         found = (read(node, at) for at in range(max(1, time - length + 1), time + 1))
-        return [copied(parts) for parts in found if parts is not None]
+        return [parts for parts in found if parts is not None]
 
     def _below(self, node: Apply, time: int) -> Partitions | None:
         return self._at(node.inputs[0], time)
@@ -154,7 +154,8 @@ class _Streams:
             parts = self._below(node, time)
             made = None if parts is None else getattr(self, f"_partial_of_{node.operator}")(node, parts)
             self._partials[node, time] = made
-        return self._partials[node, time]
+        known = self._partials[node, time]
+        return None if known is None else copied(known)
 
     def _by_key(self, node: Apply, time: int, function: Any) -> Partitions:
         """The values of each key: first those of each slide, then these from the oldest to the newest."""
