@@ -1,146 +1,119 @@
-"""``python -m benchmarks [W3 W7 ...]``: run workloads, print ratios, keep the table.
+"""``python -m benchmarks [W1 W3 ...]``: run workloads, print ratios, keep the figures.
 
 Each engine runs in a process of its own, in turn, several times; the median is shown, and its ratio to the
-workload's base. Machines are noisy: the ratios carry, the times do not.
+workload's base. Machines are noisy: the ratios carry, the times do not. What an engine is timed at begins
+with its first call and ends with its stream; imports and making the input are left out, for all alike.
+CPU time is user and system time of the engine's processes, of the same span; where the figure is that of a
+batch, it is a batch's mean.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import json
-import os
-import platform
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-from datetime import date
 from pathlib import Path
-from typing import Any
 
-WORKLOADS = {
-    "W1": "benchmarks.w1",
-    "W2": "benchmarks.w2",
-    "W3": "benchmarks.w3",
-    "W7": "benchmarks.w7",
-    "W8": "benchmarks.w8",
-    "ticker": "benchmarks.ticker",
-}
-PEERS = {"polars": "polars", "pyspark": "pyspark"}  # engine: the module it needs
-SLOW = {"pyspark"}  # takes minutes, so runs once, and only if asked for
-EXTRAS = {
-    "p99_seconds": "p99",
-    "median_seconds": "median",
-    "drift_seconds": "drift",
-    "beside_p99_seconds": "the empty ticker beside it",
-}
-QUICK_RUNS = 3
+from benchmarks.picture import picture
+from benchmarks.report import page, table
+from benchmarks.runner import EngineMissing, Results, chosen_engines, run
+from benchmarks.workload import Workload, workloads
 
-Results = dict[str, dict[str, dict[str, float]]]
+RUNS = 3
 
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("workloads", nargs="*", metavar="W", help=f"of {', '.join(WORKLOADS)}; default: all")
-    parser.add_argument("--engines", help="comma-separated; default: those that are installed and fast")
-    parser.add_argument("--runs", type=int, default=QUICK_RUNS, help="of each engine; default %(default)s")
-    parser.add_argument("--json", type=Path, help="write the figures here too")
-    parser.add_argument("--table", type=Path, help="write the table here too, as Markdown")
-    parser.add_argument("--child", nargs=2, metavar=("W", "ENGINE"), help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help="where the input is made; default: a temporary folder")
+    parser = _parser()
     options = parser.parse_args()
+    known = workloads(quick=options.quick)
     if options.child:
-        _child(*options.child, options.folder)
+        name, engine = options.child
+        print(json.dumps(_whole(known[name].engines[engine](options.folder))))
         return
-    unknown = set(options.workloads) - set(WORKLOADS)
-    if unknown:
-        parser.error(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(WORKLOADS)}")
-    chosen = options.workloads or list(WORKLOADS)
-    if options.folder:
-        options.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as temporary:
-        results = _run(chosen, options.engines, options.runs, options.folder or Path(temporary))
-    table = _table(results, options.runs)
-    print(table)
+    if options.runs < 1:
+        parser.error(f"--runs {options.runs}: 1 or more")
+    chosen = _chosen(parser, options.workloads, known, all_of_them=options.given is None)
+    results: Results = json.loads(options.given.read_text()) if options.given else {}
+    if unknown := set(results) - set(known):
+        parser.error(f"{options.given} has {', '.join(sorted(unknown))}, which is no workload")
+    if chosen:
+        try:
+            named = options.engines.split(",") if options.engines else None
+            engines, lines = chosen_engines(chosen, named, peers=options.peers)
+        except EngineMissing as missing:
+            parser.error(str(missing))
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix="penstock-bench-") as temporary:
+            folder = options.folder or Path(temporary)
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, figures in run(chosen, engines, options.runs, folder, quick=options.quick).items():
+                results[name] = {**results.get(name, {}), **figures}
+    results = {name: results[name] for name in known if name in results}
+    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    shown = table(results, known, options.runs, command)
+    print(shown)
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        _write(options.json, json.dumps(results, indent=1, sort_keys=True) + "\n")
+    if options.picture:
+        _write(options.picture, picture(results, known))
     if options.table:
-        options.table.write_text(
-            f"# Results\n\nRatios carry, times do not: see `python -m benchmarks --help`.\n\n{table}"
-        )
+        _write(options.table, page(shown, options.picture.name if options.picture else None))
 
 
-def _run(chosen: list[str], engines: str | None, runs: int, folder: Path) -> Results:
-    results: Results = {}
-    for name in chosen:
-        module = importlib.import_module(WORKLOADS[name])
-        wanted = engines.split(",") if engines else [e for e in module.ENGINES if _by_default(e)]
-        found: dict[str, list[dict[str, float]]] = {}
-        for turn in range(runs):
-            for engine in wanted:
-                if engine not in module.ENGINES or (engine in SLOW and turn):
-                    continue
-                if engine in PEERS and importlib.util.find_spec(PEERS[engine]) is None:
-                    raise SystemExit(f"{engine} is not installed: pip install 'penstock[bench]'")
-                print(f"{name} {engine}, run {turn + 1} of {runs}", file=sys.stderr, flush=True)
-                found.setdefault(engine, []).append(_in_own_process(name, engine, folder))
-        results[name] = {engine: _medians(figures) for engine, figures in found.items()}
-    return results
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "workloads", nargs="*", metavar="W", help="such as W1, or W4-10000 of W4; default: all"
+    )
+    parser.add_argument("--engines", help="comma-separated; default: those that are installed and fast")
+    parser.add_argument("--peers", action="store_true", help="also the engines that take minutes, once each")
+    parser.add_argument("--quick", action="store_true", help="smaller workloads: minutes for all of them")
+    parser.add_argument("--runs", type=int, default=RUNS, help="of each engine; default %(default)s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write the table here too, as Markdown")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the ratios here, as SVG")
+    parser.add_argument(
+        "--from",
+        dest="given",
+        type=Path,
+        metavar="JSON",
+        help="begin with the figures of this file; runs only the workloads that are named, in their place",
+    )
+    parser.add_argument("--folder", type=Path, help="where files are made; default: a temporary folder")
+    parser.add_argument("--child", nargs=2, metavar=("W", "ENGINE"), help=argparse.SUPPRESS)
+    return parser
 
 
-def _by_default(engine: str) -> bool:
-    return engine not in SLOW and (engine not in PEERS or importlib.util.find_spec(PEERS[engine]) is not None)
+def _chosen(
+    parser: argparse.ArgumentParser, names: list[str], known: dict[str, Workload], *, all_of_them: bool
+) -> dict[str, Workload]:
+    """The workloads of these names; a name also stands for all of its amounts."""
+    if not names:
+        return known if all_of_them else {}
+    chosen: dict[str, Workload] = {}
+    for wanted in names:
+        found = {name: w for name, w in known.items() if name == wanted or name.startswith(f"{wanted}-")}
+        if not found:
+            parser.error(f"no workload {wanted}; there are {', '.join(known)}")
+        chosen.update(found)
+    return {name: workload for name, workload in known.items() if name in chosen}
 
 
-def _in_own_process(name: str, engine: str, folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks", "--child", name, engine, "--folder", str(folder)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+def _whole(figures: dict[str, float]) -> dict[str, float]:
+    if "records" in figures:
+        figures["records_per_second"] = figures["records"] / figures["seconds"]
     return figures
 
 
-def _child(name: str, engine: str, folder: Path) -> None:
-    figures: dict[str, Any] = importlib.import_module(WORKLOADS[name]).ENGINES[engine](folder)
-    if "records" in figures:
-        figures["records_per_second"] = figures["records"] / figures["seconds"]
-    figures["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(figures))
-
-
-def _medians(runs: list[dict[str, float]]) -> dict[str, float]:
-    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-
-
-def _table(results: Results, runs: int) -> str:
-    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
-    lines = [
-        f"Measured {date.today()} on {platform.machine()} with {os.cpu_count()} CPUs, Python "
-        f"{platform.python_version()}, median of {runs} runs; `{command}`.",
-        "",
-        "| workload | engine | figure | ratio | peak memory |",
-        "|---|---|---|---|---|",
-    ]
-    for name, engines in results.items():
-        module = importlib.import_module(WORKLOADS[name])
-        base = engines.get(module.BASE, {}).get("seconds")
-        for engine, figures in engines.items():
-            ratio = f"{figures['seconds'] / base:.2f}" if base else ""
-            extra = "".join(
-                f", {words} {_time(figures[figure])}" for figure, words in EXTRAS.items() if figure in figures
-            )
-            lines.append(
-                f"| {name} | {engine} | {module.UNIT}: {_time(figures['seconds'])}{extra} | {ratio} "
-                f"| {figures['peak_rss_mib']:.0f} MiB |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.2f} ms"
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

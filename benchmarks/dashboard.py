@@ -6,17 +6,21 @@ every batch, malformed lines to a file of rejects. What engines differ in is how
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
+from benchmarks.data import emptied
+from benchmarks.measure import Figures, measured
 from penstock.brokerage.orders import MalformedOrder, parse_order
 
 INTERVAL_S = 5
 WINDOW_S = 3600
+WINDOW_BATCHES = WINDOW_S // INTERVAL_S
 FIELDS = ("time", "order_id", "client_id", "symbol", "amount", "price", "side")
+
+Report = list[tuple[str, list[str]]]
 
 
 class Sums(NamedTuple):
@@ -29,13 +33,47 @@ class Sums(NamedTuple):
     refused: list[tuple[int, str]]
 
 
+class Window:
+    """Shares by symbol in the files of the last hour."""
+
+    def __init__(self) -> None:
+        self._files: deque[dict[str, int]] = deque(maxlen=WINDOW_BATCHES)
+        self._sums: Counter[str] = Counter()
+
+    def after(self, symbols: dict[str, int]) -> Counter[str]:
+        """The sums once a further file is in; the same object each time."""
+        if len(self._files) == self._files.maxlen:
+            self._sums.subtract(self._files[0])
+        self._files.append(symbols)
+        self._sums.update(symbols)
+        return self._sums
+
+
+class Figured:
+    """The figures of all files so far: cents by client, and shares by symbol in the window."""
+
+    def __init__(self) -> None:
+        self._totals: Counter[int] = Counter()
+        self._window = Window()
+
+    def after(self, sides: dict[str, int], clients: dict[int, int], symbols: dict[str, int]) -> Report:
+        """What the dashboard says once a further file is in."""
+        self._totals.update(clients)
+        return report_of(sides, self._totals, self._window.after(symbols))
+
+
+def report_of(sides: dict[str, int], totals: dict[int, int], in_window: dict[str, int]) -> Report:
+    """The lines of a batch, in the order in which they are written."""
+    report = [("BUYS" if side == "B" else "SELLS", [str(count)]) for side, count in sides.items()]
+    return sorted([*report, ("TOP5CLIENTS", top(totals)), ("TOP5STOCKS", top(in_window))])
+
+
 def application(directory: Path, output: Path) -> None:
     """The application's own stream, without its screen, over what is in ``directory``."""
     from penstock import Context, StreamingContext
     from penstock.brokerage.pipeline import figures_of
 
-    _emptied(output)
-    with Context("local[*]", "dashboard") as sc, (output / "rejects.txt").open("a", encoding="utf-8") as file:
+    with Context("local[*]", "dashboard") as sc, rejects_file(output) as file:
         sc.setCheckpointDir(str(output / "checkpoint"))
         ssc = StreamingContext(sc, INTERVAL_S)
         lines = ssc.textFileStream(str(directory), newFilesOnly=False, maxFilesPerBatch=1, withSource=True)
@@ -52,29 +90,44 @@ def application(directory: Path, output: Path) -> None:
 
 def loop(directory: Path, output: Path, sums_of: Callable[[Path], Sums]) -> None:
     """The same by hand, with the same files at the end."""
-    _emptied(output)
-    totals: Counter[int] = Counter()
-    window: deque[dict[str, int]] = deque(maxlen=WINDOW_S // INTERVAL_S)
-    in_window: Counter[str] = Counter()
-    with (output / "rejects.txt").open("a", encoding="utf-8") as rejects:
+    figured = Figured()
+    with rejects_file(output) as rejects:
         for number, file in enumerate(sorted(directory.iterdir())):
-            sums = sums_of(file)
-            rejects.writelines(f"{file.name}\t{at}\t{text}\n" for at, text in sums.refused)
-            totals.update(sums.clients)
-            if len(window) == window.maxlen:
-                in_window.subtract(window[0])
-            window.append(sums.symbols)
-            in_window.update(sums.symbols)
-            report: list[tuple[str, list[str]]] = [
-                ("BUYS" if side == "B" else "SELLS", [str(count)]) for side, count in sums.sides.items()
-            ]
-            report.append(("TOP5CLIENTS", _top(totals)))
-            report.append(("TOP5STOCKS", _top(in_window)))
-            making, final = output / f".{number:05d}.tmp", output / f"output-{number:05d}.txt"
-            making.mkdir()
-            (making / "part-00000").write_text("".join(f"{line}\n" for line in sorted(report)))
-            (making / "_SUCCESS").touch()
-            making.rename(final)
+            sides, clients, symbols, refused = sums_of(file)
+            write_rejects(rejects, file.name, refused)
+            write_report(output, number, figured.after(sides, clients, symbols))
+
+
+def timed(directory: Path, output: Path, orders: int, run: Callable[[Path, Path], None]) -> Figures:
+    """``run(directory, output)`` from its call to its end, into an empty folder."""
+    emptied(output)
+    with measured(records=orders) as figures:
+        run(directory, output)
+    return figures
+
+
+def rejects_file(output: Path) -> TextIO:
+    """Where malformed lines go."""
+    return (output / "rejects.txt").open("a", encoding="utf-8")
+
+
+def write_rejects(rejects: TextIO, name: str, refused: Iterable[tuple[int, str]]) -> None:
+    """The malformed lines of a file: its name, the number of the line, the line."""
+    rejects.writelines(f"{name}\t{number}\t{text}\n" for number, text in refused)
+
+
+def write_report(output: Path, number: int, report: Report) -> None:
+    """The files of a batch, which appear at once."""
+    making, final = output / f".{number:05d}.tmp", output / f"output-{number:05d}.txt"
+    making.mkdir()
+    (making / "part-00000").write_text("".join(f"{line}\n" for line in report))
+    (making / "_SUCCESS").touch()
+    making.rename(final)
+
+
+def lines_of(data: bytes) -> list[str]:
+    """The lines of a file, as a text file's reader gives them: bytes that are not UTF-8 become U+FFFD."""
+    return data.removesuffix(b"\n").decode("utf-8", "replace").split("\n") if data else []
 
 
 def sorted_out(data: bytes) -> tuple[bytes, list[tuple[int, str]]]:
@@ -96,13 +149,9 @@ def reports(output: Path) -> Iterator[str]:
         yield (batch / "part-00000").read_text()
 
 
-def _top(figures: Counter[Any]) -> list[str]:
+def top(figures: dict[Any, int]) -> list[str]:
+    """The keys of the five largest figures."""
     ranked = sorted(
         ((key, value) for key, value in figures.items() if value), key=lambda pair: (-pair[1], pair[0])
     )
     return [str(key) for key, _ in ranked[:5]]
-
-
-def _emptied(output: Path) -> None:
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Batches every 10 ms for a minute, beside a loop that does nothing but wait for the same moments.
+"""Batches every 10 ms for a minute (quick: ten seconds), beside a loop that only waits for the same moments.
 
 The figure is the 99th percentile of lateness: how long after its batch time a batch is submitted.
 """
@@ -9,14 +9,19 @@ import itertools
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-SECONDS = 60
+from benchmarks.measure import Figures, measured
+from benchmarks.workload import Workload
+
+__all__ = ["workloads"]
+
 INTERVAL_S = 0.01
 
 
-def penstock(folder: Path) -> dict[str, float]:
+def penstock(seconds: int, folder: Path) -> Figures:
     """A stream of one record a batch, while the empty ticker runs in a process of its own beside it."""
     from penstock import Context, StreamingContext
     from penstock.clock import SystemClock
@@ -31,54 +36,18 @@ def penstock(folder: Path) -> dict[str, float]:
         times.append(time)
         rdd.collect()
 
-    command = [sys.executable, "-m", "benchmarks", "--child", "ticker", "empty-ticker"]
-    beside = subprocess.Popen([*command, "--folder", str(folder)], stdout=subprocess.PIPE, text=True)
     with Context("local[*]", "ticker") as sc:
         ssc = StreamingContext(sc, INTERVAL_S)
         stream = ssc.queueStream([], default=[("a", 1)])
         summed = stream.map(lambda pair: (pair[0], pair[1] + 1)).reduceByKey(lambda a, b: a + b)
         summed.foreachRDD(note)
-        ssc.start()
-        ssc.awaitTerminationOrTimeout(SECONDS)
-        ssc.stop(stopGraceFully=True)
+        beside = _beside(seconds)
+        with measured() as figures:
+            ssc.start()
+            ssc.awaitTerminationOrTimeout(seconds)
+            ssc.stop(stopGraceFully=True)
     steps = {later - earlier for earlier, later in itertools.pairwise(times)}
     assert steps == {round(INTERVAL_S * 1000)}, f"batch times are not all 10 ms apart: {steps}"
-    figures = _figures(late)
     printed, _ = beside.communicate()
-    figures["beside_p99_seconds"] = json.loads(printed.strip().splitlines()[-1])["seconds"]
-    return figures
-
-
-def empty_ticker(folder: Path) -> dict[str, float]:
-    """A loop that waits for each moment on the same clock."""
-    import threading
-
-    from penstock.clock import SystemClock
-
-    clock, never = SystemClock(), threading.Event()
-    late: list[float] = []
-    step = round(INTERVAL_S * 1000)
-    moment = clock.now_ms() // step * step + step
-    end = moment + SECONDS * 1000
-    while moment < end:
-        clock.wait_until(moment, never)
-        late.append(clock.now_ns() / 1e6 - moment)
-        moment += step
-    return _figures(late)
-
-
-def _figures(late: list[float]) -> dict[str, float]:
-    ranked = sorted(late)
-    half = len(late) // 2
-    drift = sorted(late[half:])[half // 2] - sorted(late[:half])[half // 2]
-    return {
-        "seconds": ranked[int(0.99 * len(ranked))] / 1000,
-        "median_seconds": ranked[len(ranked) // 2] / 1000,
-        "drift_seconds": drift / 1000,
-        "batches": len(ranked),
-    }
-
-
-ENGINES = {"penstock": penstock, "empty-ticker": empty_ticker}
-BASE = "empty-ticker"
-UNIT = "p99 lateness"
+    other: float = json.loads(printed)["seconds"]
+    return {**figures, **_lateness(late, figures), "beside_p99_seconds": other}

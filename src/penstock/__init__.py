@@ -9,7 +9,8 @@ from penstock.conf import Conf as SparkConf
 from penstock.context import Context, StreamingContext
 from penstock.context import Context as SparkContext
 from penstock.dstream import DStream
-from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, StorageLevel
+from penstock.formats import Format, Words
+from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, Reject, StorageLevel
 from penstock.scheduler import StreamingListener
 from penstock.sources import SourceLine
 from penstock.times import Duration, Durations, Milliseconds, Minutes, Seconds
@@ -26,9 +27,11 @@ __all__ = [
     "DStream",
     "Duration",
     "Durations",
+    "Format",
     "Milliseconds",
     "Minutes",
     "Partitioner",
+    "Reject",
     "Seconds",
     "SourceLine",
     "SparkConf",
@@ -36,5 +39,6 @@ __all__ = [
     "StorageLevel",
     "StreamingContext",
     "StreamingListener",
+    "Words",
     "__version__",
 ]

@@ -73,6 +73,10 @@ def _bytes(text: str) -> int:
     return int(match[1]) * _BYTES[match[2] or "b"]
 
 
+def _bytes_or_zero(text: str) -> int:
+    return 0 if text == "0" else _bytes(text)
+
+
 def _shown_bytes(count: int) -> str:
     unit = max((unit for unit, size in _BYTES.items() if count % size == 0), key=_BYTES.__getitem__)
     return f"{count // _BYTES[unit]}{unit}"
@@ -125,6 +129,7 @@ TEXT = Kind("text", str, "text")
 NAMES = Kind("names, separated by commas", _names, "app.Listener", ",".join)
 FLAG = Kind("true or false", _flag, "true", lambda value: str(value).lower())
 NUMBER = Kind("number, 0 or more", _number, "0.2")
+SIZE_OR_ZERO = Kind("size (a plain number: bytes), or 0", _bytes_or_zero, "64m", _shown_bytes)
 SIZE = Kind("size (a plain number: bytes)", _bytes, "32m", _shown_bytes)
 
 
@@ -226,11 +231,16 @@ INLINE_ROWS = Setting(
     "A job that is known to touch fewer records than this runs on the calling thread.",
     "Handing work to a thread and waiting for it costs about 30 microseconds, what a thousand records cost.",
 )  # fmt: skip
+PREFETCH_BYTES = Setting(
+    "penstock.local.prefetchBytes", SIZE_OR_ZERO, 64 * 1024**2,
+    "At most so much input of batches that wait is read and parsed while another batch runs; `0`: none.",
+    "Two parts of a large file, or hundreds of small ones. In memory they take a few times as much.",
+)  # fmt: skip
 
 _USED: tuple[Setting[Any], ...] = (
     MASTER, APP_NAME, DEFAULT_PARALLELISM, STOP_CONTEXT_BY_DEFAULT, STOP_GRACEFULLY_ON_SHUTDOWN,
     GRACEFUL_STOP_TIMEOUT, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
-    SPLIT_BYTES, INLINE_ROWS,
+    SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES,
 )  # fmt: skip
 
 

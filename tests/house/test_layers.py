@@ -24,6 +24,7 @@ LEVELS = (
     "clock",
     "chunk",
     "vectorize",
+    "formats",
     "storage",
     "plan",
     "state",

@@ -222,7 +222,7 @@ def test_a_small_range_of_a_large_file_reads_little(monkeypatch: pytest.MonkeyPa
 
 
 def test_chunks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "_LINES", 10)
+    monkeypatch.setattr(text, "CHUNK_ROWS", 10)
     [reader] = readers_of(b"x\n" * 95)
     assert [len(chunk) for chunk in reader.read(Task(0, 1, Metrics()))] == [10] * 9 + [5]
 
@@ -246,7 +246,7 @@ def test_lines_know_file_and_number(blocks: None) -> None:
 
 
 def test_numbers_go_on_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "_LINES", 3)
+    monkeypatch.setattr(text, "CHUNK_ROWS", 3)
     monkeypatch.setattr(text, "_BLOCK_BYTES", 16)
     found = lines_of(b"".join(b"%d\n" % n for n in range(1, 51)), numbered=True)
     assert [(line.number, line.text) for line in found] == [(n, str(n)) for n in range(1, 51)]

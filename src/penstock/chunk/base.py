@@ -20,7 +20,7 @@ CHUNK_ROWS = 65_536
 
 
 class Chunk(ABC):
-    """A bounded, ordered piece of a partition. Subclasses: ``Rows`` and ``Columns``."""
+    """A bounded, ordered piece of a partition. Subclasses: ``Rows``, ``Columns`` and ``Lines``."""
 
     __slots__ = ()
 
@@ -31,6 +31,13 @@ class Chunk(ABC):
     @abstractmethod
     def rows(self) -> list[Any]:
         """The records as Python objects, in order. The caller owns the chunk, so it may own the list too."""
+
+    def row_lists(self) -> Iterator[list[Any]]:
+        """The same records in lists, one after the other, for who makes new objects of each of them.
+
+        One list as a rule. A chunk of very many records, whose objects are made only now, gives short ones.
+        """
+        yield self.rows()
 
     @abstractmethod
     def slice(self, start: int, stop: int) -> Chunk:
@@ -56,4 +63,5 @@ class Chunk(ABC):
 def rows_of(chunks: Iterable[Chunk]) -> Iterator[Any]:
     """The records of several chunks, one after the other."""
     for chunk in chunks:
-        yield from chunk.rows()
+        for rows in chunk.row_lists():
+            yield from rows

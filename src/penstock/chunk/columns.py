@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.chunk import leaves as leaf
@@ -14,7 +16,7 @@ from penstock.chunk.exact import check_rows, exact_row_type
 from penstock.chunk.records import columns_of, values_of
 from penstock.chunk.row_types import Optional, Record, RowType, Scalar
 
-__all__ = ["CHUNK_BYTES", "Columns"]
+__all__ = ["CHUNK_BYTES", "Columns", "concatenated_columns"]
 
 CHUNK_BYTES = 8 * 1024 * 1024
 """About this much of a table becomes one chunk."""
@@ -100,6 +102,14 @@ class Columns(Chunk):
         length = max(0, last - first)
         return Columns(self._row_type, [each.slice(first, length) for each in self._leaves], length)
 
+    def take(self, places: npt.NDArray[np.int64]) -> Columns:
+        """The records at these places, in this order; a place may come several times."""
+        count = len(places)
+        indices = pa.Array.from_buffers(
+            pa.int64(), count, [None, pa.py_buffer(np.ascontiguousarray(places, np.int64))]
+        )
+        return Columns(self._row_type, [each.take(indices) for each in self._leaves], count)
+
     def isolated(self) -> Columns:
         """Itself: nobody can change it."""
         return self
@@ -116,6 +126,12 @@ class Columns(Chunk):
         """Arrow's own format for messages, which cuts off what a slice does not show."""
         batch = pa.RecordBatch.from_arrays(list(self._leaves), schema=_leaf_schema(self._row_type))
         return _unpickled, (self._row_type, batch.serialize(), self._length)
+
+
+def concatenated_columns(parts: Sequence[Columns]) -> Columns:
+    """Several chunks of one row type as one."""
+    leaves = [pa.concat_arrays(arrays) for arrays in zip(*(part.leaves for part in parts), strict=True)]
+    return Columns(parts[0].row_type, leaves, sum(map(len, parts)))
 
 
 def _leaf_schema(row_type: RowType) -> pa.Schema:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from penstock.chunk import Chunk, Columns
 from penstock.conf import APP_NAME, DEFAULT_PARALLELISM, INLINE_ROWS, MASTER, SPLIT_BYTES, Conf
 from penstock.errors import ArgumentError, SignatureError, StateError, UnsupportedError, joined
-from penstock.executors import Executor, LocalExecutor
+from penstock.executors import Executor, LocalExecutor, Prefetch
 from penstock.plan import Node, SliceReader, Source, Task, call_site, current_metrics, slices
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, StorageLevel, partition_count
 from penstock.sinks import save_pickle_directory
@@ -72,7 +72,7 @@ class Context:
         self._executor: Executor = _executor_for(self.master, self._conf)
         self._stopped = False
         self._stop_stream: Callable[[], None] | None = None  # set by the stream that runs here
-        self._rdds = 0
+        self._rdd_ids = itertools.count(1)
         self._variables = 0
         self._checkpoint_directory: str | None = None
         self._to_checkpoint: WeakSet[Node] = WeakSet()
@@ -296,6 +296,10 @@ class Context:
         """Compute each of some plans once for all that ``roots`` make of it."""
         self._executor.share(plans, roots)
 
+    def prefetch(self, plan: Node) -> Prefetch:
+        """Make ready to compute a plan ahead of the jobs that read it, on whichever thread runs it."""
+        return self._executor.prefetch(plan)
+
     def drop(self, plan: Node) -> None:
         """Forget what was kept of a plan."""
         self._executor.drop(plan)
@@ -306,8 +310,7 @@ class Context:
 
     def next_rdd_id(self) -> int:
         """A number no other RDD has."""
-        self._rdds += 1
-        return self._rdds
+        return next(self._rdd_ids)  # one step: two threads make RDDs
 
     def _must_run(self, plan: Node | None = None) -> None:
         if self._stopped:

@@ -13,6 +13,7 @@ from penstock.clock import Clock
 from penstock.conf import (
     EXTRA_LISTENERS,
     GRACEFUL_STOP_TIMEOUT,
+    PREFETCH_BYTES,
     STOP_CONTEXT_BY_DEFAULT,
     STOP_GRACEFULLY_ON_SHUTDOWN,
     UNPERSIST,
@@ -124,7 +125,13 @@ class Lifecycle:
             self._bus.add(listener)
         interval = self._graph.interval_ms
         first = BatchTime(floor_to(self._clock.now_ms(), interval) + interval)
-        self._generation = Generation(self._graph, self._sc, first, unpersist=self._sc.conf.value(UNPERSIST))
+        self._generation = Generation(
+            self._graph,
+            self._sc,
+            first,
+            unpersist=self._sc.conf.value(UNPERSIST),
+            ahead_bytes=self._sc.conf.value(PREFETCH_BYTES),
+        )
         driver = BatchDriver(
             self._graph,
             self._generation,

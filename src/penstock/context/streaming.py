@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import Any
 
+from penstock.chunk import RowType
 from penstock.clock import Clock, SystemClock
 from penstock.conf import MIN_REMEMBER_DURATION, SPLIT_BYTES, Conf
 from penstock.context.context import Context
@@ -15,7 +16,7 @@ from penstock.dstream import DStream, Input, StreamGraph, StreamNode, Transforme
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError
 from penstock.plan import Node, PartitionReader, call_site
 from penstock.rdd import RDD
-from penstock.sources import FileSource, FixedRecords, QueueSource, StreamSource, text_readers
+from penstock.sources import TEXT, FileSource, FixedRecords, QueueSource, StreamSource, text_readers
 from penstock.storage import FileInfo, Storage, storage_for
 from penstock.times import DurationLike, milliseconds_of
 
@@ -110,7 +111,8 @@ class StreamingContext(Lifecycle):
         def readers(storage: Storage, file: FileInfo, origin: int) -> list[PartitionReader]:
             return text_readers(storage, file, split_bytes=split, numbered=withSource, origin=origin)
 
-        return self._files("textFileStream", directory, readers, newFilesOnly, maxFilesPerBatch)
+        row_type = None if withSource else TEXT
+        return self._files("textFileStream", directory, readers, newFilesOnly, maxFilesPerBatch, row_type)
 
     def binaryRecordsStream(
         self,
@@ -136,6 +138,7 @@ class StreamingContext(Lifecycle):
         readers: Callable[[Storage, FileInfo, int], list[PartitionReader]],
         new_files_only: bool,
         max_files: int | None,
+        row_type: RowType | None = None,
     ) -> DStream:
         self.must_be_open()
         if not isinstance(directory, (str, PathLike)):
@@ -152,6 +155,7 @@ class StreamingContext(Lifecycle):
             new_files_only=new_files_only,
             max_files=max_files,
             watch_ms=self._sc.conf.value(MIN_REMEMBER_DURATION),
+            row_type=row_type,
         )
         return self._input(operation, source)
 

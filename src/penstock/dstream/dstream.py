@@ -9,8 +9,10 @@ from typing import Any, Self
 
 from penstock.dstream.handle import callback
 from penstock.dstream.outputs import batch_directory, print_batch, save_batch
+from penstock.dstream.rehearsal import rehearsed
 from penstock.dstream.windowed import Windowed
 from penstock.errors import SignatureError
+from penstock.plan import explained
 from penstock.rdd import RDD, StorageLevel
 from penstock.times import DurationLike, TimeLike, milliseconds_of, moment_ms
 
@@ -70,6 +72,24 @@ class DStream(Windowed):
         prefix = fspath(prefix)
         save = save_batch(prefix, suffix, self._ssc.run_id)
         self._output("saveAsTextFiles", save, writes=batch_directory(prefix, suffix, "<ms>"))
+
+    def explain(self) -> str:
+        """What a batch of this stream would do, a line a step: on columns and on which, or on rows and why not
+        on columns, with the line of your program that asked for it. Nothing is read or written; functions given
+        to ``transform`` are called, with RDDs of an empty batch.
+
+        A step on columns still computes small chunks, and those that no kernel can promise to compute as Python
+        does, by Python: the results are the same.
+
+        >>> from penstock import StreamingContext
+        >>> words = StreamingContext(sc, 1).textFileStream("inbox").flatMap(str.split)
+        >>> print(words.map(lambda word: (word, 1)).explain())  # doctest: +ELLIPSIS
+          1 textFileStream at ...: columns: str
+          2 flatMap at ... of 1: columns: str
+          3 map at ... of 2: columns: tuple[str, int]
+        """
+        rdd = rehearsed(self._node, self._ssc.sparkContext)
+        return "no batch of this stream has an RDD" if rdd is None else explained(rdd.plan)
 
     # Keeping
 

@@ -8,20 +8,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from penstock.chunk import Chunk
+from penstock.dstream.ahead import Ahead, Prefetcher
 from penstock.dstream.graph import StreamGraph
 from penstock.dstream.inputs import Input
 from penstock.dstream.node import StreamNode
 from penstock.dstream.outputs import Output
 from penstock.errors import StateError, locate
 from penstock.plan import Node, SliceReader, Source, Task, asked_at
-from penstock.rdd import RDD, Partitioner, Runner, StorageLevel
+from penstock.rdd import RDD, Partitioner, StorageLevel
 from penstock.sources import Intent
 from penstock.times import BatchTime, ceil_to, times_between
 
 __all__ = ["Generation", "Host"]
 
 
-class Host(Runner, Protocol):
+class Host(Prefetcher, Protocol):
     """What a running graph asks of the context, besides running plans."""
 
     def share(self, plans: Sequence[Node], roots: Sequence[Node]) -> None:
@@ -38,11 +39,18 @@ class Generation:
     several readers or several batches need is kept from its first use until nothing reads it any more.
 
     One thread runs the batches: it calls :meth:`jobs`, then :meth:`commit` or :meth:`abandon`, then
-    :meth:`forget`. :meth:`slice` may be called on any thread.
+    :meth:`forget`. :meth:`slice` may be called on any thread. ``ahead`` computes at most ``ahead_bytes`` of
+    input of later batches meanwhile, on the thread that runs it.
     """
 
     def __init__(
-        self, graph: StreamGraph, context: Host, first: BatchTime, *, unpersist: bool = True
+        self,
+        graph: StreamGraph,
+        context: Host,
+        first: BatchTime,
+        *,
+        unpersist: bool = True,
+        ahead_bytes: int = 0,
     ) -> None:
         self._graph = graph
         self._context = context
@@ -58,6 +66,7 @@ class Generation:
         self._carried = [node for node in self._nodes if node.stateful or node in windowed]
         self._shared = {node for node in self._nodes if readers[node] > 1}.union(self._carried)
         self._fanned = graph.fans(self._carried)
+        self.ahead = Ahead(graph, context, ahead_bytes)
         self._lock = threading.RLock()  # of all that follows
         self._rdds: dict[StreamNode, dict[int, RDD | None]] = {node: {} for node in self._nodes}
         self._inputs: dict[int, Mapping[int, Intent]] = {}
@@ -75,11 +84,13 @@ class Generation:
         with self._lock:
             known = self._rdds[node]
             if time not in known:
-                rdd = self._computed(node, BatchTime(time))
-                if rdd is not None:
-                    self._hold(node, time, rdd)
-                known[time] = rdd
+                self._known(node, time, self._computed(node, BatchTime(time)))
             return known[time]
+
+    def _known(self, node: StreamNode, time: int, rdd: RDD | None) -> None:
+        if rdd is not None:
+            self._hold(node, time, rdd)
+        self._rdds[node][time] = rdd
 
     def _computed(self, node: StreamNode, time: BatchTime) -> RDD | None:
         try:
@@ -146,9 +157,12 @@ class Generation:
         Nodes are computed in the order in which they read each other, each at its own batch time: a long
         chain needs no deep stack, and a user's function never runs late, for a window that comes later.
         """
+        made_ahead = self.ahead.begin(time)
         with self._lock:
             self._newest = time
             self._inputs[time] = intents
+            for node, rdd in made_ahead.items():
+                self._known(node, time, rdd)
             for node in self._nodes:
                 self.rdd(node, time)
             self._share(time)
@@ -216,8 +230,9 @@ class Generation:
         """Drop what no batch after ``time`` reads; the batch times whose input nobody needs any more.
 
         Later batches read what was carried over. What a batch had kept or written for itself, and its input,
-        lives on only as long as the user wants its RDDs remembered.
+        lives on only as long as the user wants its RDDs remembered. What was computed ahead is released.
         """
+        self.ahead.release(time)
         with self._lock:
             for node in self._nodes:
                 known, held = self._rdds[node], self._held[node]

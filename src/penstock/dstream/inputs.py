@@ -18,6 +18,7 @@ class Input(StreamNode):
         super().__init__(site, (), slide_duration)
         self.source = source
         self.id = id
+        self.eager = source.reads_ahead
 
     def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
         return batch.new_rdd(batch.input(self, time))

@@ -46,6 +46,12 @@ class StreamNode(ABC):
     user_sites: bool = False
     """Whether ``compute`` calls the user's own function, whose lines then are the call sites."""
 
+    eager: bool = False
+    """Whether the RDD of a batch may be made and computed ahead of its batch, on another thread, as soon as
+    the input is planned, provided that all its dependencies are eager too. Neither ``compute`` nor any step
+    of the RDD calls a function of the user's; ``compute`` asks for RDDs of its own time only; each partition
+    can be computed by itself."""
+
     def __init__(self, site: CallSite, dependencies: tuple[StreamNode, ...], slide_duration: int) -> None:
         self.site = site
         self.dependencies = dependencies
@@ -87,10 +93,12 @@ class Transformed(StreamNode):
         function: Callable[[BatchTime, list[RDD]], RDD | None],
         *,
         user_sites: bool = False,
+        eager: bool = False,
     ) -> None:
         super().__init__(site, dependencies, dependencies[0].slide_duration)
         self.function = function
         self.user_sites = user_sites
+        self.eager = eager
 
     def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
         rdds = [batch.rdd(node, time) for node in self.dependencies]

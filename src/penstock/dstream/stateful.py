@@ -5,14 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from penstock.chunk import Chunk, Rows, rows_of
+from penstock.chunk import (
+    CHUNK_ROWS,
+    Chunk,
+    Columns,
+    Grouped,
+    Rows,
+    Scalar,
+    Tuple,
+    concatenated_columns,
+    rows_of,
+)
 from penstock.dstream.node import Batch, StreamNode
-from penstock.errors import CallSite, SignatureError
-from penstock.plan import Gather, MapPartitions, Narrow, Shuffle, Source, Task, raise_located
+from penstock.errors import CallSite, RowTypeError, SignatureError
+from penstock.plan import (
+    Form,
+    Gather,
+    Lists,
+    Shuffle,
+    Source,
+    Task,
+    raise_located,
+)
 from penstock.rdd import RDD, Grouping, KeyRouter, Partitioner, aggregated, checked_pairs, keys_of
 from penstock.times import BatchTime, local_datetime
+from penstock.vectorize import Untraced, halves_of, programs, state_plan
 
 __all__ = ["KeyUpdate", "StateByKey", "Update", "by_arity"]
+
+NO_STATE = Scalar(type(None))
+"""The row type of states where there are none yet."""
 
 Update = Callable[[BatchTime, Iterator[tuple[Any, list[Any], Any]]], Iterable[tuple[Any, Any]]]
 """What becomes of the keys of a partition: (key, new values, state or None), to (key, state)."""
@@ -72,8 +94,8 @@ class StateByKey(StreamNode):
             return found[1]
         count = self.partitioner.numPartitions
         if self.initial is None:
-            empty = Narrow(self.site, Source(self.site, ()), MapPartitions(lambda i, rows: rows, self.site))
-            return batch.new_rdd(Gather(self.site, (empty,), [[] for _ in range(count)]), self.partitioner)
+            nothing = Gather(self.site, (Source(self.site, (), NO_STATE),), [[] for _ in range(count)])
+            return batch.new_rdd(nothing, self.partitioner)
         if self.initial.partitioner == self.partitioner:
             return self.initial
         plan = Shuffle(self.site, self.initial.plan, KeyRouter(self.partitioner, self.site), count)
@@ -92,13 +114,71 @@ class _Updated:
         self.site = site
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+        before, grouped = list(inputs[0]), list(inputs[1])
+        in_columns = self._in_columns(before, grouped)
+        if in_columns is not None:
+            yield from (in_columns.slice(at, at + CHUNK_ROWS) for at in range(0, len(in_columns), CHUNK_ROWS))
+            return
         state: dict[Any, Any] = {}
-        for pair in _pairs(inputs[0], self.site):
+        for pair in _pairs(iter(before), self.site):
             state.setdefault(pair[0], pair[1])
-        news: dict[Any, list[Any]] = dict(rows_of(inputs[1]))
+        news: dict[Any, list[Any]] = dict(rows_of(grouped))
         rows = list(self.update(self.time, _beside(state, news)))
         if rows:
             yield Rows(rows)
+
+    def form(self, state: Form, grouped: Form) -> Form:
+        """What the states are before there are any; see :mod:`penstock.plan.forms`."""
+        function = self.update.on_columns if isinstance(self.update, KeyUpdate) else None
+        if function is None:
+            return Untraced("its function is given more than the values and the state of a key")
+        if not isinstance(grouped, Lists):
+            return Untraced("the new values of a key are no columns")
+        held = state.parts[1] if isinstance(state, Tuple) else None
+        plan = state_plan(function, grouped.value_type, held)
+        return plan if isinstance(plan, Untraced) else Tuple((grouped.key_type, plan.state_type))
+
+    def _in_columns(self, before: list[Chunk], grouped: list[Chunk]) -> Columns | None:
+        """The new states, if all is columns and the function has a column form."""
+        function = self.update.on_columns if isinstance(self.update, KeyUpdate) else None
+        size = sum(map(len, before)) + sum(map(len, grouped))
+        if function is None or size < programs.WORTH_ROWS or len(grouped) > 1:
+            return None
+        news = grouped[0] if grouped else None
+        if news is not None and not isinstance(news, Grouped):
+            return None
+        state = _whole(before)
+        if (before and state is None) or (news is None and state is None):
+            return None
+        if state is None:
+            assert news is not None
+            key_type, state_type = news.keys.row_type, None
+        else:
+            key_type, state_type = state.row_type.parts
+            if news is not None and news.keys.row_type != key_type:
+                return None
+        value_type = state_type if news is None else news.values.row_type
+        assert value_type is not None
+        plan = state_plan(function, value_type, state_type)
+        if isinstance(plan, Untraced):
+            return None
+        return plan.attempt(state, news, key_type)
+
+
+def _whole(chunks: list[Chunk]) -> Columns | None:
+    """States that lie in columns, or few enough to be put there once, as one chunk; ``None``: they do not."""
+    columns = [chunk for chunk in chunks if isinstance(chunk, Columns)]
+    if not chunks or len(columns) < len(chunks):
+        size = sum(map(len, chunks))
+        if not 0 < size < 8 * programs.WORTH_ROWS:
+            return None
+        try:
+            columns = [Columns.from_rows(list(rows_of(chunks)))]
+        except RowTypeError:
+            return None
+    if halves_of(columns[0].row_type) is None or len({part.row_type for part in columns}) > 1:
+        return None
+    return columns[0] if len(columns) == 1 else concatenated_columns(columns)
 
 
 def _pairs(chunks: Iterator[Chunk], site: CallSite) -> Iterator[tuple[Any, Any]]:
@@ -128,6 +208,11 @@ class KeyUpdate:
         self.function = function
         self.site = site
         self.with_key = with_key
+
+    @property
+    def on_columns(self) -> Callable[[Any, Any], Any] | None:
+        """The function of values and state alone, if it is one."""
+        return None if self.with_key else self.function
 
     def __call__(
         self, time: BatchTime, keys: Iterator[tuple[Any, list[Any], Any]]

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
 from penstock.chunk import Chunk, Rows, portable_hash
-from penstock.dstream.handle import Handle, rdd_callback
+from penstock.dstream.handle import rdd_callback
 from penstock.dstream.node import Transformed
+from penstock.dstream.parsing import Parsing
 from penstock.plan import Fold, FoldStep, Gather, Narrow, Task, call_site, must_be_callable
 from penstock.rdd import RDD, Partitioner, Partitioning, ReducingAll, aggregated, partition_count
 
 __all__ = ["Stateless"]
 
 
-class Stateless(Handle):
+class Stateless(Parsing):
     """Each operation does to every batch what the RDD operation of the same name does to an RDD.
 
     Wherever a number of partitions goes, a ``Partitioner`` goes too; without either there are as many as

@@ -19,12 +19,13 @@ from fractions import Fraction
 from itertools import chain
 from typing import Any
 
-from penstock.chunk import Chunk, Rows, rows_of
+from penstock.chunk import Chunk, Columns, Rows, rows_of
 from penstock.dstream.node import Batch, StreamNode
 from penstock.errors import CallSite
-from penstock.plan import Gather, Node, Source, Task, raise_located
-from penstock.rdd import RDD, Partitioner
+from penstock.plan import Form, Gather, Node, Source, Task, raise_located
+from penstock.rdd import RDD, CombineValues, Partitioner, Reducing
 from penstock.times import BatchTime, times_between
+from penstock.vectorize import Untraced, halves_of, takes_back
 
 __all__ = ["KeyedWindow", "Window"]
 
@@ -144,9 +145,29 @@ class _Folded:
         self.site = site
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
-        values = self.fold([list(rows_of(chunks)) for chunks in inputs])
+        slides = [list(chunks) for chunks in inputs]
+        in_columns = self.on_columns(slides)
+        if in_columns is not None:
+            yield from in_columns
+            return
+        values = self.fold([list(rows_of(slide)) for slide in slides])
         if values:
             yield Rows(list(values.items()))
+
+    def form(self, *slides: Form) -> Form:
+        """The window's pairs; see :mod:`penstock.plan.forms`."""
+        folded = CombineValues(Reducing(self.function, self.site), partials=True)
+        return (
+            folded.form(slides[0]) if all(form == slides[0] for form in slides) else Untraced("slides differ")
+        )
+
+    def on_columns(self, slides: list[list[Chunk]]) -> Iterator[Chunk] | None:
+        """The window of slides that are columns, of a function that is a fold on columns."""
+        chunks = [chunk for slide in slides for chunk in slide]
+        if not chunks or not all(isinstance(chunk, Columns) for chunk in chunks):
+            return None
+        reducing = CombineValues(Reducing(self.function, self.site), partials=True)
+        return reducing.on_columns_alone(chunks)
 
     def fold(self, slides: list[list[Any]]) -> dict[Any, Any]:
         values: dict[Any, Any] = {}
@@ -179,7 +200,12 @@ class _Corrected(_Folded):
         self.staying = staying
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
-        previous, *slides = [list(rows_of(chunks)) for chunks in inputs]
+        held_chunks = [list(chunks) for chunks in inputs]
+        in_columns = self.on_columns(held_chunks[1 + self.leaving :])
+        if in_columns is not None:
+            yield from in_columns
+            return
+        previous, *slides = [list(rows_of(chunks)) for chunks in held_chunks]
         left, held = slides[: self.leaving], slides[self.leaving :]
         entered = held[self.staying :]
         if all(_is_exact([value for _, value in part]) for part in (previous, *left, *entered)):
@@ -190,6 +216,16 @@ class _Corrected(_Folded):
             yield Rows(
                 [(key, values[key]) for key in dict.fromkeys(key for slide in held for key, _ in slide)]
             )
+
+    def on_columns(self, slides: list[list[Chunk]]) -> Iterator[Chunk] | None:
+        """All slides are folded at once: for the order of the keys all have to be gone through anyway. That gives
+        what the inverse function would give only if it is one, or is not asked."""
+        chunk = next((chunk for slide in slides for chunk in slide), None)
+        if not isinstance(chunk, Columns) or halves_of(chunk.row_type) is None:
+            return None
+        if not takes_back(self.function, self.inverse, chunk.row_type.parts[1]):
+            return None
+        return super().on_columns(slides)
 
     def _correct(
         self, values: dict[Any, Any], left: list[list[Any]], stayed: list[list[Any]], entered: list[list[Any]]

@@ -1,6 +1,6 @@
 """Who runs plans."""
 
-from penstock.executors.base import Executor
+from penstock.executors.base import Executor, Prefetch
 from penstock.executors.local import LocalExecutor
 
-__all__ = ["Executor", "LocalExecutor"]
+__all__ = ["Executor", "LocalExecutor", "Prefetch"]

@@ -10,9 +10,32 @@ from penstock.chunk import Chunk
 from penstock.plan import Metrics, Node, Task
 from penstock.rdd import StorageLevel
 
-__all__ = ["Executor"]
+__all__ = ["Executor", "Prefetch"]
 
 T = TypeVar("T")
+
+
+class Prefetch(ABC):
+    """A plan that is computed before a job asks for it. Three threads may call, each its method.
+
+    It shows in nothing but time: a job gets the same records, counts the same figures and fails as it
+    would have, with the exception of its own attempt. Memory is bounded by the caller.
+    """
+
+    @abstractmethod
+    def run(self) -> None:
+        """Compute the partitions on the calling thread and no other, in order, and hold each of them for the
+        jobs that read it. Returns early after :meth:`end` or :meth:`release`, and when a partition fails: of
+        that one nothing is held, and what it raised is dropped."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Begin no further partition: jobs that read the plan run now, and compute what is not there."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Stop as soon as possible, without waiting for it, and hold nothing any more. Again: nothing
+        happens."""
 
 
 class Executor(ABC):
@@ -50,6 +73,16 @@ class Executor(ABC):
     def share(self, plans: Sequence[Node], roots: Sequence[Node]) -> None:
         """Each of ``plans`` is read by several nodes of what is computed for ``roots``: see to it that it is
         computed once for all of them, whichever job comes first. Given up by :meth:`drop`."""
+
+    @abstractmethod
+    def prefetch(self, plan: Node) -> Prefetch:
+        """Make ready to compute ``plan``, which calls no function of the user's, ahead of the jobs that read
+        it. Nothing is computed before :meth:`Prefetch.run`. A job that wants a partition which is being
+        computed waits for it; one that is faster than the prefetch computes a partition by itself, and then
+        the prefetch leaves that one out. An executor may choose to compute nothing ahead.
+
+        It goes with what :meth:`keep` does: a plan that is kept as well takes over what is there. The
+        caller releases it."""
 
     @abstractmethod
     def drop(self, plan: Node) -> None:

@@ -1,6 +1,8 @@
 """What a dataset is: plan nodes, the steps on records, and where they were asked for."""
 
 from penstock.plan.explain import debug_string
+from penstock.plan.forms import Form, Lists, explained, forms_of
+from penstock.plan.fusing import as_columns, row_type_of
 from penstock.plan.metrics import Metrics, counting_in, current_metrics
 from penstock.plan.nodes import (
     ChunkStep,
@@ -36,7 +38,9 @@ __all__ = [
     "FlatMap",
     "Fold",
     "FoldStep",
+    "Form",
     "Gather",
+    "Lists",
     "Map",
     "MapPartitions",
     "Metrics",
@@ -49,6 +53,7 @@ __all__ = [
     "Source",
     "Step",
     "Task",
+    "as_columns",
     "asked_at",
     "call_site",
     "chunked",
@@ -56,8 +61,11 @@ __all__ = [
     "counting_in",
     "current_metrics",
     "debug_string",
+    "explained",
+    "forms_of",
     "must_be_callable",
     "raise_located",
+    "row_type_of",
     "run_fused",
     "slices",
 ]

@@ -34,6 +34,14 @@ class Metrics:
         with self._lock:
             self._figures.setdefault(name, {})[place] = figure
 
+    def note_all(self, others: Metrics) -> None:
+        """Set all figures that others hold."""
+        with others._lock:
+            found = {name: dict(figures) for name, figures in others._figures.items()}
+        with self._lock:
+            for name, figures in found.items():
+                self._figures.setdefault(name, {}).update(figures)
+
     def places(self, name: str) -> dict[Hashable, int]:
         """All places of a name, with their figures."""
         with self._lock:

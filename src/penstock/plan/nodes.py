@@ -22,9 +22,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.chunk import Chunk, Rows
+from penstock.chunk import Chunk, RowType
 from penstock.errors import CallSite
+from penstock.plan.fusing import Fused
 from penstock.plan.metrics import Metrics
+from penstock.vectorize import Chain, Untraced
 
 __all__ = [
     "ChunkStep",
@@ -72,6 +74,16 @@ class PartitionReader(ABC):
         """How many records there are if that is known without reading, or ``None``."""
         return None
 
+    @property
+    def row_type(self) -> RowType | None:
+        """That of the records, if they are read as columns (``Columns``, or ``Lines`` of text), or ``None``."""
+        return None
+
+    @property
+    def bytes_hint(self) -> int | None:
+        """About how many bytes the records come from if that is known without reading, or ``None``."""
+        return None
+
 
 class Step(ABC):
     """What a ``Narrow`` node does to a partition."""
@@ -109,6 +121,17 @@ class ChunkStep(Step):
     @abstractmethod
     def apply(self, rows: list[Any], out: list[Any]) -> None:
         """Append to ``out`` what becomes of ``rows``; on an exception, what came before it is there."""
+
+    def in_columns(self, chain: Chain) -> Chain | Untraced:
+        """The chain with this step behind it, or why it has no column form."""
+        return Untraced(f"{self.name} works on Python objects")
+
+    def form(self, form: Any) -> Any:
+        """What becomes of records of this form; see :mod:`penstock.plan.forms`."""
+        if not isinstance(form, RowType):
+            return Untraced("the lists of values are made here")
+        found = self.in_columns(Chain.of(form))
+        return found if isinstance(found, Untraced) else found.row_type
 
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         return run_fused((self,), chunks)
@@ -184,6 +207,7 @@ class Source(Node):
     """Data that comes from outside the plan."""
 
     readers: Sequence[PartitionReader]
+    row_type: RowType | None = None  # where there may be no reader to tell
 
     @property
     def partitions(self) -> int:
@@ -267,23 +291,7 @@ class Gather(Node):
 
 
 def run_fused(steps: Sequence[ChunkStep], chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Several steps over each chunk, as if each record went through all of them before the next.
-
-    When a step fails at a record, the records before it still go through the later steps: one of
-    those may fail at an earlier record, and the first failing record in row order is the one to
-    report.
-    """
+    """Several steps over each chunk, as if each record went through all of them before the next."""
+    fused = Fused(steps)
     for chunk in chunks:
-        rows = chunk.rows()
-        failed: Exception | None = None
-        for step in steps:
-            out: list[Any] = []
-            try:
-                step.apply(rows, out)
-            except Exception as error:
-                failed = error
-            rows = out
-        if rows:
-            yield Rows(rows)
-        if failed is not None:
-            raise failed
+        yield from fused.run(chunk)

@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NoReturn
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Rows
+from penstock.chunk import CHUNK_ROWS, Chunk, Rows, RowType
 from penstock.errors import CallSite, SignatureError, locate, shown
+from penstock.plan.fusing import as_columns, row_type_of
 from penstock.plan.nodes import ChunkStep, Step, Task
-from penstock.vectorize import only_reads_items
+from penstock.vectorize import (
+    Chain,
+    Flattening,
+    Untraced,
+    flattening,
+    only_reads_items,
+    trace,
+    trace_filter,
+)
 
 __all__ = ["Filter", "FlatMap", "Map", "MapPartitions", "chunked", "must_be_callable", "raise_located"]
 
@@ -63,6 +72,10 @@ class Map(ChunkStep):
     def on_lent(self) -> Step | None:
         return self if only_reads_items(self.function) else None
 
+    def in_columns(self, chain: Chain) -> Chain | Untraced:
+        traced = trace(self.function, chain.row_type)
+        return traced if isinstance(traced, Untraced) else chain.mapped(traced)
+
     def apply(self, rows: list[Any], out: list[Any]) -> None:
         try:
             out.extend(map(self.function, rows))
@@ -81,6 +94,10 @@ class Filter(ChunkStep):
         self.function = function
         self.site = site
         self.name = site.operation
+
+    def in_columns(self, chain: Chain) -> Chain | Untraced:
+        traced = trace_filter(self.function, chain.row_type)
+        return traced if isinstance(traced, Untraced) else chain.filtered(traced)
 
     def apply(self, rows: list[Any], out: list[Any]) -> None:
         function, append, record = self.function, out.append, None
@@ -103,11 +120,29 @@ class FlatMap(Step):
         self.name = site.operation
 
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        out: list[Any] = []
         for chunk in chunks:
+            row_type = row_type_of(chunk)
+            form = None if row_type is None else flattening(self.function, row_type)
+            made = form.attempt(as_columns(chunk)) if isinstance(form, Flattening) else None
+            if made is None:
+                yield from self.on_rows(chunk)
+            elif len(made):
+                yield made
+
+    def form(self, form: Any) -> Any:
+        """What becomes of records of this form; see :mod:`penstock.plan.forms`."""
+        if not isinstance(form, RowType):
+            return Untraced("the lists of values are made here")
+        found = flattening(self.function, form)
+        return found if isinstance(found, Untraced) else found.row_type
+
+    def on_rows(self, chunk: Chunk) -> Iterator[Chunk]:
+        """What Python makes of a chunk."""
+        out: list[Any] = []
+        for rows in chunk.row_lists():
             failed: Exception | None = None
             failed_at: Any = None
-            for record in chunk.rows():
+            for record in rows:
                 try:
                     found = self.function(record)
                     if type(found) is list or type(found) is tuple:
@@ -157,10 +192,10 @@ class MapPartitions(Step):
 class _Reader:
     """The iterator over records that a ``mapPartitions`` function gets; remembers the last one."""
 
-    __slots__ = ("_chunks", "_rows", "failed", "last")
+    __slots__ = ("_lists", "_rows", "failed", "last")
 
     def __init__(self, chunks: Iterator[Chunk]) -> None:
-        self._chunks = chunks
+        self._lists = (rows for chunk in chunks for rows in chunk.row_lists())
         self._rows: Iterator[Any] = iter(())
         self.last: Any = None
         self.failed: Exception | None = None
@@ -174,7 +209,7 @@ class _Reader:
                 self.last = record
                 return record
             try:
-                self._rows = iter(next(self._chunks).rows())
+                self._rows = iter(next(self._lists))
             except StopIteration:
                 raise
             except Exception as error:

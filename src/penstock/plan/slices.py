@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Rows
+from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Rows, RowType
 from penstock.plan.nodes import PartitionReader, Task
 
 __all__ = ["SliceReader", "slices"]
@@ -36,6 +36,11 @@ class SliceReader(PartitionReader):
     @property
     def rows_hint(self) -> int:
         return sum(map(len, self._chunks))
+
+    @property
+    def row_type(self) -> RowType | None:
+        kinds = {chunk.row_type if isinstance(chunk, Columns) else None for chunk in self._chunks}
+        return kinds.pop() if len(kinds) == 1 else None
 
 
 class RangeReader(PartitionReader):

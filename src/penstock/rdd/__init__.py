@@ -1,7 +1,16 @@
 """RDD: a dataset one can call methods on, and what belongs to it."""
 
-from penstock.rdd.aggregation import Aggregator, Distinct, Grouping, Reducing, ReducingAll, aggregated
+from penstock.rdd.aggregation import (
+    Aggregator,
+    CombineValues,
+    Distinct,
+    Grouping,
+    Reducing,
+    ReducingAll,
+    aggregated,
+)
 from penstock.rdd.pair import PairStep, checked_pairs, keys_of, raise_for_key
+from penstock.rdd.parsing import Accepted, Parse, Reject, Rejected, no_rejects
 from penstock.rdd.partitioner import KeyRouter, Partitioner, Partitioning, partition_count, partitioner_of
 from penstock.rdd.rdd import RDD
 from penstock.rdd.result_iterable import ResultIterable
@@ -12,18 +21,23 @@ from penstock.rdd.variables import Accumulator, AccumulatorParam, Broadcast
 
 __all__ = [
     "RDD",
+    "Accepted",
     "Accumulator",
     "AccumulatorParam",
     "Aggregator",
     "Broadcast",
+    "CombineValues",
     "Distinct",
     "Grouping",
     "KeyRouter",
     "PairStep",
+    "Parse",
     "Partitioner",
     "Partitioning",
     "Reducing",
     "ReducingAll",
+    "Reject",
+    "Rejected",
     "ResultIterable",
     "Runner",
     "StatCounter",
@@ -31,6 +45,7 @@ __all__ = [
     "aggregated",
     "checked_pairs",
     "keys_of",
+    "no_rejects",
     "partition_count",
     "partitioner_of",
     "raise_for_key",

@@ -16,13 +16,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Rows
+from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Grouped, Rows, RowType, Tuple
 from penstock.errors import CallSite
-from penstock.plan import Fold, FoldStep, Narrow, Node, Shuffle, Task, raise_located
+from penstock.plan import (
+    Fold,
+    FoldStep,
+    Form,
+    Lists,
+    Narrow,
+    Node,
+    Shuffle,
+    Task,
+    raise_located,
+    row_type_of,
+)
 from penstock.rdd.pair import checked_pairs, keys_of, raise_for_key, with_distinct_nans
 from penstock.rdd.partitioner import KeyRouter, Partitioner
+from penstock.vectorize import KeyedFold, KeyedGrouping, Untraced, fold_plan, halves_of, programs
 
-__all__ = ["Aggregator", "Distinct", "Grouping", "Reducing", "ReducingAll", "aggregated", "emit"]
+__all__ = [
+    "Aggregator",
+    "CombineValues",
+    "Distinct",
+    "Grouping",
+    "Reducing",
+    "ReducingAll",
+    "aggregated",
+    "emit",
+]
 
 Groups = dict[Any, Any]
 
@@ -60,6 +81,12 @@ class Aggregator:
         """Fold the partials of these pairs into the groups."""
         _fold(groups, pairs, self.merge_combiners, self)
 
+    def columns(self, row_type: RowType, *, partials: bool) -> KeyedFold | KeyedGrouping | Untraced:
+        """A fold on columns of pairs of this row type, or why there is none."""
+        create, merge = (None, self.merge_combiners) if partials else (self.create, self.merge_value)
+        plan = fold_plan(None if create is _same else create, merge, row_type)
+        return plan if isinstance(plan, Untraced) else KeyedFold(plan)
+
     def _failed(self, error: Exception, pair: Any) -> None:
         if pair is None:
             raise error
@@ -94,6 +121,12 @@ class Grouping(Aggregator):
 
     def __init__(self, site: CallSite) -> None:
         super().__init__(_alone, _appended, _extended, site)
+
+    def columns(self, row_type: RowType, *, partials: bool) -> KeyedFold | KeyedGrouping | Untraced:
+        halves = halves_of(row_type)
+        if halves is None or partials:
+            return Untraced(f"{row_type} is no pair")
+        return KeyedGrouping(*halves)
 
     def combine(self, groups: Groups, pairs: list[Any]) -> None:
         pair = None
@@ -157,10 +190,11 @@ def _nothing_more(one: None, other: None) -> None:
 class CombineValues(FoldStep):
     """A partition's pairs as one pair a key."""
 
-    __slots__ = ("aggregator", "fold", "name", "site")
+    __slots__ = ("aggregator", "fold", "name", "partials", "site")
 
     def __init__(self, aggregator: Aggregator, *, partials: bool) -> None:
         self.aggregator = aggregator
+        self.partials = partials
         self.fold = aggregator.merge if partials else aggregator.combine
         self.site = aggregator.site
         self.name = f"{'merge' if partials else 'combine'} of {aggregator.site.operation}"
@@ -168,20 +202,98 @@ class CombineValues(FoldStep):
     def begin(self, task: Task) -> Fold:
         return _Groups(self)
 
+    def form(self, form: Form) -> Form:
+        """What becomes of pairs of this form; see :mod:`penstock.plan.forms`."""
+        if isinstance(form, Lists):
+            return (
+                form
+                if self.partials and isinstance(self.aggregator, Grouping)
+                else Untraced("lists are folded")
+            )
+        assert isinstance(form, RowType)
+        found = self.columns(form)
+        if isinstance(found, KeyedFold):
+            return Tuple((found.plan.key_type, found.plan.partial_type))
+        return Lists(found.key_type, found.value_type) if isinstance(found, KeyedGrouping) else found
+
+    def on_columns_alone(self, chunks: list[Chunk]) -> Iterator[Chunk] | None:
+        """The fold of these chunks, if it can be done on columns from the first to the last."""
+        fold = _Groups(self)
+        if all(fold.pushed(chunk) for chunk in chunks):
+            return fold.finish()
+        return None
+
+    def columns(self, row_type: RowType) -> KeyedFold | KeyedGrouping | Untraced:
+        """A fold on columns of pairs of this row type, or why there is none."""
+        return self.aggregator.columns(row_type, partials=self.partials)
+
 
 class _Groups(Fold):
-    __slots__ = ("_groups", "_step")
+    """Folds on columns as long as they come, are of one row type and are not refused; from then on in Python."""
+
+    __slots__ = ("_columns", "_groups", "_row_type", "_step")
 
     def __init__(self, step: CombineValues) -> None:
         self._step = step
         self._groups: Groups = {}
+        self._columns: KeyedFold | KeyedGrouping | None = None
+        self._row_type: RowType | None = None
 
     def push(self, chunk: Chunk) -> None:
+        if self.pushed(chunk):
+            return
+        self._go_on_in_python()
         for pairs in checked_pairs(chunk, self._step.site):
             self._step.fold(self._groups, pairs)
 
+    def pushed(self, chunk: Chunk) -> bool:
+        """Whether a chunk was taken in as columns."""
+        if self._groups or not isinstance(chunk, (Columns, Grouped)):
+            return False
+        if isinstance(chunk, Grouped):
+            return self._grouped_pushed(chunk)
+        if self._columns is None:
+            if row_type_of(chunk) is None:
+                return False
+            columns = self._step.columns(chunk.row_type)
+            if isinstance(columns, Untraced):
+                return False
+            self._columns, self._row_type = columns, chunk.row_type
+        elif chunk.row_type != self._row_type:
+            return False
+        if isinstance(self._columns, KeyedGrouping):
+            return self._columns.push(chunk.leaves, len(chunk))
+        return self._columns.push(chunk)
+
+    def _grouped_pushed(self, chunk: Grouped) -> bool:
+        """Lists that were made of columns elsewhere: their values are grouped once more."""
+        assert self._step.partials, "only lists of one partition are merged with those of another"
+        if not isinstance(self._step.aggregator, Grouping):
+            return False
+        halves = (chunk.keys.row_type, chunk.values.row_type)
+        if self._columns is None:
+            self._columns = KeyedGrouping(*halves)
+        columns = self._columns
+        if not isinstance(columns, KeyedGrouping) or (columns.key_type, columns.value_type) != halves:
+            return False
+        return columns.push(chunk.flat(), len(chunk.values))
+
+    def _go_on_in_python(self) -> None:
+        columns, self._columns = self._columns, None
+        if columns is not None and len(columns):
+            grouping = isinstance(columns, KeyedGrouping)
+            self._groups = dict(columns.grouped().rows()) if grouping else columns.groups()  # type: ignore[union-attr]
+
     def finish(self) -> Iterator[Chunk]:
-        return emit(list(self._groups.items()))
+        columns = self._columns
+        if columns is None or not len(columns):
+            return emit(list(self._groups.items()))
+        if isinstance(columns, KeyedGrouping):
+            return iter((columns.grouped(),))
+        if len(columns) < programs.WORTH_ROWS:
+            return emit(list(columns.groups().items()))
+        pairs = columns.pairs()
+        return (pairs.slice(at, at + CHUNK_ROWS) for at in range(0, len(pairs), CHUNK_ROWS))
 
 
 def emit(rows: list[Any]) -> Iterator[Chunk]:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from penstock.chunk import Chunk, Rows
-from penstock.errors import CallSite
+import numpy as np
+import numpy.typing as npt
+
+from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Rows
+from penstock.errors import CallSite, RowTypeError
 from penstock.plan import Narrow, Node, Router, Shuffle, Step, Task, raise_located
 from penstock.rdd.aggregation import emit
 from penstock.rdd.pair import checked_pairs, record_of
+from penstock.vectorize import REFUSALS, Chain, SortKeys, Untraced, halves_of, joined, programs, trace
 
-__all__ = ["sorted_by_key"]
+__all__ = ["RangeRouter", "SortPartition", "identity", "key_columns", "sorted_by_key"]
+
+Places = npt.NDArray[np.int64]
 
 _SAMPLE_PER_TARGET = 100  # keys looked at for each range, from each partition: a few kB, even ranges
 
 
-class _RangeRouter(Router):
+class RangeRouter(Router):
     """Pairs go to the range their key falls in; equal keys to the same one."""
 
     __slots__ = ("ascending", "keyfunc", "name", "site")
@@ -33,13 +39,17 @@ class _RangeRouter(Router):
 
     def summarise(self, task: Task, chunks: Iterator[Chunk]) -> list[Any]:
         """Evenly spaced keys of the partition in sorted order."""
+        held = list(chunks)
+        in_columns = sorted_columns(held, self.keyfunc, ascending=True)
+        if in_columns is not None:
+            _, found, order = in_columns
+            return found.take(order[:: _step(len(found), task)]).rows()
         keys: list[Any] = []
-        for chunk in chunks:
+        for chunk in held:
             for pairs in checked_pairs(chunk, self.site):
                 keys.extend(self._sort_keys(pairs))
         self._sort(keys)
-        step = max(1, len(keys) // (_SAMPLE_PER_TARGET * task.partitions))
-        return keys[::step]
+        return keys[:: _step(len(keys), task)]
 
     def decide(self, summaries: list[list[Any]], targets: int) -> list[Any]:
         """At most ``targets - 1`` keys, each the last of its range."""
@@ -60,6 +70,11 @@ class _RangeRouter(Router):
         out: list[list[Chunk]] = [[] for _ in range(targets)]
         bounds: list[Any] = task.decision
         for chunk in chunks:
+            parts = self._split_columns(chunk, bounds)
+            if parts is not None:
+                for target, part in parts:
+                    out[target if self.ascending else len(bounds) - target].append(part)
+                continue
             for pairs in checked_pairs(chunk, self.site):
                 buckets: list[list[Any]] = [[] for _ in range(targets)]
                 for key, pair in zip(self._sort_keys(pairs), pairs, strict=True):
@@ -69,6 +84,19 @@ class _RangeRouter(Router):
                         out[target if self.ascending else len(bounds) - target].append(Rows(bucket))
         return out
 
+    def _split_columns(self, chunk: Chunk, bounds: list[Any]) -> list[tuple[int, Chunk]] | None:
+        """The parts of a chunk in columns, each with its range; ``None`` if Python has to compare."""
+        keys = key_columns(chunk, self.keyfunc)
+        if keys is None:
+            return None
+        try:
+            places = SortKeys.of(keys).behind(SortKeys.of(Columns.from_rows(bounds, keys.row_type)))
+        except (*REFUSALS, RowTypeError):
+            return None
+        assert isinstance(chunk, Columns)
+        rows = [np.flatnonzero(places == target) for target in range(len(bounds) + 1)]
+        return [(target, chunk.take(part)) for target, part in enumerate(rows) if len(part)]
+
     def _sort_keys(self, pairs: list[Any]) -> list[Any]:
         return sort_keys(pairs, self.keyfunc, self.site)
 
@@ -77,6 +105,49 @@ class _RangeRouter(Router):
             keys.sort()
         except Exception as error:
             raise_located(error, self.site, keys[0])
+
+
+def _step(count: int, task: Task) -> int:
+    return max(1, count // (_SAMPLE_PER_TARGET * task.partitions))
+
+
+def identity(key: Any) -> Any:
+    """The key itself: what is sorted by if nobody says otherwise."""
+    return key
+
+
+def key_columns(chunk: Chunk, keyfunc: Callable[[Any], Any]) -> Columns | None:
+    """``keyfunc`` of the key of each pair of a chunk in columns; ``None`` if Python has to call it."""
+    if not isinstance(chunk, Columns):
+        return None
+    halves = halves_of(chunk.row_type)
+    if halves is None:
+        return None
+    keys = Columns(halves[0], chunk.leaves[: halves[0].leaf_count], len(chunk))
+    if keyfunc is identity:
+        return keys
+    traced = trace(keyfunc, keys.row_type)
+    return None if isinstance(traced, Untraced) else Chain.of(keys.row_type).mapped(traced).attempt(keys)
+
+
+def sorted_columns(
+    chunks: Sequence[Chunk], keyfunc: Callable[[Any], Any], *, ascending: bool
+) -> tuple[list[Columns], Columns, Places] | None:
+    """The chunks, the keys of their pairs, and the order of these; ``None`` if Python has to sort."""
+    columns = [chunk for chunk in chunks if isinstance(chunk, Columns)]
+    if len(columns) < len(chunks) or sum(map(len, columns)) < programs.WORTH_ROWS:
+        return None
+    if len({chunk.row_type for chunk in columns}) != 1:
+        return None
+    found = [key_columns(chunk, keyfunc) for chunk in columns]
+    keys = [each for each in found if each is not None]
+    if len(keys) < len(columns) or len({each.row_type for each in keys}) != 1:
+        return None
+    try:
+        together = joined(keys)
+        return columns, together, SortKeys.of(together).order(ascending=ascending)
+    except REFUSALS:
+        return None
 
 
 def sort_keys(pairs: list[Any], keyfunc: Callable[[Any], Any], site: CallSite) -> list[Any]:
@@ -91,7 +162,7 @@ def sort_keys(pairs: list[Any], keyfunc: Callable[[Any], Any], site: CallSite) -
     return out
 
 
-class _SortPartition(Step):
+class SortPartition(Step):
     """A partition's pairs in the order of their keys; equal keys keep their order."""
 
     __slots__ = ("ascending", "keyfunc", "name", "site")
@@ -103,7 +174,15 @@ class _SortPartition(Step):
         self.name = f"sort of {site.operation}"
 
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        pairs = [pair for chunk in chunks for part in checked_pairs(chunk, self.site) for pair in part]
+        held = list(chunks)
+        in_columns = sorted_columns(held, self.keyfunc, ascending=self.ascending)
+        if in_columns is not None:
+            columns, _, order = in_columns
+            together = joined(columns)
+            for at in range(0, len(order), CHUNK_ROWS):
+                yield together.take(order[at : at + CHUNK_ROWS])
+            return
+        pairs = [pair for chunk in held for part in checked_pairs(chunk, self.site) for pair in part]
         keys = sort_keys(pairs, self.keyfunc, self.site)
         try:
             order = sorted(range(len(keys)), key=keys.__getitem__, reverse=not self.ascending)
@@ -117,5 +196,5 @@ def sorted_by_key(
 ) -> Node:
     """The plan that sorts pairs by ``keyfunc(key)`` over ``targets`` partitions, stably."""
     if plan.partitions != 1 or targets > 1:
-        plan = Shuffle(site, plan, _RangeRouter(keyfunc, ascending, site), targets)
-    return Narrow(site, plan, _SortPartition(keyfunc, ascending, site))
+        plan = Shuffle(site, plan, RangeRouter(keyfunc, ascending, site), targets)
+    return Narrow(site, plan, SortPartition(keyfunc, ascending, site))

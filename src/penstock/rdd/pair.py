@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from typing import Any, NoReturn
 
 from penstock.chunk import Chunk, Rows, distinct_nans
 from penstock.errors import CallSite, KeyTypeError, NotAPairError, locate, shown
 from penstock.plan import ChunkStep, raise_located
+from penstock.vectorize import Chain, Untraced, halves_of, trace
 
 __all__ = ["PairStep", "checked_pairs", "keys_of", "raise_for_key", "record_of", "with_distinct_nans"]
 
@@ -97,6 +98,16 @@ class PairStep(ChunkStep):
     def __init__(self, site: CallSite) -> None:
         self.site = site
         self.name = site.operation
+
+    @abstractmethod
+    def on_pairs(self) -> Callable[[Any], Any]:
+        """The step as a function of one pair, to be traced."""
+
+    def in_columns(self, chain: Chain) -> Chain | Untraced:
+        if halves_of(chain.row_type) is None:
+            return Untraced(f"{chain.row_type} is no pair")
+        traced = trace(self.on_pairs(), chain.row_type)
+        return traced if isinstance(traced, Untraced) else chain.mapped(traced)
 
     def apply(self, rows: list[Any], out: list[Any]) -> None:
         for pairs in checked_pairs(Rows(rows), self.site):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
+from operator import itemgetter
 from typing import Any, Self
 
 from penstock.chunk import Chunk, Rows, isolated, portable_hash
@@ -16,7 +17,7 @@ from penstock.errors import CallSite
 from penstock.plan import FlatMap, Shuffle, Task, must_be_callable, raise_located
 from penstock.rdd.aggregation import Aggregator, Grouping, Reducing, aggregated
 from penstock.rdd.grouping import Emission, cogrouped, full_outer, inner, left_outer, right_outer
-from penstock.rdd.ordering import sorted_by_key
+from penstock.rdd.ordering import identity, sorted_by_key
 from penstock.rdd.pair import PairStep, checked_pairs
 from penstock.rdd.partitioner import KeyRouter, Partitioner, Partitioning, partitioner_of
 from penstock.rdd.result_iterable import ResultIterable
@@ -183,7 +184,7 @@ class PairOperations(Transformations):
         self,
         ascending: bool = True,
         numPartitions: int | None = None,
-        keyfunc: Callable[[Any], Any] = lambda key: key,
+        keyfunc: Callable[[Any], Any] = identity,
     ) -> Self:
         """The pairs in the order of ``keyfunc(key)``; equal ones keep their order.
 
@@ -277,6 +278,9 @@ class _Part(PairStep):
         super().__init__(site)
         self.index = index
 
+    def on_pairs(self) -> Callable[[Any], Any]:
+        return itemgetter(self.index)
+
     def apply_to_pairs(self, pairs: list[Any], out: list[Any]) -> None:
         index = self.index
         out.extend([pair[index] for pair in pairs])
@@ -288,6 +292,10 @@ class _MapValues(PairStep):
     def __init__(self, function: Callable[[Any], Any], site: CallSite) -> None:
         super().__init__(site)
         self.function = function
+
+    def on_pairs(self) -> Callable[[Any], Any]:
+        function = self.function
+        return lambda pair: (pair[0], function(pair[1]))
 
     def apply_to_pairs(self, pairs: list[Any], out: list[Any]) -> None:
         function, append = self.function, out.append

@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator
 from operator import index
 from typing import Any
 
-from penstock.chunk import Chunk, Rows, portable_hash
+import numpy as np
+import numpy.typing as npt
+
+from penstock.chunk import Chunk, Columns, Grouped, Rows, RowType, portable_hash
 from penstock.errors import ArgumentError, CallSite, SignatureError, shown
-from penstock.plan import Router, Task, raise_located
+from penstock.plan import Form, Router, Task, raise_located, row_type_of
 from penstock.rdd.pair import checked_pairs, raise_for_key
+from penstock.vectorize import Untraced, codes_of_keys, halves_of
 
 __all__ = ["KeyRouter", "Partitioner", "Partitioning", "RoundRobin", "partitioner_of"]
 
@@ -88,6 +92,8 @@ class KeyRouter(Router):
         out: list[list[Chunk]] = [[] for _ in range(targets)]
         known: dict[Any, int] = {}
         for chunk in chunks:
+            if isinstance(chunk, (Columns, Grouped)) and self._split_columns(chunk, out):
+                continue
             for pairs in checked_pairs(chunk, self.site):
                 if targets == 1:
                     out[0].append(Rows(pairs))
@@ -101,6 +107,38 @@ class KeyRouter(Router):
                     if bucket:
                         out[target].append(Rows(bucket))
         return out
+
+    def form(self, form: Form) -> Form:
+        """Pairs stay what they are, wherever they go; see :mod:`penstock.plan.forms`."""
+        if isinstance(form, RowType) and halves_of(form) is None:
+            return Untraced(f"{form} is no pair")
+        if self.partitioner.numPartitions > 1 and self.partitioner.partitionFunc is not portable_hash:
+            return Untraced("a partition function of its own is called for each key")
+        return form
+
+    def _split_columns(self, chunk: Columns | Grouped, out: list[list[Chunk]]) -> bool:
+        """Whether a chunk of pairs in columns was split: its different keys are hashed, and its rows taken."""
+        if isinstance(chunk, Columns) and halves_of(chunk.row_type) is None:
+            return False
+        if len(out) == 1:
+            out[0].append(chunk)
+            return True
+        if self.partitioner.partitionFunc is not portable_hash:
+            return False
+        if isinstance(chunk, Grouped):
+            places = _targets_of(chunk.keys.rows(), len(out))
+        else:
+            if row_type_of(chunk) is None:
+                return False
+            codes = codes_of_keys(chunk)
+            if codes is None:
+                return False
+            places = _targets_of(codes[0], len(out))[codes[1]]
+        for target in range(len(out)):
+            rows = np.flatnonzero(places == target)
+            if len(rows):
+                out[target].append(chunk.take(rows))
+        return True
 
     def _split_by_hash(self, pairs: list[Any], buckets: list[list[Any]], known: dict[Any, int]) -> None:
         pair: Any = None
@@ -125,10 +163,18 @@ class KeyRouter(Router):
             raise_located(error, self.site, pair)
 
 
+def _targets_of(keys: list[Any], targets: int) -> npt.NDArray[np.int64]:
+    return np.fromiter((portable_hash(key) % targets for key in keys), np.int64, len(keys))
+
+
 class RoundRobin(Router):
     """Records in turn to each target, beginning with the one that has the source partition's number."""
 
     name = "round robin"
+
+    def form(self, form: Form) -> Form:
+        """Records stay what they are, wherever they go."""
+        return form
 
     def split(self, task: Task, chunks: Iterator[Chunk], targets: int) -> list[list[Chunk]]:
         if targets == 1:
@@ -136,8 +182,15 @@ class RoundRobin(Router):
         out: list[list[Chunk]] = [[] for _ in range(targets)]
         following = task.partition
         for chunk in chunks:
-            rows = chunk.rows()
-            for offset in range(min(targets, len(rows))):
-                out[(following + offset) % targets].append(Rows(rows[offset::targets]))
-            following += len(rows)
+            in_columns = isinstance(chunk, Columns) and row_type_of(chunk) is not None
+            rows: list[Any] = [] if in_columns else chunk.rows()
+            for offset in range(min(targets, len(chunk))):
+                part: Chunk
+                if in_columns:
+                    assert isinstance(chunk, Columns)
+                    part = chunk.take(np.arange(offset, len(chunk), targets))
+                else:
+                    part = Rows(rows[offset::targets])
+                out[(following + offset) % targets].append(part)
+            following += len(chunk)
         return out

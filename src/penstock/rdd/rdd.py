@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from penstock.chunk import Chunk, Columns, exact_row_type
 from penstock.errors import SignatureError, StateError, UnsupportedError
-from penstock.plan import Node, Task, debug_string
+from penstock.plan import Node, Task, debug_string, explained
 from penstock.rdd.actions import Actions
 from penstock.rdd.indexing import flat
 from penstock.rdd.storage_level import StorageLevel
@@ -70,6 +70,18 @@ class RDD(Actions):
             return "" if level == StorageLevel.NONE else f" [{level}]"
 
         return debug_string(self.plan, kept)
+
+    def explain(self) -> str:
+        """For each step whether it runs on columns, on which, or else on rows, and why; see ``DStream.explain``.
+
+        >>> import pyarrow as pa
+        >>> numbers = sc.fromArrow(pa.table({"n": [1, 2]}), 1)
+        >>> print(numbers.map(lambda row: row.n + 1).map(repr).explain())  # doctest: +ELLIPSIS
+          1 fromArrow at ...: columns: Row(n: int)
+          2 map at ... of 1: columns: int
+          3 map at ... of 2: rows: repr is a builtin_function_or_method, which is neither plain data nor known ...
+        """
+        return explained(self.plan)
 
     # Keeping
 

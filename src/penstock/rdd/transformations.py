@@ -11,16 +11,16 @@ from penstock.errors import ArgumentError, SignatureError
 from penstock.plan import Filter, FlatMap, Gather, Map, MapPartitions, Shuffle, must_be_callable
 from penstock.rdd.aggregation import Distinct, Grouping, aggregated
 from penstock.rdd.grouping import cogrouped
-from penstock.rdd.handle import Handle
 from penstock.rdd.indexing import Glom, Sample, UniqueIds, ZipWithIndex, cartesian, coalesced, zipped
-from penstock.rdd.ordering import sorted_by_key
+from penstock.rdd.ordering import identity, sorted_by_key
+from penstock.rdd.parse_operations import ParseOperations
 from penstock.rdd.partitioner import Partitioning, RoundRobin, partition_count
 from penstock.rdd.result_iterable import ResultIterable
 
 __all__ = ["Transformations"]
 
 
-class Transformations(Handle):
+class Transformations(ParseOperations):
     """What PySpark's RDD offers on records of any kind."""
 
     __slots__ = ()
@@ -246,7 +246,7 @@ class Transformations(Handle):
         site = self._site("sortBy")
         to = self._partitioner(numPartitions).numPartitions
         keyed = self._narrow(Map(lambda record: (keyfunc(record), record), site), site)
-        plan = sorted_by_key(keyed.plan, to, _identity, ascending, site)
+        plan = sorted_by_key(keyed.plan, to, identity, ascending, site)
         return self._derive(plan)._narrow(Map(_value, site), site)
 
     def repartition(self, numPartitions: int) -> Self:
@@ -284,10 +284,6 @@ class Transformations(Handle):
             raise SignatureError(f"setName needs a string, not {type(name).__name__}")
         self._name = name
         return self
-
-
-def _identity(key: Any) -> Any:
-    return key
 
 
 def _key(pair: Any) -> Any:

@@ -1,13 +1,14 @@
-"""Performs the batch machine's instructions: on two threads of its own, or step by step in tests.
+"""Performs the batch machine's instructions: on threads of its own, or step by step in tests.
 
 ::
 
     intake thread   waits for the clock, plans inputs          (so lag does not shift what a batch reads)
     batch thread    generates, runs outputs, commits, finishes
+    ahead thread    reads what is planned, while an earlier batch runs; there if there is such input
 
-Both report to the machine under one lock and put what it answers in one line; planning is done by the
-intake thread, all else by the batch thread. Neither dies in silence: what is not the failure of a batch
-ends the run, and whoever awaits the end is told.
+The first two report to the machine under one lock and put what it answers in one line; planning is done by
+the intake thread, all else by the batch thread. The third reports nothing: it saves time, or it does not.
+None dies in silence: what is not the failure of a batch ends the run, and whoever awaits the end is told.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ __all__ = ["BatchDriver"]
 
 _log = logging.getLogger(__name__)
 _AHEAD = 2  # batches planned ahead of the running one when everything is available at once
+
+_LAST_CHUNK_S = 2.0  # what reading ahead gets at the end, for the chunk that it is at
 
 Job = Callable[[], None]
 
@@ -120,7 +123,10 @@ class BatchDriver:
         self._bus.post("onStreamingStarted", lambda: StreamingStarted(self._clock.now_ms()))
         if self._threaded:
             intake = self._take_available if self._available_now else self._take_by_clock
-            for target, name in ((self._run, "penstock-batches"), (intake, "penstock-intake")):
+            targets = [(self._run, "penstock-batches"), (intake, "penstock-intake")]
+            if self._generation.ahead.active:
+                targets.append((self._generation.ahead.run, "penstock-ahead"))
+            for target, name in targets:
                 thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=True)
                 self._threads.append(thread)
             for thread in self._threads:
@@ -163,8 +169,8 @@ class BatchDriver:
     def tick(self, time: BatchTime) -> None:
         """The clock has reached ``time``: plan its input."""
         for instruction in self._post(Tick(time)):
-            assert isinstance(instruction, Plan), instruction
-            self._plan(instruction.time)
+            if isinstance(instruction, Plan):
+                self._plan(instruction.time)
 
     def _take_by_clock(self) -> None:
         while self._clock.wait_until(self._next, self._stop_intake):
@@ -199,7 +205,19 @@ class BatchDriver:
         record = BatchRecord(time, intents, self._clock.now_ms(), self._clock.elapsed_ns())
         self._records[time] = record
         self._bus.post("onBatchSubmitted", lambda: BatchEvent(record.info()))
-        self._post(Planned(time, "\n".join(failures) or None))
+        answers = self._post(Planned(time, "\n".join(failures) or None))
+        if self._threaded and not failures and Generate(time) not in answers:
+            self._generation.ahead.offer(time, intents)
+
+    def read_ahead(self) -> int:
+        """Compute ahead what waits in line and fits, on this thread; how many batches were looked at. For
+        tests of a driver without threads, which does not do it by itself."""
+        for time, record in self._records.items():
+            self._generation.ahead.offer(time, record.intents)
+        looked_at = 0
+        while self._generation.ahead.work():
+            looked_at += 1
+        return looked_at
 
     # Batches
 
@@ -324,6 +342,10 @@ class BatchDriver:
         for thread in self._threads:
             if thread.name == "penstock-intake" and thread is not threading.current_thread():
                 thread.join()
+        self._generation.ahead.close()
+        for thread in self._threads:
+            if thread.name == "penstock-ahead" and thread is not threading.current_thread():
+                thread.join(_LAST_CHUNK_S)  # a store that does not answer must not keep the run from ending
         for node in self._graph.inputs:
             try:
                 node.source.close()
@@ -339,14 +361,14 @@ class BatchDriver:
                 self._changed.notify_all()
 
     def _post(self, event: Event) -> list[Instruction]:
-        """Report to the machine. What it wants of the batch thread goes in line, the rest comes back."""
+        """Report to the machine; its answers. Those that are the batch thread's are in line already."""
         with self._changed:
             answers = self._machine.handle(event)
             self._line.extend(answer for answer in answers if not isinstance(answer, Plan))
             if self._line:
                 self._work.notify()
             self._changed.notify_all()
-        return [answer for answer in answers if isinstance(answer, Plan)]
+        return answers
 
     def _failed(self, error: BaseException, time: BatchTime, output: str | None) -> str:
         """Make a failure known: to whoever awaits the end, and to the log."""

@@ -5,9 +5,10 @@ from penstock.sources.files import FileSource
 from penstock.sources.listing import files_of
 from penstock.sources.queue import QueueSource
 from penstock.sources.records import FixedRecords, Pickled, WholeFiles, grouped
-from penstock.sources.text import SourceLine, TextReader, text_readers
+from penstock.sources.text import TEXT, SourceLine, TextReader, text_readers
 
 __all__ = [
+    "TEXT",
     "FileSource",
     "FixedRecords",
     "Intent",

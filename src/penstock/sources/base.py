@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.chunk import RowType
 from penstock.errors import CallSite
 from penstock.plan import Node
 from penstock.times import BatchTime
@@ -40,7 +41,8 @@ class StreamSource(ABC):
     ``plan``              the intake thread, once a batch, with strictly increasing times; holds the
                           next batch up, so it must not take longer than the interval
     ``exhausted``         the intake thread, after each ``plan``
-    ``node``              the batch thread; must give an equal node for an equal intent
+    ``node``              the batch thread, and with ``reads_ahead`` the one that reads ahead too; must
+                          give an equal node for an equal intent
     ``done``              the batch thread, when a batch is over and no window needs it any more
     ``close``             the stopping thread, once; nothing is called afterwards
     ====================  ==========================================================================
@@ -49,6 +51,18 @@ class StreamSource(ABC):
     """
 
     name: str
+
+    row_type: RowType | None = None
+    """That of the records, if they are read as columns or lines; ``None`` if they are Python objects."""
+
+    reads_ahead: bool = False
+    """Whether the input of a batch may be read as soon as it is planned, while an earlier one still runs,
+    and on another thread: reading it changes nothing, and ``node`` reads nothing but the intent."""
+
+    waits: bool = False
+    """Whether reading mostly waits for others, as for a network. Then it pays to read ahead even where
+    nothing but Python objects is made of the input; where it does not wait, such reading holds the
+    interpreter, and the batch that runs would pay for it."""
 
     def open(self) -> None:
         """Begin. For sources of what is *new*, this moment divides old from new."""

@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from penstock.chunk import RowType
 from penstock.clock import Clock
 from penstock.errors import CallSite
 from penstock.plan import Node, PartitionReader, Source
@@ -100,6 +101,8 @@ class FileSource(StreamSource):
     not taken again.
     """
 
+    reads_ahead = True
+
     def __init__(
         self,
         storage: Storage,
@@ -110,8 +113,11 @@ class FileSource(StreamSource):
         new_files_only: bool = True,
         max_files: int | None = None,
         watch_ms: int = 60_000,
+        row_type: RowType | None = None,
     ) -> None:
         self.name = f"files {storage.url(pattern)}"
+        self.waits = storage.lists_details  # a store that is asked over a network
+        self.row_type = row_type
         self._storage = storage
         self._pattern = pattern
         self._readers = readers
@@ -163,7 +169,7 @@ class FileSource(StreamSource):
         readers: list[PartitionReader] = []
         for path, size, mtime_ns in intent.items:
             readers.extend(self._readers(FileInfo(path, size, mtime_ns)))
-        return Source(site, readers)
+        return Source(site, readers, self.row_type)
 
     # Looking
 

@@ -78,6 +78,10 @@ class FixedRecords(PartitionReader):
         self.length = length
         self.origin = origin
 
+    @property
+    def bytes_hint(self) -> int:
+        return self.file.size
+
     def read(self, task: Task) -> Iterator[Chunk]:
         path, size, length = self.file.path, self.file.size, self.length
         if size % length:

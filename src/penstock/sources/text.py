@@ -17,19 +17,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from penstock.chunk import Chunk, Rows
+from penstock.chunk import CHUNK_ROWS, Chunk, Lines, Rows, RowType, Scalar
 from penstock.plan import PartitionReader, Task
 from penstock.sources.codecs import codec_of
 from penstock.sources.planned import open_content, open_planned, shrunk
 from penstock.storage import FileInfo, Storage
 
-__all__ = ["SourceLine", "TextReader", "text_readers"]
+__all__ = ["TEXT", "SourceLine", "TextReader", "text_readers"]
+
+TEXT = Scalar(str)
+"""The row type of lines."""
 
 _BLOCK_BYTES = 8 << 20
-_LINES = (
-    256  # in a chunk: what Python makes of them, step after step, still fits in the CPU's caches, and is gone
-)
-# before the garbage collector counts enough new containers to look at them
 _PROBE_BYTES = 64 << 10  # to find where a line begins
 _BOM = b"\xef\xbb\xbf"
 
@@ -74,23 +73,29 @@ class TextReader(PartitionReader):
         self.numbered = numbered
         self.origin = origin
 
+    @property
+    def row_type(self) -> RowType | None:
+        return None if self.numbered else TEXT
+
+    @property
+    def bytes_hint(self) -> int | None:
+        return self.stop - self.start if codec_of(self.path) is None else None
+
     def read(self, task: Task) -> Iterator[Chunk]:
-        number, damaged, at_start = 1, 0, self.start == 0
+        source, first = self.storage.url(self.path), _FirstNumber(self)
+        count, damaged = 0, 0
         for block in self._blocks():
-            lines, bad = _lines(block.removeprefix(_BOM) if at_start else block)
-            at_start = False
+            text, bad = _utf8(block.removeprefix(_BOM) if self.start == 0 and not count else block)
             damaged += bad
-            for at in range(0, len(lines), _LINES):
-                part = lines[at : at + _LINES] if len(lines) > _LINES else lines
+            lines = Lines(text, source, first, skipped=count)
+            count += len(lines)
+            for part in lines.pieces(CHUNK_ROWS):
                 if self.numbered:
-                    numbers = range(number + at, number + at + len(part))
-                    source = self.storage.url(self.path)
-                    yield Rows([SourceLine(source, n, text) for n, text in zip(numbers, part, strict=True)])
+                    yield from _numbered(part)
                 else:
-                    yield Rows(part)
-            number += len(lines)
+                    yield part
         place = (self.origin, self.path, self.start)
-        task.metrics.note("records", place, number - 1)
+        task.metrics.note("records", place, count)
         task.metrics.note("bytes", place, self.stop - self.start)
         if damaged:
             task.metrics.note("bad_utf8", place, damaged)
@@ -115,6 +120,19 @@ class TextReader(PartitionReader):
             yield block
         if begin < end:
             raise shrunk(file, self.storage.url(self.path), self.size)
+
+    def lines_before(self) -> int:
+        """How many lines of the file begin before the first one of this part. Reads the file up to there."""
+        with open_planned(self.storage, self.path) as file:
+            begin = self._line_from(file, self.start)
+            file.seek(0)
+            left, count = begin, 0
+            for block in _whole_lines(file, begin):
+                left -= len(block)
+                count += len(Lines(_utf8(block)[0]))
+            if left:
+                raise shrunk(file, self.storage.url(self.path), self.size)
+        return count
 
     def _line_from(self, file: BinaryIO, at: int) -> int:
         """The first position from ``at`` on at which a line begins, or the file's size."""
@@ -155,19 +173,42 @@ def text_readers(
     ]
 
 
-def _lines(block: bytes) -> tuple[list[str], int]:
-    """The lines of a block, and how many stretches of it were not UTF-8."""
-    try:
-        text, bad = block.decode("utf-8"), 0
-    except UnicodeDecodeError:
-        text = block.decode("utf-8", "replace")
-        bad = text.count("\ufffd") - block.count("\ufffd".encode())
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return lines, bad
+class _FirstNumber:
+    """The number of the first line of a reader's part: found by reading what is before, if anybody asks."""
+
+    __slots__ = ("found", "reader")
+
+    def __init__(self, reader: TextReader) -> None:
+        self.reader = reader
+        self.found: int | None = None if reader.start else 1
+
+    def __call__(self) -> int:
+        if self.found is None:  # two threads may both look, and find the same
+            self.found = 1 + self.reader.lines_before()
+        return self.found
+
+
+def _numbered(lines: Lines) -> Iterator[Rows]:
+    """Each line with its source and number."""
+    number = lines.number
+    for texts in lines.row_lists():
+        yield Rows([SourceLine(lines.source, n, text) for n, text in enumerate(texts, number)])
+        number += len(texts)
+
+
+def _utf8(block: bytes) -> tuple[bytes, int]:
+    """A block as valid UTF-8 with line feeds only, and how many stretches of it were not UTF-8."""
+    bad = 0
+    if not block.isascii():
+        try:
+            block.decode("utf-8")
+        except UnicodeDecodeError:
+            text = block.decode("utf-8", "replace")
+            bad = text.count("\ufffd") - block.count("\ufffd".encode())
+            block = text.encode()
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return block, bad
 
 
 def _whole_lines(file: BinaryIO, limit: int | None = None) -> Iterator[bytes]:

@@ -1,5 +1,49 @@
-"""What user functions mean, found without running them."""
+"""What user functions mean on whole columns, found by running them once on symbols.
 
+::
+
+    purity      may this function be traced at all: its bytecode
+    twins       what it finds under the names it reads; guards: whether these still are the same
+    paths       the ways it can go; symbols, instances, members: what it is given
+    tracing     all ways put together: expressions
+    programs    expressions on the columns of a chunk; kernels: each operation, proven against Python
+    folds       folds by key on columns
+    sorting     the order of keys; joining: which rows of two sides have the same key
+    reading     does a function do nothing but take items of its argument
+"""
+
+from penstock.vectorize.encoding import codes_of_keys
+from penstock.vectorize.flattening import Flattening, flattening
+from penstock.vectorize.folding import FoldPlan, fold_plan, halves_of, takes_back
+from penstock.vectorize.folds import KeyedFold, KeyIndex
+from penstock.vectorize.grouping import KeyedGrouping
+from penstock.vectorize.programs import REFUSALS, Chain
 from penstock.vectorize.reading import only_reads_items
+from penstock.vectorize.sorting import SortKeys, joined
+from penstock.vectorize.states import StatePlan, state_plan
+from penstock.vectorize.tracing import Traced, Untraced, trace, trace_filter, trace_items
 
-__all__ = ["only_reads_items"]
+__all__ = [
+    "REFUSALS",
+    "Chain",
+    "Flattening",
+    "FoldPlan",
+    "KeyIndex",
+    "KeyedFold",
+    "KeyedGrouping",
+    "SortKeys",
+    "StatePlan",
+    "Traced",
+    "Untraced",
+    "codes_of_keys",
+    "flattening",
+    "fold_plan",
+    "halves_of",
+    "joined",
+    "only_reads_items",
+    "state_plan",
+    "takes_back",
+    "trace",
+    "trace_filter",
+    "trace_items",
+]

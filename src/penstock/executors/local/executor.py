@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from penstock.chunk import Chunk
 from penstock.errors import locate
 from penstock.executors.base import Executor
+from penstock.executors.local.ahead import ReadAhead, partitions_stand_alone
 from penstock.executors.local.job import Job
 from penstock.executors.local.kept import Kept
 from penstock.executors.local.passes import OnePass, branches_of, readers_in
@@ -21,6 +22,8 @@ from penstock.rdd import StorageLevel
 __all__ = ["LocalExecutor"]
 
 T = TypeVar("T")
+
+_NOTHING_AHEAD: Mapping[Node, ReadAhead] = {}
 
 
 class LocalExecutor(Executor):
@@ -36,6 +39,7 @@ class LocalExecutor(Executor):
         self._kept: WeakKeyDictionary[Node, Kept] = WeakKeyDictionary()
         self._replaced: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()
         self._passed: WeakSet[Node] = WeakSet()
+        self._aheads: WeakKeyDictionary[Node, ReadAhead] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     @property
@@ -88,6 +92,24 @@ class LocalExecutor(Executor):
                 kept.one_pass = one_pass
                 branch.keep_in(kept)
 
+    def prefetch(self, plan: Node) -> ReadAhead:
+        def compute(partition: int, metrics: Metrics) -> Iterator[Chunk]:
+            job = self._job(metrics)
+            job.prepare(plan, [partition], _Stages(self, job, inline=True))
+            return job.computed(plan, partition)
+
+        def forget() -> None:
+            with self._lock:
+                if self._aheads.get(plan) is made:
+                    del self._aheads[plan]
+
+        alone = partitions_stand_alone(plan)
+        made = ReadAhead(plan.partitions if alone else 0, compute, forget)
+        if alone:
+            with self._lock:
+                self._aheads[plan] = made
+        return made
+
     def drop(self, plan: Node) -> None:
         with self._lock:
             self._kept.pop(plan, None)
@@ -109,9 +131,12 @@ class LocalExecutor(Executor):
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._kept.clear()
         self._replaced.clear()
+        self._aheads.clear()
 
     def _job(self, metrics: Metrics) -> Job:
-        return Job(self._kept.get, self._passed, self._instead, metrics)
+        with self._lock:  # held to the end of the job, whoever releases them meanwhile
+            aheads = dict(self._aheads) if self._aheads else _NOTHING_AHEAD
+        return Job(self._kept.get, aheads, self._passed, self._instead, metrics)
 
     def _instead(self, node: Node) -> Node:
         return self._replaced.get(node, node)
@@ -127,13 +152,14 @@ class LocalExecutor(Executor):
 
 
 class _Stages:
-    """Runs a function over partitions of nodes of one job."""
+    """Runs a function over partitions of nodes of one job; ``inline`` keeps it off the pool."""
 
-    __slots__ = ("_executor", "_job")
+    __slots__ = ("_executor", "_inline", "_job")
 
-    def __init__(self, executor: LocalExecutor, job: Job) -> None:
+    def __init__(self, executor: LocalExecutor, job: Job, *, inline: bool = False) -> None:
         self._executor = executor
         self._job = job
+        self._inline = inline
 
     def __call__(
         self, node: Node, action: Callable[[Task, Iterator[Chunk]], Any], partitions: Sequence[int]
@@ -148,7 +174,7 @@ class _Stages:
                 raise
 
         pool = None
-        if len(partitions) > 1 and self._executor.parallelism > 1:
+        if len(partitions) > 1 and self._executor.parallelism > 1 and not self._inline:
             pool = self._executor.threads_for(len(partitions), job.rows_hint(node, partitions))
         if pool is None:
             return [one(partition) for partition in partitions]

@@ -8,15 +8,16 @@ reads them, all others run as generators inside the task that pulls them::
     nodes read more than once   computed once (unless they are sources, which just read again, or go
                                 through all readers in one pass, see ``passes``)
 
-Only what the asked-for partitions need, and what is not kept already, is prepared.
+Only what the asked-for partitions need, and what is not kept or computed ahead already, is prepared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from penstock.chunk import Chunk
+from penstock.executors.local.ahead import ReadAhead
 from penstock.executors.local.kept import Kept
 from penstock.plan import (
     ChunkStep,
@@ -42,11 +43,13 @@ class Job:
     def __init__(
         self,
         kept: Callable[[Node], Kept | None],
+        aheads: Mapping[Node, ReadAhead],
         passed: Container[Node],
         instead: Callable[[Node], Node],
         metrics: Metrics,
     ) -> None:
         self._kept = kept
+        self._aheads = aheads
         self._passed = passed
         self._instead = instead
         self._metrics = metrics
@@ -93,8 +96,17 @@ class Job:
         return order
 
     def _complete(self, node: Node, partitions: Sequence[int]) -> bool:
-        kept = self._kept(node)
-        return kept is not None and all(map(kept.has, partitions))
+        kept, ahead = self._kept(node), self._aheads.get(node)
+        if kept is not None and all(map(kept.has, partitions)):
+            return True
+        return ahead is not None and all(map(ahead.has, partitions))
+
+    def _lies_ready(self, node: Node) -> bool:
+        """Whether it may be read again without being computed again."""
+        ahead = self._aheads.get(node)
+        return self._kept(node) is not None or (
+            ahead is not None and all(map(ahead.has, range(node.partitions)))
+        )
 
     def _shuffle(self, node: Shuffle, stage: Stage) -> None:
         router = node.router
@@ -111,7 +123,7 @@ class Job:
 
     def _hold(self, node: Node, stage: Stage) -> None:
         """Compute a node once for several reads within this job."""
-        if node not in self._held and not isinstance(node, Source) and self._kept(node) is None:
+        if node not in self._held and not isinstance(node, Source) and not self._lies_ready(node):
             parts = stage(node, lambda task, chunks: list(chunks), range(node.partitions))
             self._held[node] = parts
 
@@ -130,6 +142,9 @@ class Job:
                 return sum(len(chunk) for index in partitions for chunk in held[index] or ())
             if kept is not None and all(map(kept.has, partitions)):
                 return _sum_of(kept.rows_hint(index) for index in partitions)
+            ahead = self._aheads.get(node)
+            if ahead is not None and all(map(ahead.has, partitions)):
+                return sum(map(ahead.rows_hint, partitions))
             if isinstance(node, Source):
                 return _sum_of(node.readers[index].rows_hint for index in partitions)
             if isinstance(node, Shuffle):
@@ -155,9 +170,11 @@ class Job:
             assert part is not None
             return (chunk.lent() if lend else chunk.isolated() for chunk in part)
         kept = self._kept(node)
-        if kept is None:
-            return self._computed(node, partition)
-        return self._through(kept, node, partition, lend)
+        if kept is not None:
+            return self._through(kept, node, partition, lend)
+        if self._is_there(node, partition):
+            return self._aheads[node].chunks(partition, self._metrics, lend=lend)
+        return self.computed(node, partition)
 
     def _through(self, kept: Kept, node: Node, partition: int, lend: bool) -> Iterator[Chunk]:
         if not kept.has(partition) and kept.one_pass is not None:
@@ -165,10 +182,21 @@ class Job:
         elif not kept.has(partition):
             with kept.lock(partition):
                 if not kept.has(partition):
-                    kept.put(partition, list(self._computed(node, partition)))
+                    kept.put(partition, self._to_keep(node, partition))
         yield from kept.chunks(partition, lend=lend)
 
-    def _computed(self, node: Node, partition: int) -> Iterator[Chunk]:
+    def _to_keep(self, node: Node, partition: int) -> list[Chunk]:
+        if self._is_there(node, partition):
+            return self._aheads[node].shared(partition, self._metrics)
+        return list(self.computed(node, partition))
+
+    def _is_there(self, node: Node, partition: int) -> bool:
+        """Whether a partition has been computed ahead; if not, this job computes it."""
+        ahead = self._aheads.get(node)
+        return ahead is not None and ahead.claim(partition)
+
+    def computed(self, node: Node, partition: int) -> Iterator[Chunk]:
+        """A partition's chunks, computed now; what it reads may lie ready."""
         match node:
             case Source():
                 return node.readers[partition].read(self.task(node, partition))
@@ -187,10 +215,10 @@ class Job:
         """A chain of narrow nodes; runs of record steps become one loop."""
         chain: list[Narrow] = []
         current: Node = node
-        while isinstance(current, Narrow) and (current is node or not self._is_kept(current)):
+        while isinstance(current, Narrow) and (current is node or not self._is_kept(current, partition)):
             chain.append(current)
             current = self._instead(current.parent)
-        on_lent = chain[-1].step.on_lent() if self._is_kept(current) else None
+        on_lent = chain[-1].step.on_lent() if self._is_kept(current, partition) else None
         chunks = self.chunks(current, partition, lend=on_lent is not None)
         fused: list[ChunkStep] = []
         for link in reversed(chain):
@@ -203,8 +231,8 @@ class Job:
             chunks = step.run(self.task(link, partition), chunks)
         return run_fused(fused, chunks) if fused else chunks
 
-    def _is_kept(self, node: Node) -> bool:
-        return node in self._held or self._kept(node) is not None
+    def _is_kept(self, node: Node, partition: int) -> bool:
+        return node in self._held or self._kept(node) is not None or self._is_there(node, partition)
 
 
 def _times_read(node: Node, parent: Node, instead: Callable[[Node], Node]) -> int:

@@ -1,0 +1,276 @@
+"""Lines of text to records of a class: the step that parses, and the two that tell good from refused.
+
+One parse makes both::
+
+    lines --> Parse --> [columns of records, rejects, columns of records, ...]
+                 |---> Accepted  the records
+                 '---> Rejected  the lines that are none
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+
+from penstock.chunk import Chunk, Columns, Lines, Rows, Scalar
+from penstock.errors import ArgumentError, CallSite, DataError, SignatureError, StateError, shown
+from penstock.formats import Block, LineFormat, MalformedLine, Refused
+from penstock.plan import Narrow, Node, Step, Task, must_be_callable, raise_located
+from penstock.sources import SourceLine
+
+__all__ = ["Accepted", "Parse", "Reject", "Rejected", "no_rejects", "parsed", "rejects_of"]
+
+_ERRORS = ("quarantine", "drop", "fail")
+
+
+class Reject(NamedTuple):
+    """A line that is no record: where it comes from (a URL, or empty), its number (from 1) in that
+    source or else in its partition, its text, and why it was refused.
+
+    >>> Reject("in/a.csv", 7, "x,y", "field 1 (id) is 'x': must be a whole number")
+    Reject(source='in/a.csv', number=7, text='x,y', reason="field 1 (id) is 'x': must be a whole number")
+    """
+
+    source: str
+    number: int
+    text: str
+    reason: str
+
+
+class Rejects(Rows):
+    """A chunk of :class:`Reject`, told apart from the records by its class. Nothing in it can be changed."""
+
+    __slots__ = ()
+
+    def rows(self) -> list[Any]:
+        return list(self._rows)
+
+    def slice(self, start: int, stop: int) -> Rejects:
+        return Rejects(self._rows[start:stop])
+
+    def isolated(self) -> Self:
+        return self
+
+    def lent(self) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type[Rejects], tuple[list[Any]]]:
+        return Rejects, (self._rows,)
+
+
+class Parse(Step):
+    """Each line (``str``, ``bytes``, :class:`SourceLine`) as a record of ``format``, or else what ``on_error`` says.
+
+    ``quarantine`` gives :class:`Rejects` between the records, ``drop`` nothing, ``fail`` raises
+    :class:`DataError` at the first line that is no record, after the records before it. ``check`` is a further
+    rule: a record for which it is false is refused.
+    """
+
+    __slots__ = ("check", "format", "name", "on_error", "rule", "site")
+
+    def __init__(
+        self, format: LineFormat, on_error: str, check: Callable[[Any], Any] | None, site: CallSite
+    ) -> None:
+        if on_error not in _ERRORS:
+            known = ", ".join(map(repr, _ERRORS))
+            raise ArgumentError(f"onError of {site} should be one of {known}, not {on_error!r}")
+        if check is not None:
+            must_be_callable(check, f"check of {site.operation}")
+        self.format = format
+        self.on_error = on_error
+        self.check = check
+        self.site = site
+        self.name = site.operation
+        self.rule = "" if check is None else f"the rule {_name_of(check)} does not hold"
+
+    def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        before = 0
+        for chunk in chunks:
+            if isinstance(chunk, Lines):
+                yield from self._parsed(chunk.data, lambda lines=chunk: (lines.source, lines.number))
+            elif isinstance(chunk, Columns) and chunk.row_type == Scalar(str):
+                yield from self._of_texts(chunk.rows(), before)
+            else:
+                yield from self._of_rows(chunk.rows(), before)
+            before += len(chunk)
+
+    def _of_rows(self, rows: list[Any], before: int) -> Iterator[Chunk]:
+        kinds = set(map(type, rows))
+        if kinds == {SourceLine}:
+            yield from self._of_texts([row.text for row in rows], before, rows)
+            return
+        if kinds <= {str, bytes}:
+            texts = [row.decode("utf-8", "replace") if type(row) is bytes else row for row in rows]
+            yield from self._of_texts(texts, before)
+            return
+        for index, row in enumerate(rows):  # the lines before the culprit are lines all the same
+            if type(row) not in (str, bytes, SourceLine):
+                yield from self._of_mixed(rows[:index], before)
+                error = SignatureError(
+                    f"{self.site} needs lines of text (str, bytes or SourceLine), not {type(row).__name__}: "
+                    f"{shown(row, 60)}"
+                )
+                raise_located(error, self.site, row)
+        yield from self._of_mixed(rows, before)
+
+    def _of_mixed(self, rows: list[Any], before: int) -> Iterator[Chunk]:
+        for index, row in enumerate(rows):
+            yield from self._of_rows([row], before + index)
+
+    def _of_texts(
+        self, texts: list[str], before: int, lines: list[SourceLine] | None = None
+    ) -> Iterator[Chunk]:
+        """Texts, which unlike lines may hold anything."""
+        try:
+            data = "\n".join(texts).encode()
+        except UnicodeEncodeError:
+            data = b"\r"
+        if texts and b"\r" not in data and data.count(b"\n") == len(texts) - 1:
+            if not texts[-1]:
+                data += b"\n"
+            places = None if lines is None else [(line.source, line.number) for line in lines]
+            yield from self._parsed(data, lambda: ("", before + 1), places)
+            return
+        for index, text in enumerate(texts):
+            at = ("", before + index + 1) if lines is None else (lines[index].source, lines[index].number)
+            try:
+                record = self.format.parse_line(text)
+            except MalformedLine as problem:
+                block = Block(Rows([]), [Refused(0, text, str(problem))], [], 1)
+            else:
+                block = Block(Rows([] if record is None else [record]), [], [0] if record is None else [], 1)
+            yield from self._sorted(block, lambda _: text, lambda: at, None)
+
+    def _parsed(
+        self, data: bytes, begin: Callable[[], tuple[str, int]], places: list[tuple[str, int]] | None = None
+    ) -> Iterator[Chunk]:
+        block = self.format.parse_block(data)
+        held: list[str] = []
+
+        def text_at(index: int) -> str:
+            if not held:
+                held.extend(data.decode().split("\n"))
+            return held[index]
+
+        return self._sorted(block, text_at, begin, places)
+
+    def _sorted(
+        self,
+        block: Block,
+        text_at: Callable[[int], str],
+        begin: Callable[[], tuple[str, int]],
+        places: list[tuple[str, int]] | None,
+    ) -> Iterator[Chunk]:
+        good, refused = block.good, list(block.refused)
+        failed: tuple[Exception, Any] | None = None
+        if self.check is not None and len(good):
+            good, refused, failed = self._checked(block, text_at)
+        if self.on_error == "fail" and refused:  # of the lines before the first refused one, all that hold
+            good = good.slice(0, int((block.places() < refused[0].index).sum()))  # records passed the rule
+        if len(good):
+            yield good
+        if refused and self.on_error != "drop":
+            if places is None:
+                source, number = begin()
+                at = [(source, number + each.index) for each in refused]
+            else:
+                at = [places[each.index] for each in refused]
+            rejects = [
+                Reject(source, number, each.text, each.reason)
+                for (source, number), each in zip(at, refused, strict=True)
+            ]
+            if self.on_error == "fail":
+                raise self._failure(rejects[0])
+            yield Rejects(rejects)
+        if failed is not None:
+            raise_located(failed[0], self.site, failed[1])
+
+    def _checked(
+        self, block: Block, text_at: Callable[[int], str]
+    ) -> tuple[Chunk, list[Refused], tuple[Exception, Any] | None]:
+        """The records for which the rule holds, the refused lines, and where the rule itself failed."""
+        assert self.check is not None
+        refused = list(block.refused)
+        rows, places = block.good.rows(), block.places().tolist()
+        kept: list[int] = []
+        failed: tuple[Exception, Any] | None = None
+        for index, record in enumerate(rows):
+            try:
+                holds = self.check(record)
+            except Exception as error:
+                failed = error, record
+                refused = [each for each in refused if each.index < places[index]]
+                break
+            if holds:
+                kept.append(index)
+            else:
+                refused.append(Refused(places[index], text_at(places[index]), self.rule))
+        refused.sort(key=lambda each: each.index)
+        if len(kept) == len(rows):
+            return block.good, refused, failed
+        if isinstance(block.good, Columns):
+            return _taken(block.good, kept), refused, failed
+        return Rows([rows[index] for index in kept]), refused, failed
+
+    def _failure(self, reject: Reject) -> DataError:
+        where = f"line {reject.number} of {reject.source}" if reject.source else f"line {reject.number}"
+        return DataError(
+            f"{where} is no {self.format.cls.__name__} for {self.site}: {reject.reason} (the line is "
+            f"{shown(reject.text)}). Hint: onError='quarantine' puts such lines into .rejects."
+        )
+
+
+class Accepted(Step):
+    """The records of a :class:`Parse`, without the rejects between them."""
+
+    name = "accepted"
+
+    def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        return (chunk for chunk in chunks if not isinstance(chunk, Rejects))
+
+
+class Rejected(Step):
+    """The rejects of a :class:`Parse`, without the records."""
+
+    name = "rejects"
+
+    def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        return (Rows(chunk.rows()) for chunk in chunks if isinstance(chunk, Rejects))
+
+
+def parsed(plan: Node, step: Parse) -> Node:
+    """The records that ``step`` makes of the lines of ``plan``."""
+    made = Narrow(step.site, plan, step)
+    return Narrow(step.site, made, Accepted()) if step.on_error == "quarantine" else made
+
+
+def rejects_of(plan: Node, site: CallSite) -> Node:
+    """The rejects of the parse whose records ``plan`` is. Raises: :class:`StateError` if it is none."""
+    if isinstance(plan, Narrow) and isinstance(plan.step, Accepted):
+        return Narrow(site, plan.parent, Rejected())
+    raise StateError(no_rejects(site))
+
+
+def no_rejects(site: CallSite) -> str:
+    """What to say where there are no rejects."""
+    return (
+        f"{site} is there right behind parseCsv and parseJson with onError='quarantine', and nowhere else. "
+        f"Hint: parsed = lines.parseCsv(Order); parsed.rejects, parsed.map(...)."
+    )
+
+
+def _taken(columns: Columns, kept: list[int]) -> Columns:
+    indices = np.array(kept, np.int64)
+    places = pa.Array.from_buffers(pa.int64(), len(kept), [None, pa.py_buffer(indices)])
+    return Columns(columns.row_type, [leaf.take(places) for leaf in columns.leaves], len(kept))
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    code = getattr(function, "__code__", None)
+    if code is not None and "<lambda>" in name:
+        return ascii(f"{code.co_filename.rpartition('/')[2]}:{code.co_firstlineno}")[1:-1]
+    return ascii(name)[1:-1]

@@ -1,0 +1,397 @@
+"""Folds by key on columns, chunk after chunk, in the order of the rows.
+
+Keys become numbers in order of their first appearance, partials are numpy arrays with one place for each. Ints
+are added up exactly or not at all: before a sum could leave 64 bits the fold is refused and goes on in Python
+from where it stands. Floats are added one after the other, as Python adds them.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from penstock.chunk import Columns
+from penstock.chunk import leaves as leaf
+from penstock.chunk.row_types import RowType, Tuple
+from penstock.vectorize.encoding import Codes, encoded, firsts_of
+from penstock.vectorize.expressions import substituted
+from penstock.vectorize.folding import FoldPlan, Part
+from penstock.vectorize.kernels import Refused, arrow_of
+from penstock.vectorize.programs import REFUSALS, Evaluation
+from penstock.vectorize.tracing import leaves_of
+
+__all__ = ["KeyIndex", "KeyedFold"]
+
+Numbers = npt.NDArray[Any]
+_LIMIT = 2**63
+
+
+class KeyIndex:
+    """The keys seen so far, each with its slot, in order of first appearance."""
+
+    __slots__ = ("_columns", "_keys", "_slots", "key_type")
+
+    def __init__(self, key_type: RowType) -> None:
+        self.key_type = key_type
+        self._columns: list[Columns] = []  # of new keys, chunk by chunk, until they are wanted as objects
+        self._keys: list[Any] | None = None
+        self._slots: dict[Any, int] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._columns))
+
+    def slots_of(self, leaves: list[pa.Array], length: int) -> tuple[Codes, npt.NDArray[np.int64], int]:
+        """The slot of each row; the rows in which new keys appear first, which get the next slots in their order;
+        and how many keys the rows have. Nothing is changed yet: see :meth:`add`. Raises: :class:`Refused`."""
+        codes, count = encoded(leaves, length)
+        firsts = firsts_of(codes, count)
+        if not self._columns:
+            return codes, firsts, count
+        keys = self._objects()
+        found = Columns(self.key_type, [_taken(each, firsts) for each in leaves], count).rows()
+        slots = np.empty(count, np.int64)
+        new: list[int] = []
+        for code, key in enumerate(found):
+            slot = self._slots.get(key)
+            if slot is None:
+                slot = len(keys) + len(new)
+                new.append(code)
+            slots[code] = slot
+        return slots[codes], firsts[new], count
+
+    def add(self, leaves: list[pa.Array], firsts: npt.NDArray[np.int64]) -> None:
+        """The keys of these rows are new."""
+        if not len(firsts):
+            return
+        news = Columns(self.key_type, [_taken(each, firsts) for each in leaves], len(firsts))
+        self._columns.append(news)
+        if self._keys is not None:
+            for key in news.rows():
+                self._slots[key] = len(self._keys)
+                self._keys.append(key)
+
+    def _objects(self) -> list[Any]:
+        if self._keys is None:
+            self._keys = [key for part in self._columns for key in part.rows()]
+            self._slots = {key: slot for slot, key in enumerate(self._keys)}
+        return self._keys
+
+    def objects(self) -> list[Any]:
+        """The keys as Python objects."""
+        return list(self._objects())
+
+    def leaves(self) -> list[pa.Array]:
+        """The keys as columns."""
+        if len(self._columns) == 1:
+            return list(self._columns[0].leaves)
+        return [
+            pa.concat_arrays(parts) for parts in zip(*(part.leaves for part in self._columns), strict=True)
+        ]
+
+
+def _taken(array: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
+    if len(rows) == len(array):  # each row a first one
+        return array
+    return array.take(
+        pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
+    )
+
+
+class KeyedFold:
+    """Pairs in columns are pushed in, one partial a key comes out."""
+
+    __slots__ = ("_accumulators", "_expressions", "_index", "_key_leaves", "plan", "refused")
+
+    def __init__(self, plan: FoldPlan) -> None:
+        self.plan = plan
+        self._index = KeyIndex(plan.key_type)
+        self._accumulators = [_ACCUMULATORS[part.how](part) for part in plan.parts]
+        self._key_leaves = plan.key_type.leaf_count
+        instead = leaves_of(plan.value_type, self._key_leaves)
+        known: Any = {}
+        self._expressions = [
+            (substituted(part.first, instead, known), substituted(part.later, instead, known))
+            for part in plan.parts
+        ]
+        self.refused = [substituted(each, instead, known) for each in plan.refusals]
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def push(self, chunk: Columns) -> bool:
+        """Take pairs in; false, and nothing is taken, if Python has to fold them."""
+        length = len(chunk)
+        evaluation = Evaluation(chunk.leaves, length)
+        keys = list(chunk.leaves[: self._key_leaves])
+        try:
+            if any(evaluation.any_true(each) for each in self.refused):
+                return False
+            slots, news, _ = self._index.slots_of(keys, length)
+            total = len(self._index) + len(news)
+            ready = [
+                accumulator.prepared(
+                    evaluation.array(later, length),
+                    None if first == later else evaluation.array(first, length),
+                    slots, news, total,
+                )
+                for accumulator, (first, later) in zip(self._accumulators, self._expressions, strict=True)
+            ]  # fmt: skip
+        except REFUSALS:
+            return False
+        for accumulator, values in zip(self._accumulators, ready, strict=True):
+            accumulator.take(values, slots, news, total)
+        self._index.add(keys, news)
+        return True
+
+    def groups(self) -> dict[Any, Any]:
+        """Key and partial as Python objects, in order of the keys' first appearance."""
+        if not len(self._index):
+            return {}
+        return dict(zip(self._index.objects(), self._partials().rows(), strict=True))
+
+    def pairs(self) -> Columns:
+        """The same as columns."""
+        leaves = [*self._index.leaves(), *self._partials().leaves]
+        return Columns(Tuple((self.plan.key_type, self.plan.partial_type)), leaves, len(self._index))
+
+    def _partials(self) -> Columns:
+        arrays = [accumulator.array() for accumulator in self._accumulators]
+        return Columns(self.plan.partial_type, arrays, len(self._index))
+
+
+class _Accumulator:
+    """One part of the partials: ``prepared`` looks whether Python's result can be promised, ``take`` folds."""
+
+    def __init__(self, part: Part) -> None:
+        self.kind = part.kind
+
+    def prepared(
+        self, later: pa.Array, first: pa.Array | None, slots: Codes, news: Numbers, total: int
+    ) -> Any:
+        raise NotImplementedError
+
+    def take(self, values: Any, slots: Codes, news: Numbers, total: int) -> None:
+        raise NotImplementedError
+
+    def array(self) -> pa.Array:
+        raise NotImplementedError
+
+
+class _Numbers(_Accumulator):
+    """Partials that are numbers, folded by a numpy function, from a neutral start."""
+
+    def __init__(self, part: Part) -> None:
+        super().__init__(part)
+        self.partials = np.zeros(0, self._dtype())
+
+    def _dtype(self) -> Any:
+        return np.float64 if self.kind is float else np.int64
+
+    def _read(self, array: pa.Array) -> Numbers:
+        if array.null_count:
+            raise Refused("a None among the values")
+        if not len(array):
+            return np.zeros(0, self._dtype())
+        values = leaf.numpy_of(self.kind, array)
+        return (
+            values.astype(np.int64) if self.kind is bool or self.kind is date else values.view(self._dtype())
+        )
+
+    def prepared(
+        self, later: pa.Array, first: pa.Array | None, slots: Codes, news: Numbers, total: int
+    ) -> Numbers:
+        values = self._read(later)
+        if first is not None and len(news):
+            firsts = self._read(first)
+            values = values.copy()
+            values[news] = firsts[news]
+        self._check(values)
+        return values
+
+    def _check(self, values: Numbers) -> None:
+        """Raise :class:`Refused` if the fold could be wrong."""
+
+    def take(self, values: Numbers, slots: Codes, news: Numbers, total: int) -> None:
+        if total > len(self.partials):
+            grown = np.full(total, self._start(), self._dtype())
+            grown[: len(self.partials)] = self.partials
+            self.partials = grown
+        self._fold(slots, values)
+
+    def _start(self) -> Any:
+        raise NotImplementedError
+
+    def _fold(self, slots: Codes, values: Numbers) -> None:
+        raise NotImplementedError
+
+    def array(self) -> pa.Array:
+        values = self.partials.astype(np.bool_) if self.kind is bool else self.partials
+        return arrow_of(values, self.kind)
+
+
+class _Sum(_Numbers):
+    """``-0.0 + x`` is ``x`` for each float, so that is where floats start."""
+
+    def __init__(self, part: Part) -> None:
+        super().__init__(part)
+        self._bound = 0
+
+    def _start(self) -> Any:
+        return -0.0 if self.kind is float else 0
+
+    def _check(self, values: Numbers) -> None:
+        if self.kind is float or not len(values):
+            return
+        bound = self._bound + max(int(values.max()), -int(values.min())) * len(values)
+        if bound >= _LIMIT:
+            held = (
+                max((abs(int(self.partials.max())), abs(int(self.partials.min()))), default=0)
+                if len(self.partials)
+                else 0
+            )
+            bound = held + max(int(values.max()), -int(values.min())) * len(values)
+            if bound >= _LIMIT:
+                raise Refused("a sum of more than 64 bits")
+        self._bound = bound
+
+    def _fold(self, slots: Codes, values: Numbers) -> None:
+        np.add.at(self.partials, slots, values)
+
+
+class _Product(_Numbers):
+    def _start(self) -> Any:
+        return 1
+
+    def prepared(
+        self, later: pa.Array, first: pa.Array | None, slots: Codes, news: Numbers, total: int
+    ) -> Numbers:
+        values = super().prepared(later, first, slots, news, total)
+        if self.kind is int:
+            sizes = np.ones(total)
+            sizes[: len(self.partials)] = np.maximum(np.abs(self.partials.astype(np.float64)), 1)
+            with np.errstate(over="ignore"):
+                np.multiply.at(sizes, slots, np.maximum(np.abs(values.astype(np.float64)), 1))
+            if np.any(sizes >= 2.0**62):
+                raise Refused("a product of more than 64 bits")
+        return values
+
+    def _fold(self, slots: Codes, values: Numbers) -> None:
+        with np.errstate(all="ignore"):
+            np.multiply.at(self.partials, slots, values)
+
+
+class _Extreme(_Numbers):
+    def _check(self, values: Numbers) -> None:
+        if self.kind is float and np.any((values != values) | ((values == 0) & np.signbit(values))):
+            raise Refused("a NaN or a negative zero, whose order Python decides case by case")
+
+
+class _Min(_Extreme):
+    def _start(self) -> Any:
+        return np.inf if self.kind is float else _LIMIT - 1
+
+    def _fold(self, slots: Codes, values: Numbers) -> None:
+        np.minimum.at(self.partials, slots, values)
+
+
+class _Max(_Extreme):
+    def _start(self) -> Any:
+        return -np.inf if self.kind is float else -_LIMIT
+
+    def _fold(self, slots: Codes, values: Numbers) -> None:
+        np.maximum.at(self.partials, slots, values)
+
+
+class _And(_Numbers):
+    def _start(self) -> Any:
+        return -1
+
+    def _fold(self, slots: Codes, values: Numbers) -> None:
+        np.bitwise_and.at(self.partials, slots, values)
+
+
+class _Or(_Numbers):
+    def _start(self) -> Any:
+        return 0
+
+    def _fold(self, slots: Codes, values: Numbers) -> None:
+        np.bitwise_or.at(self.partials, slots, values)
+
+
+class _Xor(_Or):
+    def _fold(self, slots: Codes, values: Numbers) -> None:
+        np.bitwise_xor.at(self.partials, slots, values)
+
+
+class _Chosen(_Accumulator):
+    """Partials that are one of the values: of any class, ``None`` too."""
+
+    def __init__(self, part: Part) -> None:
+        super().__init__(part)
+        self._held: list[pa.Array] = []
+        self._count = 0
+        self.places = np.zeros(0, np.int64)
+
+    def prepared(
+        self, later: pa.Array, first: pa.Array | None, slots: Codes, news: Numbers, total: int
+    ) -> Any:
+        return (later, first)
+
+    def _grown(self, total: int) -> None:
+        grown = np.zeros(total, np.int64)
+        grown[: len(self.places)] = self.places
+        self.places = grown
+
+    def array(self) -> pa.Array:
+        if len(self._held) > 1:
+            self._held = [pa.concat_arrays(self._held)]
+        return _taken_by(self._held[0], self.places)
+
+
+def _taken_by(array: pa.Array, places: Numbers) -> pa.Array:
+    return array.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
+
+
+class _First(_Chosen):
+    def take(self, values: Any, slots: Codes, news: Numbers, total: int) -> None:
+        array = values[0] if values[1] is None else values[1]
+        before = len(self.places)
+        self._grown(total)
+        self._held.append(_taken_by(array, np.ascontiguousarray(news)))
+        self.places[before:] = np.arange(self._count, self._count + len(news))
+        self._count += len(news)
+
+
+class _Last(_Chosen):
+    def take(self, values: Any, slots: Codes, news: Numbers, total: int) -> None:
+        later, first = values
+        self._grown(total)
+        rows = np.full(total, -1, np.int64)
+        rows[slots] = np.arange(len(slots))  # of several the last one stays
+        touched = np.flatnonzero(rows >= 0)
+        places = rows[touched]
+        if first is None:
+            held = _taken_by(later, places)
+        else:  # a key whose only value so far this is has it from the first function
+            only = np.isin(places, news)
+            both = pa.concat_arrays([later, first])
+            held = _taken_by(both, np.where(only, places + len(later), places))
+        self._held.append(held)
+        self.places[touched] = np.arange(self._count, self._count + len(touched))
+        self._count += len(touched)
+        if len(self._held) > 64:
+            self._held, self.places, self._count = (
+                [self.array()],
+                np.arange(len(self.places)),
+                len(self.places),
+            )
+
+
+_ACCUMULATORS: dict[str, Any] = {
+    "add": _Sum, "mul": _Product, "min": _Min, "max": _Max, "and": _And, "or": _Or, "xor": _Xor,
+    "first": _First, "last": _Last,
+}  # fmt: skip

@@ -1,0 +1,237 @@
+"""State functions on columns: ``f(values, state)`` for all keys at once.
+
+The function is traced on a list of values of which only folds are known (``sum(values)``, ``len(values)``,
+``min``, ``max``, ``values[0]``, ``values[-1]``, whether there are any) and on a state that may be ``None``::
+
+    lambda news, total: sum(news) + (total or 0)
+
+    state:  key | total         news:  key | values          of all keys: those with a state in
+            ----+------                ----+-----------      their order, then the new ones
+             a  |   5                   b  | 1, 2
+             b  |   7                   c  | 4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from penstock.chunk import Columns, Grouped, RowType
+from penstock.chunk import leaves as leaf
+from penstock.chunk.row_types import Optional, Tuple
+from penstock.vectorize.encoding import encoded
+from penstock.vectorize.expressions import Expression, Leaf
+from penstock.vectorize.guards import Guards, fingerprint
+from penstock.vectorize.instances import instance_of
+from penstock.vectorize.kernels import TYPES, Refused, arrow_of
+from penstock.vectorize.paths import Path, Untraceable
+from penstock.vectorize.programs import REFUSALS, Evaluation
+from penstock.vectorize.symbols import Values
+from penstock.vectorize.tracing import Untraced, leaves_of, outcome_of, traced_by
+from penstock.vectorize.twins import Twins
+
+__all__ = ["StatePlan", "state_plan"]
+
+Numbers = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StatePlan:
+    """A state function as expressions. Their leaves are those of the state, then the number of values, then the
+    ``folds`` of them: each a name, and the expression of what is folded, of a value's leaves."""
+
+    value_type: RowType
+    state_type: RowType
+    outputs: tuple[Expression, ...]
+    refusals: tuple[Expression, ...]
+    folds: tuple[tuple[str, Expression], ...]
+    removes: bool
+
+    def attempt(self, state: Columns | None, news: Grouped | None, key_type: RowType) -> Columns | None:
+        """Pairs of key and new state; ``None`` if Python has to make them."""
+        try:
+            return self._updated(state, news, key_type)
+        except REFUSALS:
+            return None
+
+    def _updated(self, state: Columns | None, news: Grouped | None, key_type: RowType) -> Columns:
+        width = key_type.leaf_count
+        held = [] if state is None else list(state.leaves)
+        old_keys, old_states, olds = held[:width], held[width:], 0 if state is None else len(state)
+        new_keys = [] if news is None else list(news.keys.leaves)
+        found, fresh = _aligned(old_keys, olds, new_keys, 0 if news is None else len(news))
+        total = olds + len(fresh)
+        where = np.concatenate([found, fresh])  # for each key of the result its place among the news, or -1
+        counts = np.zeros(total, np.int64)
+        columns: list[pa.Array] = []
+        state_kinds = leaves_of(Optional(self.state_type))
+        for at, expected in enumerate(state_kinds):
+            columns.append(_state_leaf(at, expected, old_states, olds, len(fresh), len(state_kinds)))
+        if news is not None:
+            there = where >= 0
+            counts[there] = np.diff(news.offsets)[where[there]]
+        columns.append(arrow_of(counts, int))
+        places = _nullable(where)
+        for name, element in self.folds:
+            if news is None:
+                columns.append(pa.nulls(total, TYPES[element.kind]))
+            else:
+                columns.append(_folded(name, element, news).take(places))
+        evaluation = Evaluation(columns, total)
+        if any(evaluation.any_true(each) for each in self.refusals):
+            raise Refused("a key goes a way that has no column form")
+        states = [evaluation.array(each, total) for each in self.outputs]
+        keys = [_appended(at, old_keys, new_keys, fresh) for at in range(width)]
+        return self._kept(key_type, keys, states, total)
+
+    def _kept(self, key_type: RowType, keys: list[pa.Array], states: list[pa.Array], total: int) -> Columns:
+        """Without the keys whose state is ``None`` now."""
+        row_type = Tuple((key_type, self.state_type))
+        if self.removes and states[0].null_count:
+            mask = states[0].is_valid()
+            keys, states = [each.filter(mask) for each in keys], [each.filter(mask) for each in states]
+            total = len(states[0])
+        for expected, array in zip(leaves_of(self.state_type), states, strict=True):
+            assert isinstance(expected, Leaf)
+            if array.null_count and not expected.optional:
+                raise Refused("a state that is not there")
+        return Columns(row_type, [*keys, *states], total)
+
+
+def _aligned(
+    old_keys: list[pa.Array], olds: int, new_keys: list[pa.Array], news: int
+) -> tuple[Numbers, Numbers]:
+    """For each old key its place among the new ones, or -1; and the places of new keys that are not old."""
+    if not olds or not news:
+        return np.full(olds, -1, np.int64), np.arange(news)
+    both = [pa.concat_arrays([new, old]) for new, old in zip(new_keys, old_keys, strict=True)]
+    codes, _ = encoded(both, news + olds)  # new keys are all different, so theirs count up from 0
+    found = np.where(codes[news:] < news, codes[news:], -1).astype(np.int64)
+    fresh = np.ones(news, np.bool_)
+    fresh[found[found >= 0]] = False
+    return found, np.flatnonzero(fresh)
+
+
+def _state_leaf(
+    at: int, expected: Expression, held: list[pa.Array], olds: int, fresh: int, width: int
+) -> pa.Array:
+    """One leaf of the optional state: there for old keys, null for fresh ones. A state of several leaves has one
+    before them that says whether it is there."""
+    if width > 1:
+        if at == 0:
+            return leaf.bools_of(np.arange(olds + fresh) < olds)
+        at -= 1
+    empty = pa.nulls(fresh, TYPES[expected.kind])
+    return pa.concat_arrays([held[at], empty]) if held else empty
+
+
+def _nullable(places: Numbers) -> pa.Array:
+    present = leaf.packed(places >= 0)
+    return pa.Array.from_buffers(pa.int64(), len(places), [present, pa.py_buffer(places.astype(np.int64))])
+
+
+def _appended(at: int, old: list[pa.Array], new: list[pa.Array], fresh: Numbers) -> pa.Array:
+    parts = [old[at]] if old else []
+    if new:
+        parts.append(new[at].take(pa.Array.from_buffers(pa.int64(), len(fresh), [None, pa.py_buffer(fresh)])))
+    return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+
+def _folded(name: str, element: Expression, news: Grouped) -> pa.Array:
+    """A fold of the values of each key. Raises: :class:`Refused`."""
+    count = len(news.values)
+    values = Evaluation(news.values.leaves, count).array(element, count)
+    if name in ("first", "last"):
+        places = news.offsets[:-1] if name == "first" else news.offsets[1:] - 1
+        return values.take(
+            pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places.copy())])
+        )
+    if values.null_count:
+        raise Refused("a None among the values")
+    numbers = leaf.numpy_of(element.kind, values) if count else np.zeros(0)
+    groups = np.repeat(np.arange(len(news)), np.diff(news.offsets))
+    if name == "sum":
+        return _summed(numbers, groups, len(news), element.kind)
+    if element.kind is float and np.any((numbers != numbers) | ((numbers == 0) & np.signbit(numbers))):
+        raise Refused("a NaN or a negative zero, whose order Python decides case by case")
+    if element.kind not in (int, float, bool):
+        raise Refused(f"{name}() of {element.kind.__name__}")
+    function, start = (np.minimum, np.inf) if name == "min" else (np.maximum, -np.inf)
+    if element.kind is not float:
+        start = 2**63 - 1 if name == "min" else -(2**63)
+    found = np.full(len(news), start, np.float64 if element.kind is float else np.int64)
+    function.at(found, groups, numbers)
+    return arrow_of(found.astype(np.bool_) if element.kind is bool else found, element.kind)
+
+
+def _summed(numbers: Numbers, groups: Numbers, count: int, kind: type) -> pa.Array:
+    """``sum(values)``, which begins with the int 0: of floats with 0.0."""
+    if kind is float:
+        floats = np.zeros(count)
+        np.add.at(floats, groups, numbers)
+        return arrow_of(floats, float)
+    ints = numbers.astype(np.int64)
+    if len(ints) and max(int(ints.max()), -int(ints.min())) * len(ints) >= 2**63:
+        raise Refused("a sum of more than 64 bits")
+    sums = np.zeros(count, np.int64)
+    np.add.at(sums, groups, ints)
+    return arrow_of(sums, int)
+
+
+def state_plan(
+    function: Callable[[Any, Any], Any], value_type: RowType, state_type: RowType | None
+) -> StatePlan | Untraced:
+    """The column form of ``function(values, state)``; ``state_type`` is that of the states so far, ``None`` if
+    there are none: then that which the function makes of keys without a state.
+
+    >>> state_plan(lambda news, total: sum(news) + (total or 0), Scalar(int), None).state_type
+    Scalar(python_type=<class 'int'>)
+    """
+
+    def make(guards: Guards) -> Any:
+        wanted = state_type
+        if wanted is None:
+            wanted = _without_none(_made(function, value_type, None, guards)[0].row_type)
+        traced, folds = _made(function, value_type, wanted, guards)
+        if _without_none(traced.row_type) != wanted:
+            raise Untraceable(f"it makes {traced.row_type} of a state that is {wanted}")
+        removes = isinstance(traced.row_type, Optional)
+        if removes and wanted.leaf_count != 1:
+            raise Untraceable("a state of several values that may be None")
+        return StatePlan(value_type, wanted, traced.outputs, traced.refusals, tuple(folds), removes)
+
+    found: StatePlan | Untraced = traced_by(("state", fingerprint(function), value_type, state_type), make)
+    return found
+
+
+def _without_none(row_type: RowType) -> RowType:
+    return row_type.inner if isinstance(row_type, Optional) else row_type
+
+
+def _made(
+    function: Any, value_type: RowType, state_type: RowType | None, guards: Guards
+) -> tuple[Any, list[tuple[str, Expression]]]:
+    state_leaves = [] if state_type is None else leaves_of(Optional(state_type))
+    folds: list[tuple[str, Expression]] = []
+
+    def fold(name: str, element: Expression) -> Expression:
+        if (name, element) not in folds:
+            folds.append((name, element))
+        kind = int if name == "sum" and element.kind is bool else element.kind
+        return Leaf(kind, len(state_leaves) + 1 + folds.index((name, element)))
+
+    def run(path: Path) -> Any:
+        twins = Twins(path, guards)
+        element = instance_of(value_type, leaves_of(value_type), path, twins.attribute)
+        values = Values(element, Leaf(int, len(state_leaves)), fold, path)
+        state = None
+        if state_type is not None:
+            state = instance_of(Optional(state_type), list(state_leaves), path, twins.attribute)
+        return twins.of(function, "the state function", outermost=True)(values, state)
+
+    return outcome_of(run), folds
