@@ -426,7 +426,7 @@ class Writer:
             (
                 lambda: f"({e('str', depth)} + {e('str', depth)})",
                 lambda: f"{e('str', depth)} * {rng.choice('0123')}",
-                lambda: f"{e('str', 0)} * {e('int', 0)}",
+                lambda: f"{e('str', 0)} * ({e('int', 0)} % 4)",
                 lambda: (
                     f"{e('str', depth)}.{rng.choice(('lower', 'upper', 'strip', 'title', 'capitalize'))}()"
                 ),

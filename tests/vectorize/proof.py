@@ -1,4 +1,4 @@
-"""The proof of a kernel: all combinations of edge values, against the function of Python that it stands for."""
+"""The proof of a kernel: all combinations of edge values, against Python's function."""
 
 from __future__ import annotations
 

@@ -26,17 +26,15 @@ def test_whitespace_is_all_that_python_strips() -> None:
 def test_kernels_do_not_import_pandas() -> None:
     """Which Arrow does by itself at the first call of some of its functions: 0.3 s for nothing."""
     program = """
-import itertools, sys
+import sys
+from dataclasses import replace
 from penstock.vectorize.kernels import KERNELS
 assert "pandas" not in sys.modules, "importing"
 from tests.vectorize.proof import problems_of
 for kernel in KERNELS.values():
     if kernel.name != "strftime":
-        kernel = type(kernel)(
-            kernel.name, kernel.takes, kernel.gives, kernel.python, kernel.run, kernel.total, kernel.parameters[:1]
-        )
-        from tests.vectorize import edges
-        list(itertools.islice(problems_of(kernel), 0, 1))
+        kernel = replace(kernel, parameters=kernel.parameters[:1])
+        assert next(problems_of(kernel), None) is None, kernel
     assert "pandas" not in sys.modules, kernel
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

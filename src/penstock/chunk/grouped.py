@@ -19,8 +19,8 @@ Places = npt.NDArray[np.int64]
 class Grouped(Chunk):
     """Records ``(key, [value, ...])``, as columns of the keys and of all values one after the other.
 
-    The values of key ``i`` are those from ``offsets[i]`` up to ``offsets[i + 1]``. It never changes; the lists are
-    made when somebody asks for rows.
+    The values of key ``i`` are those from ``offsets[i]`` up to ``offsets[i + 1]``. It never changes; the
+    lists are made when somebody asks for rows.
 
     >>> keys = Columns.from_rows(["a", "b"])
     >>> Grouped(keys, np.array([0, 2, 3]), Columns.from_rows([1, 2, 3])).rows()

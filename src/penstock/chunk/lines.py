@@ -59,7 +59,7 @@ class Lines(Chunk):
 
     @property
     def number(self) -> int:
-        """The number of the first line in the source. May read the file up to there, once for a file's part."""
+        """The number of the first line in the source. May read a file up to there."""
         return (self._first if isinstance(self._first, int) else self._first()) + self._skipped
 
     def __len__(self) -> int:

@@ -74,12 +74,12 @@ class DStream(Windowed):
         self._output("saveAsTextFiles", save, writes=batch_directory(prefix, suffix, "<ms>"))
 
     def explain(self) -> str:
-        """What a batch of this stream would do, a line a step: on columns and on which, or on rows and why not
-        on columns, with the line of your program that asked for it. Nothing is read or written; functions given
-        to ``transform`` are called, with RDDs of an empty batch.
+        """What a batch of this stream would do, a line a step: on columns and on which, or on rows and why
+        not on columns, with the line of your program that asked for it. Nothing is read or written; functions
+        given to ``transform`` are called, with RDDs of an empty batch.
 
-        A step on columns still computes small chunks, and those that no kernel can promise to compute as Python
-        does, by Python: the results are the same.
+        A step on columns still computes small chunks, and those that no kernel can promise to compute as
+        Python does, by Python: the results are the same.
 
         >>> from penstock import StreamingContext
         >>> words = StreamingContext(sc, 1).textFileStream("inbox").flatMap(str.split)

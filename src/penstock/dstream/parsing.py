@@ -16,7 +16,7 @@ __all__ = ["Parsing"]
 
 
 class Parsed(Transformed):
-    """The lines of a batch, parsed: records and rejects in one. It runs no code of the user's but ``check``."""
+    """The lines of a batch, parsed: records and rejects in one. Runs no code of the user's but ``check``."""
 
     def __init__(self, dependency: StreamNode, step: Parse) -> None:
         super().__init__(
@@ -24,7 +24,7 @@ class Parsed(Transformed):
             (dependency,),
             lambda time, rdds: _through(rdds[0], Narrow(step.site, rdds[0].plan, step)),
         )
-        self.eager = step.check is None
+        self.eager = step.is_pure
 
 
 class Records(Transformed):
@@ -41,7 +41,7 @@ def _through(rdd: RDD, plan: Narrow) -> RDD:
 
 
 class Parsing(Handle):
-    """Parsing of lines: ``str``, ``bytes`` or ``SourceLine``. Lines of text files never become Python strings."""
+    """Parsing of lines: ``str``, ``bytes``, ``SourceLine``; those of files never become Python strings."""
 
     __slots__ = ()
 
@@ -56,8 +56,8 @@ class Parsing(Handle):
         formats: Mapping[str, str] | None = None,
         check: Callable[[Any], Any] | None = None,
     ) -> Self:
-        """Each line as a record of ``cls``, a NamedTuple or dataclass of ``int``, ``float``, ``str``, ``bool``,
-        ``datetime``, ``date``, ``Decimal``, ``Literal`` or one of these or ``None``; strict, as
+        """Each line as a record of ``cls``, a NamedTuple or dataclass of ``int``, ``float``, ``str``,
+        ``bool``, ``datetime``, ``date``, ``Decimal``, ``Literal`` or one of these or ``None``; strict, as
         ``docs/formats.md`` says. All arguments are those of ``RDD.parseCsv``.
 
         >>> from typing import NamedTuple
@@ -93,8 +93,8 @@ class Parsing(Handle):
 
     @property
     def rejects(self) -> Self:
-        """The lines that ``parseCsv`` or ``parseJson`` refused, as ``Reject(source, number, text, reason)``. A
-        batch's lines are parsed once for the records and the rejects.
+        """The lines that ``parseCsv`` or ``parseJson`` refused, as ``Reject(source, number, text, reason)``.
+        A batch's lines are parsed once for the records and the rejects.
 
         ``StateError`` for any other stream, and with another ``onError`` than ``quarantine``.
 

@@ -14,7 +14,8 @@ __all__ = ["rehearsed"]
 
 
 def rehearsed(node: StreamNode, context: Runner) -> RDD | None:
-    """The RDD of ``node`` in a batch with no input, and none before it. Functions given to ``transform`` are called.
+    """The RDD of ``node`` in a batch with no input, and none before it. Functions given to ``transform`` are
+    called.
 
     ``None`` where the node makes none.
     """

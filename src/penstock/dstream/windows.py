@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from penstock.chunk import Chunk, Columns, Rows, rows_of
 from penstock.dstream.node import Batch, StreamNode
 from penstock.errors import CallSite
-from penstock.plan import Form, Gather, Node, Source, Task, raise_located
+from penstock.plan import Form, Gather, Node, SliceReader, Source, Task, raise_located
 from penstock.rdd import RDD, CombineValues, Partitioner, Reducing
 from penstock.times import BatchTime, times_between
 from penstock.vectorize import Untraced, halves_of, takes_back
@@ -59,6 +60,14 @@ def _held(batch: Batch, node: StreamNode, after: int, last: int) -> list[RDD]:
     first = after + node.slide_duration
     found = (batch.rdd(node, time) for time in times_between(first, last, node.slide_duration))
     return [rdd for rdd in found if rdd is not None]
+
+
+def _joined(batch: Batch, slides: list[RDD], site: CallSite) -> list[RDD]:
+    """Slides of former batches, which lie in memory, as one RDD: a plan of hundreds of nodes would take
+    longer to look at than to run."""
+    plans = [slide.plan for slide in slides if isinstance(slide.plan, Source)]
+    readers = SliceReader.joined(plans) if len(plans) == len(slides) > 1 else None
+    return slides if readers is None else [batch.new_rdd(Source(site, readers))]
 
 
 class KeyedWindow(StreamNode):
@@ -106,16 +115,18 @@ class KeyedWindow(StreamNode):
             return batch.new_rdd(Source(self.site, ()))
         previous = self._previous(time, batch)
         if previous is None:
-            return self._gathered(batch, held, _Folded(self.function, self.site))
+            parts = [*_joined(batch, held[:-1], self.site), held[-1]]
+            return self._gathered(batch, parts, _Folded(self.function, self.site))
         start = time - self.length_ms
         leaving = _held(
             batch, self.partials, start - self.slide_duration, min(start, time - self.slide_duration)
         )
         entering = _held(batch, self.partials, max(start, time - self.slide_duration), time)
-        staying = len(held) - len(entering)
+        left = _joined(batch, leaving, self.site)
+        stayed = _joined(batch, held[: len(held) - len(entering)], self.site)
         assert self.inverse is not None
-        corrected = _Corrected(self.function, self.inverse, len(leaving), staying, self.site)
-        return self._gathered(batch, [previous, *leaving, *held], corrected)
+        corrected = _Corrected(self.function, self.inverse, len(left), len(stayed), self.site)
+        return self._gathered(batch, [previous, *left, *stayed, *entering], corrected)
 
     def _previous(self, time: BatchTime, batch: Batch) -> RDD | None:
         """The window one slide ago, if nothing between was lost."""
@@ -213,13 +224,11 @@ class _Corrected(_Folded):
         else:
             values = self.fold(held)
         if values:
-            yield Rows(
-                [(key, values[key]) for key in dict.fromkeys(key for slide in held for key, _ in slide)]
-            )
+            yield Rows([(key, values[key]) for key in dict.fromkeys(chain.from_iterable(map(_keys, held)))])
 
     def on_columns(self, slides: list[list[Chunk]]) -> Iterator[Chunk] | None:
-        """All slides are folded at once: for the order of the keys all have to be gone through anyway. That gives
-        what the inverse function would give only if it is one, or is not asked."""
+        """All slides are folded at once: for the order of the keys all have to be gone through anyway. That
+        gives what the inverse function would give only if it is one, or is not asked."""
         chunk = next((chunk for slide in slides for chunk in slide), None)
         if not isinstance(chunk, Columns) or halves_of(chunk.row_type) is None:
             return None
@@ -230,7 +239,7 @@ class _Corrected(_Folded):
     def _correct(
         self, values: dict[Any, Any], left: list[list[Any]], stayed: list[list[Any]], entered: list[list[Any]]
     ) -> dict[Any, Any]:
-        alive = {key for slide in stayed for key, _ in slide}
+        alive = set(chain.from_iterable(map(_keys, stayed)))
         values = {key: value for key, value in values.items() if key in alive}
         for slide in left:
             pair = None
@@ -246,6 +255,11 @@ class _Corrected(_Folded):
         return values
 
 
+def _keys(pairs: list[Any]) -> Iterator[Any]:
+    return map(_key_of, pairs)
+
+
+_key_of = itemgetter(0)
 _EXACT: frozenset[type] = frozenset(
     {int, str, bytes, type(None), Fraction, date, datetime, timedelta}
 )  # fmt: skip

@@ -32,7 +32,7 @@ class MalformedLine(ValueError):
 class Refused(NamedTuple):
     """A line of a block that is no record: its place in the block (from 0), its text, and the reason."""
 
-    index: int
+    place: int
     text: str
     reason: str
 
@@ -48,7 +48,7 @@ class Block(NamedTuple):
 
     def places(self) -> npt.NDArray[np.int64]:
         """In which line of the block (from 0) each good record stands."""
-        others = [*(each.index for each in self.refused), *self.skipped]
+        others = [*(each.place for each in self.refused), *self.skipped]
         every = np.arange(self.lines)
         return np.delete(every, others) if others else every
 

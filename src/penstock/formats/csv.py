@@ -9,8 +9,8 @@ not. So one damaged line costs one line::
                 '- wrong number of       '- in doubt --> line by line --> accepted --'
                    fields ------------------------------^        '------> refused, with the reason
 
-A quote is not given to Arrow before one regular expression has seen that it is in its place: else one that is
-never closed would swallow the lines behind it.
+A quote is not given to Arrow before one regular expression has seen that it is in its place: else one
+that is never closed would swallow the lines behind it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ from penstock.formats.text_column import TextColumn
 __all__ = ["COLUMNS_FROM", "CsvFormat"]
 
 COLUMNS_FROM = 200
-"""Lines from which a block is read as columns: below, the fixed cost of Arrow's reader is more than theirs."""
+"""Lines from which a block is read as columns: below, the fixed cost of Arrow's reader is higher."""
 _BLOCK_BYTES_MAX = 1 << 30  # Arrow's reader counts with 32 bits
 _BOM = b"\xef\xbb\xbf"
 _FEED, _QUOTE = 10, 34
+_SLICES_MAX = 100  # pieces cost half a microsecond each, moving all values twenty times as much
 _QUOTED_SHARE = 16  # if one line in so many or more has quotes, they are there on purpose
 
 Places = npt.NDArray[np.int64]
@@ -107,7 +108,7 @@ class CsvFormat(LineFormat):
             fields = "1 field" if len(texts) == 1 else f"{len(texts)} fields"
             held = f": {shown_text(text)}" if len(texts) == 1 else ""
             raise MalformedLine(f"{fields} instead of {len(self.fields)}{held}")
-        values = []
+        values: list[Any] = []
         for field, held in zip(self.fields, texts, strict=True):
             if field.optional and not held:
                 values.append(None)
@@ -132,7 +133,8 @@ class CsvFormat(LineFormat):
                 raise MalformedLine("half of a surrogate pair, which is no text") from None
         if '"' not in text:
             return text.split(self.sep)
-        texts, at = [], 0
+        texts: list[str] = []
+        at = 0
         while True:
             if text[at : at + 1] == '"':
                 end = at + 1
@@ -240,7 +242,12 @@ class CsvFormat(LineFormat):
         if quotes and np.count_nonzero(np.frombuffer(data, np.uint8) == _QUOTE) * _QUOTED_SHARE >= count:
             return self._quoted_texts(data, count)
         odd: list[int] = []
-        texts = self._arrow_texts(data, False, lambda row: odd.append(row.number) or "skip")
+
+        def noted(row: Any) -> str:
+            odd.append(row.number)
+            return "skip"
+
+        texts = self._arrow_texts(data, False, noted)
         if texts is None or len(texts[0]) + len(odd) != count:
             return None
         places = np.delete(np.arange(count), np.array(odd) - 1) if odd else None
@@ -319,14 +326,13 @@ class CsvFormat(LineFormat):
         good, refused, others = self._sorted_out(left, _lines_at(data, left))
         assert not others, "a header that was not seen"
         if good:
-            order = np.argsort(np.concatenate([places, [place for place, _ in good]]), kind="stable")
-            indices = pa.Array.from_buffers(pa.int64(), len(order), [None, pa.py_buffer(order)])
+            at = np.searchsorted(places, [place for place, _ in good])
             columns = zip(*(values for _, values in good), strict=True)
             arrays = [
-                pa.concat_arrays([array, field.kind.array_of(column)]).take(indices)
+                _inserted(array, field.kind.array_of(column), at)
                 for field, array, column in zip(self.fields, arrays, columns, strict=True)
             ]
-            held = len(order)
+            held += len(good)
         return Block(self._chunk(arrays, held), refused, skipped.tolist(), count)
 
     def _read(self, texts: list[pa.Array]) -> tuple[list[pa.Array], Mask | None]:
@@ -365,6 +371,19 @@ class CsvFormat(LineFormat):
             return Columns(self.row_type, arrays, count)
         columns = [field.kind.values_of(array) for field, array in zip(self.fields, arrays, strict=True)]
         return Rows(self._records(columns, count))
+
+
+def _inserted(array: pa.Array, others: pa.Array, at: Places) -> pa.Array:
+    """The array with each of ``others`` before the place in it that ``at`` says, which are in order."""
+    if len(at) > _SLICES_MAX:
+        order = np.argsort(np.concatenate([np.arange(len(array)) * 2 + 1, at * 2]), kind="stable")
+        indices = pa.Array.from_buffers(pa.int64(), len(order), [None, pa.py_buffer(order)])
+        return pa.concat_arrays([array, others]).take(indices)
+    pieces, begin = [], 0
+    for index, end in enumerate(at.tolist()):
+        pieces += [array.slice(begin, end - begin), others.slice(index, 1)]
+        begin = end
+    return pa.concat_arrays([*pieces, array.slice(begin)])
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

@@ -69,7 +69,7 @@ class Field:
 def fields_of(
     cls: type, words: Mapping[str, tuple[str, str]] | None, formats: Mapping[str, str] | None, operation: str
 ) -> tuple[Field, ...]:
-    """The fields of a record class, in order. ``words`` and ``formats`` say by name what the annotations do not.
+    """The fields of a record class, in order; ``words`` and ``formats`` say what the annotations do not.
 
     Raises: :class:`SignatureError` for a class that is none, or a field that no text can become;
     :class:`ArgumentError` for words and formats that cannot be meant.
@@ -109,9 +109,8 @@ def _options(
 
 def _field(cls: type, name: str, annotation: Any, options: list[Words | Format], operation: str) -> Field:
     def problem(what: str, hint: str = "") -> SignatureError:
-        return SignatureError(
-            f"{operation}: the field {name} of {cls.__qualname__} {what}.{hint and ' Hint: '}{hint}"
-        )
+        way_out = f" Hint: {hint}." if hint else ""
+        return SignatureError(f"{operation}: the field {name} of {cls.__qualname__} {what}.{way_out}")
 
     if annotation is None:
         raise problem("has no annotation", f"say {name}: str")
@@ -186,7 +185,7 @@ _KINDS: dict[Any, type[Kind]] = {
 
 
 def row_type_of_fields(cls: type, fields: tuple[Field, ...]) -> RowType | None:
-    """How records with these fields look as columns; ``None`` if a field has no column of its exact values."""
+    """How records with these fields look as columns; ``None`` if a field has no column."""
     parts: list[tuple[str, RowType]] = []
     for field in fields:
         if field.kind.leaf_type is None:

@@ -22,7 +22,8 @@ from penstock.formats.text_column import TextColumn, digits_in
 
 __all__ = ["Choice", "Decimals", "Floats", "Kind", "Texts", "WholeNumbers"]
 
-_MINUS, _PLUS = 45, 43
+_MINUS, _PLUS, _POINT = 45, 43, 46
+_FEW = 16  # one text in so many, or less: so few may be read one by one
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 
@@ -80,16 +81,17 @@ class WholeNumbers(Kind):
         if len(text) < 19:
             return int(text)
         digits = text.lstrip("-").lstrip("0")
-        if len(digits) <= 19 and (value := int(text[: text.startswith("-")] + digits or "0")) >= _INT_MIN:
-            if value <= _INT_MAX:
-                return value
+        value = int(digits[:20] or "0") * (-1 if text.startswith("-") else 1)
+        if _INT_MIN <= value <= _INT_MAX:
+            return value
         raise ValueError("must fit into 64 bits: from -2**63 to 2**63-1")
 
     def read(self, column: TextColumn) -> pa.Array | Mask:
         widths, doubtful = column.lengths, None
-        others = ~digits_in(column.data)
-        count = np.count_nonzero(others)
+        digits = digits_in(column.data)
+        count = len(digits) - np.count_nonzero(digits)
         if count:
+            others = ~digits
             negative = column.begin_with(_MINUS)
             widths = widths - negative
             if count > np.count_nonzero(negative):
@@ -107,7 +109,7 @@ class WholeNumbers(Kind):
 
 
 class Floats(Kind):
-    """Finite decimal numbers, with an exponent if need be. ``-?(digits[.digits*]|.digits)([eE][+-]?digits)?``"""
+    """Finite numbers: ``-?(digits[.digits*]|.digits)([eE][+-]?digits)?``."""
 
     python_type = leaf_type = float
     _matched = re.compile(_NUMBER + "(?:[eE][-+]?[0-9]+)?").fullmatch
@@ -129,6 +131,10 @@ class Floats(Kind):
         try:
             array = column.array.cast(pa.float64())
         except pa.ArrowInvalid:
+            odd = column.where(~(digits_in(column.data) | (column.data == _POINT)))
+            odd |= column.left_in(column.lengths == 0)
+            if 0 < np.count_nonzero(odd) * _FEW < len(column):  # cheaper than to look at all of them
+                return odd
             return _unlike(column, self._plain)
         numbers = np.frombuffer(array.buffers()[1], np.float64, len(array), array.offset * 8)
         finite = np.isfinite(numbers)
@@ -140,7 +146,7 @@ class Floats(Kind):
 
 
 class Decimals(Kind):
-    """``-?(digits[.digits*]|.digits)``, with as many digits as are written. In columns they are still texts."""
+    """``-?(digits[.digits*]|.digits)``, with as many digits as are written. In columns they are texts."""
 
     python_type = Decimal
     leaf_type = None

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.chunk.leaves import Mask
+from penstock.chunk.leaves import Mask, bools_of
 from penstock.formats.kinds import Kind
 from penstock.formats.text_column import TextColumn, digits_in
 
@@ -28,7 +28,7 @@ _SEPARATORS: Final = {4: "-", 7: "-", 10: " T", 13: ":", 16: ":", 19: "."}
 _DATE_WIDTH, _SECOND_WIDTH, _FULL_WIDTH = 10, 19, 26
 _FIRST_DAY = date.min.toordinal() - date(1970, 1, 1).toordinal()
 _FIRST_MICROSECOND = _FIRST_DAY * 86_400_000_000
-_MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+_MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.uint8)
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -88,7 +88,7 @@ class Dates(Kind):
         except pa.ArrowInvalid:
             right = np.zeros(len(column), np.bool_)
             held = column.lengths == _DATE_WIDTH
-            right[held] = _are_dates(_matrix(column, held, _DATE_WIDTH))
+            right[held] = _are_dates(_digits_by_place(_matrix(column, held, _DATE_WIDTH)))
             return column.left_in(~right)
         return _since(column, array, np.int32, _FIRST_DAY)
 
@@ -131,8 +131,8 @@ class WrittenMoments(Kind):
             day = date(numbers["Y"], numbers["m"], numbers["d"])
             if self.python_type is date:
                 return day
-            clock = [numbers.get(letter, 0) for letter in "HMSf"]
-            return datetime(day.year, day.month, day.day, *clock)
+            hour, minute, second, micros = (numbers.get(letter, 0) for letter in "HMSf")
+            return datetime(day.year, day.month, day.day, hour, minute, second, micros)
         except ValueError:
             raise ValueError("there is no such day or time of day") from None
 
@@ -214,47 +214,59 @@ def _matrix(column: TextColumn, held: Mask, width: int) -> Bytes:
     """The first ``width`` bytes of the marked texts, each of which has as many: a row each."""
     if len(column.data) == width * len(column) and held.all():
         return column.data.reshape(len(column), width)
+    if (column.lengths[held] == width).all():
+        return TextColumn(column.array.filter(bools_of(held)), False).data.reshape(-1, width)
     begins = column.offsets[:-1][held]
-    return column.data[begins[:, None] + np.arange(width)]
+    found: Bytes = column.data[begins[:, None] + np.arange(width)]
+    return found
 
 
-def _number(texts: Bytes, at: int, width: int) -> npt.NDArray[np.int64]:
-    number = np.zeros(len(texts), np.int64)
-    for place in range(at, at + width):
-        number = number * 10 + (texts[:, place] - np.uint8(48))
+def _digits_by_place(texts: Bytes) -> Bytes:
+    """A row for each place in the texts, of digits as numbers; what is above 9 is none."""
+    found: Bytes = np.ascontiguousarray(texts.T) - np.uint8(ord("0"))
+    return found
+
+
+def _is(digits: Bytes, at: int, characters: str) -> Mask:
+    found: Mask = digits[at] == np.uint8((ord(characters[0]) - ord("0")) % 256)
+    for other in characters[1:]:
+        found |= digits[at] == np.uint8((ord(other) - ord("0")) % 256)
+    return found
+
+
+def _number(digits: Bytes, at: int, right: Mask) -> Bytes:
+    """The two-digit numbers at a place; texts that have none there are not ``right``."""
+    right &= (digits[at] <= 9) & (digits[at + 1] <= 9)
+    number: Bytes = digits[at] * np.uint8(10) + digits[at + 1]
     return number
 
 
-def _are_dates(texts: Bytes) -> Mask:
-    right = np.ones(len(texts), np.bool_)
-    for letter, at in _DATE_PLACES.items():
-        right &= digits_in(texts[:, at : at + _WIDTHS[letter]]).all(axis=1)
-    right &= (texts[:, 4] == ord("-")) & (texts[:, 7] == ord("-"))
-    year, month, day = (_number(texts, at, _WIDTHS[letter]) for letter, at in _DATE_PLACES.items())
-    right &= (year >= 1) & (month >= 1) & (month <= 12)
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0)) & (month == 2)
-    return right & (day >= 1) & (day <= _MONTH_DAYS[np.clip(month, 0, 12)] + leap)
+def _are_dates(digits: Bytes) -> Mask:
+    right = _is(digits, 4, "-") & _is(digits, 7, "-")
+    century, year, month, day = (_number(digits, at, right) for at in (0, 2, 5, 8))
+    right &= (century > 0) | (year > 0)
+    right &= (month >= 1) & (month <= 12) & (day >= 1)
+    leap = (month == 2) & np.where(year == 0, century % 4 == 0, year % 4 == 0)
+    right &= day <= _MONTH_DAYS[np.minimum(month, 12)] + leap
+    return right
 
 
 def _are_moments(column: TextColumn) -> Mask:
-    """Which texts are times of the calendar. About 0.02 us each."""
+    """Which texts are times of the calendar. About 0.03 us each."""
     right = np.zeros(len(column), np.bool_)
     held = (column.lengths >= _SECOND_WIDTH) & (column.lengths != _SECOND_WIDTH + 1)
     held &= column.lengths <= _FULL_WIDTH
-    texts = _matrix(column, held, _SECOND_WIDTH)
-    good = _are_dates(texts)
-    good &= (texts[:, 10] == ord(" ")) | (texts[:, 10] == ord("T"))
-    good &= (texts[:, 13] == ord(":")) & (texts[:, 16] == ord(":"))
+    digits = _digits_by_place(_matrix(column, held, _SECOND_WIDTH))
+    good = _are_dates(digits)
+    good &= _is(digits, 10, " T") & _is(digits, 13, ":") & _is(digits, 16, ":")
     for at, last in ((11, 23), (14, 59), (17, 59)):
-        good &= digits_in(texts[:, at : at + 2]).all(axis=1) & (_number(texts, at, 2) <= last)
+        good &= _number(digits, at, good) <= last
     right[held] = good
     longer = right & (column.lengths > _SECOND_WIDTH)
     if longer.any():
-        fraction = np.append(column.data, np.uint8(0))[column.offsets[:-1][longer] + _SECOND_WIDTH] == ord(
-            "."
-        )
+        fraction = column.data[column.offsets[:-1][longer] + _SECOND_WIDTH] == ord(".")
         others = np.zeros(len(column.data) + 1, np.int64)
         np.cumsum(~digits_in(column.data), out=others[1:])
         count = others[column.offsets[1:]] - others[column.offsets[:-1]]
-        right[longer] = fraction & (count[longer] == 6)
+        right[longer] = fraction & (count[longer] == len(_SEPARATORS))
     return right

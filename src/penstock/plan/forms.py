@@ -1,7 +1,8 @@
-"""What is known of a dataset's records before it is computed: columns of a row type, or Python objects and why.
+"""What is known of a dataset's records before it is computed: columns of a row type, or Python objects and
+why.
 
-This is what ``explain()`` shows. Running decides again for each chunk: one that is small, or that a kernel refuses, is
-computed by Python all the same.
+This is what ``explain()`` shows. Running decides again for each chunk: one that is small, or that a kernel
+refuses, is computed by Python all the same.
 """
 
 from __future__ import annotations
@@ -112,8 +113,9 @@ def form_of_chunk(chunk: object) -> RowType | None:
 
 
 def explained(plan: Node) -> str:
-    """A plan as text, a line a node in the order in which they are computed: the operation and the line of the
-    user's program that asked for it, what it reads, and ``columns`` with their row type or ``rows`` with the reason.
+    """A plan as text, a line a node in the order in which they are computed: the operation and the line of
+    the user's program that asked for it, what it reads, and ``columns`` with their row type or ``rows`` with
+    the reason.
     """
     forms = forms_of(plan)
     numbers = {node: number for number, node in enumerate(forms, 1)}

@@ -4,8 +4,8 @@
 
     Columns --(steps that are traced)--> Columns --(the first that is not, and all behind it)--> Rows
 
-A chunk of rows stays rows, a small one of columns becomes rows at once, and so does one that a kernel refuses:
-then Python does from the first step on what it would have done anyway.
+A chunk of rows stays rows, a small one of columns becomes rows at once, and so does one that a kernel
+refuses: then Python does from the first step on what it would have done anyway.
 """
 
 from __future__ import annotations

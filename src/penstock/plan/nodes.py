@@ -76,7 +76,8 @@ class PartitionReader(ABC):
 
     @property
     def row_type(self) -> RowType | None:
-        """That of the records, if they are read as columns (``Columns``, or ``Lines`` of text), or ``None``."""
+        """That of the records, if they are read as columns (``Columns``, or ``Lines`` of text), or
+        ``None``."""
         return None
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Rows, RowType
-from penstock.plan.nodes import PartitionReader, Task
+from penstock.plan.nodes import PartitionReader, Source, Task
 
 __all__ = ["SliceReader", "slices"]
 
@@ -28,6 +28,19 @@ class SliceReader(PartitionReader):
         if len(rows) <= CHUNK_ROWS:
             return cls([Rows(rows)] if rows else [])
         return cls([Rows(rows[at : at + CHUNK_ROWS]) for at in range(0, len(rows), CHUNK_ROWS)])
+
+    @classmethod
+    def joined(cls, plans: Sequence[Source]) -> list[SliceReader] | None:
+        """The partitions of plans that lie in memory and have as many each, those of one plan after those of
+        the other; ``None`` if they do not."""
+        columns: list[list[SliceReader]] = []
+        for plan in plans:
+            readers = [reader for reader in plan.readers if isinstance(reader, SliceReader)]
+            if len(readers) < len(plan.readers) or len(readers) != len(plans[0].readers):
+                return None
+            columns.append(readers)
+        partitions = zip(*columns, strict=True)
+        return [cls([chunk for part in parts for chunk in part._chunks]) for parts in partitions]
 
     def read(self, task: Task) -> Iterator[Chunk]:
         for chunk in self._chunks:

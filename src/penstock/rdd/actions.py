@@ -5,23 +5,28 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import chain, islice
 from operator import add
 from typing import Any
 
 from penstock.chunk import Chunk, isolated, rows_of
 from penstock.errors import ArgumentError, CallSite, EmptyError
-from penstock.plan import Task, asked_at, must_be_callable, raise_located
+from penstock.plan import Task, asked_at, must_be_callable
 from penstock.rdd.aggregation import reduced
 from penstock.rdd.indexing import flat
-from penstock.rdd.pair import checked_pairs, raise_for_key
 from penstock.rdd.pair_operations import PairOperations
+from penstock.rdd.partition_results import (
+    NOTHING,
+    candidates,
+    folded,
+    guarded,
+    put_into,
+    summed,
+    values_of,
+)
 from penstock.rdd.statistics import StatCounter
 
 __all__ = ["Actions"]
-
-_NOTHING = object()
 
 
 class Actions(PairOperations):
@@ -100,12 +105,12 @@ class Actions(PairOperations):
         site = self._site(operation)
 
         def of_partition(task: Task, chunks: Iterator[Chunk]) -> list[Any]:
-            records = rows_of(chunks)
-            found: list[Any] = _guarded(site, records, lambda rows: pick(num, rows, key=key))
+            records = candidates(chunks, num, key, ascending=pick is heapq.nsmallest)
+            found: list[Any] = guarded(site, records, lambda rows: pick(num, rows, key=key))
             return found
 
         found = flat(self._run(of_partition))
-        return list(_guarded(site, iter(found), lambda rows: pick(num, rows, key=key)))
+        return list(guarded(site, iter(found), lambda rows: pick(num, rows, key=key)))
 
     def count(self) -> int:
         """How many records.
@@ -124,8 +129,8 @@ class Actions(PairOperations):
         """
         must_be_callable(f, "reduce")
         site = self._site("reduce")
-        parts = self._run(partial(_reduce_partition, f, site, _NOTHING))
-        found = [part for part in parts if part is not _NOTHING]
+        parts = self._run(lambda task, chunks: folded(None, f, site, NOTHING, chunks))
+        found = [part for part in parts if part is not NOTHING]
         if not found:
             raise EmptyError(
                 f"{site} of an empty RDD. Hint: fold(zeroValue, op) gives the zero value instead."
@@ -140,7 +145,7 @@ class Actions(PairOperations):
         """
         must_be_callable(op, "fold")
         site = self._site("fold")
-        parts = self._run(lambda task, chunks: _reduce_partition(op, site, isolated(zeroValue), task, chunks))
+        parts = self._folded(zeroValue, op, site)
         return reduced([isolated(zeroValue), *parts], op, site)
 
     def aggregate(
@@ -156,10 +161,16 @@ class Actions(PairOperations):
         must_be_callable(seqOp, "aggregate")
         must_be_callable(combOp, "aggregate")
         site = self._site("aggregate")
-        parts = self._run(
-            lambda task, chunks: _reduce_partition(seqOp, site, isolated(zeroValue), task, chunks)
-        )
+        parts = self._folded(zeroValue, seqOp, site)
         return reduced([isolated(zeroValue), *parts], combOp, site)
+
+    def _folded(self, zero: Any, function: Callable[[Any, Any], Any], site: CallSite) -> list[Any]:
+        """Each partition folded from a copy of ``zero``."""
+
+        def create(record: Any) -> Any:
+            return function(isolated(zero), record)
+
+        return self._run(lambda task, chunks: folded(create, function, site, isolated(zero), chunks))
 
     def max(self, key: Callable[[Any], Any] | None = None) -> Any:
         """The largest record by ``key``; of equal ones the first. ``EmptyError`` if there is none.
@@ -181,12 +192,13 @@ class Actions(PairOperations):
         site = self._site(operation)
 
         def of_partition(task: Task, chunks: Iterator[Chunk]) -> Any:
-            return _guarded(site, rows_of(chunks), lambda rows: pick(rows, key=key, default=_NOTHING))
+            records = candidates(chunks, 1, key, ascending=pick is min)
+            return guarded(site, records, lambda rows: pick(rows, key=key, default=NOTHING))
 
-        found = [part for part in self._run(of_partition) if part is not _NOTHING]
+        found = [part for part in self._run(of_partition) if part is not NOTHING]
         if not found:
             raise EmptyError(f"{site} of an empty RDD. Hint: ask isEmpty() first.")
-        return _guarded(site, iter(found), lambda rows: pick(rows, key=key))
+        return guarded(site, iter(found), lambda rows: pick(rows, key=key))
 
     def sum(self) -> Any:
         """The sum of the records: of each partition, then of those; 0 if there is none.
@@ -195,7 +207,7 @@ class Actions(PairOperations):
         6
         """
         site = self._site("sum")
-        return sum(self._run(lambda task, chunks: _guarded(site, rows_of(chunks), sum)))
+        return sum(self._run(lambda task, chunks: summed(site, chunks)))
 
     def stats(self) -> StatCounter:
         """Count, mean, variance, extremes in one pass.
@@ -205,7 +217,7 @@ class Actions(PairOperations):
         """
         site = self._site("stats")
         total = StatCounter()
-        for part in self._run(lambda task, chunks: _guarded(site, rows_of(chunks), StatCounter)):
+        for part in self._run(lambda task, chunks: guarded(site, rows_of(chunks), StatCounter)):
             total.mergeStats(part)
         return total
 
@@ -248,7 +260,7 @@ class Actions(PairOperations):
             for record in records:
                 f(record)
 
-        self._run(lambda task, chunks: _guarded(site, rows_of(chunks), each))
+        self._run(lambda task, chunks: guarded(site, rows_of(chunks), each))
 
     def foreachPartition(self, f: Callable[[Iterator[Any]], Any]) -> None:
         """``f(iterator)`` once for each partition, for its effect.
@@ -257,7 +269,7 @@ class Actions(PairOperations):
         """
         must_be_callable(f, "foreachPartition")
         site = self._site("foreachPartition")
-        self._run(lambda task, chunks: _guarded(site, rows_of(chunks), f) and None)
+        self._run(lambda task, chunks: guarded(site, rows_of(chunks), f) and None)
 
     def countByValue(self) -> dict[Any, int]:
         """How often each record occurs, in order of first appearance.
@@ -289,12 +301,7 @@ class Actions(PairOperations):
         def pairs(task: Task, chunks: Iterator[Chunk]) -> dict[Any, Any]:
             found: dict[Any, Any] = {}
             for chunk in chunks:
-                for part in checked_pairs(chunk, site):
-                    for pair in part:
-                        try:
-                            found[pair[0]] = pair[1]
-                        except TypeError as error:
-                            raise_for_key(error, pair, site)
+                put_into(found, chunk, site)
             return found
 
         return dict(chain.from_iterable(part.items() for part in self._run(pairs)))
@@ -308,8 +315,7 @@ class Actions(PairOperations):
         site = self._site("lookup")
 
         def values(task: Task, chunks: Iterator[Chunk]) -> list[Any]:
-            pairs = (pair for chunk in chunks for part in checked_pairs(chunk, site) for pair in part)
-            return [value for found, value in pairs if found == key]
+            return [value for chunk in chunks for value in values_of(chunk, key, site)]
 
         where = None if self.partitioner is None else [self.partitioner(key)]
         return flat(self._run(values, where))
@@ -320,55 +326,3 @@ def _rows(task: Task, chunks: Iterator[Chunk]) -> list[Any]:
     for chunk in chunks:
         rows.extend(chunk.rows())
     return rows
-
-
-class _Watched:
-    """Records on their way into one call; knows which was the last."""
-
-    __slots__ = ("failed", "last", "records")
-
-    def __init__(self, records: Iterator[Any]) -> None:
-        self.records = records
-        self.last: Any = None
-        self.failed: Exception | None = None
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        try:
-            self.last = next(self.records)
-        except StopIteration:
-            raise
-        except Exception as error:
-            self.failed = error
-            raise
-        return self.last
-
-
-def _guarded(site: CallSite, records: Iterator[Any], consume: Callable[[Any], Any]) -> Any:
-    """``consume(records)``; what it raises by itself is located, what comes from upstream is already."""
-    watched = _Watched(records)
-    try:
-        return consume(watched)
-    except Exception as error:
-        if error is watched.failed:
-            raise
-        raise_located(error, site, watched.last)
-
-
-def _reduce_partition(
-    function: Callable[[Any, Any], Any], site: CallSite, start: Any, task: Task, chunks: Iterator[Chunk]
-) -> Any:
-    result = start
-    record: Any = None
-    for chunk in chunks:
-        rows = iter(chunk.rows())
-        if result is _NOTHING:
-            result = next(rows, _NOTHING)
-        try:
-            for record in rows:
-                result = function(result, record)
-        except Exception as error:
-            raise_located(error, site, record)
-    return result

@@ -229,7 +229,8 @@ class CombineValues(FoldStep):
 
 
 class _Groups(Fold):
-    """Folds on columns as long as they come, are of one row type and are not refused; from then on in Python."""
+    """Folds on columns as long as they come, are of one row type and are not refused; from then on in
+    Python."""
 
     __slots__ = ("_columns", "_groups", "_row_type", "_step")
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from penstock.chunk import Chunk, isolated
-from penstock.errors import CallSite
+from penstock.chunk import CHUNK_ROWS, Chunk, Columns, isolated
+from penstock.errors import CallSite, RowTypeError
 from penstock.plan import Gather, Node, Shuffle, Task
 from penstock.rdd.aggregation import emit
 from penstock.rdd.pair import checked_pairs, keys_of, raise_for_key
 from penstock.rdd.partitioner import KeyRouter, Partitioner
+from penstock.vectorize import REFUSALS, TwoSides, joined, programs
 
-__all__ = ["Emission", "cogrouped", "full_outer", "inner", "left_outer", "right_outer"]
+__all__ = [
+    "Emission",
+    "cogrouped",
+    "full_outer",
+    "inner",
+    "intersected",
+    "left_outer",
+    "left_pairs",
+    "right_outer",
+    "subtracted",
+]
 
 Emission = Callable[[Any, tuple[list[Any], ...]], list[Any]]
 """What comes out for a key and the values it has on each side."""
@@ -44,6 +55,19 @@ class _Cogroup:
         self.site = site
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+        form = _IN_COLUMNS.get(self.emission)
+        if form is None:
+            yield from self._in_python(inputs)
+            return
+        held = [list(chunks) for chunks in inputs]
+        made = _made_of_columns(held, form)
+        if made is None:
+            yield from self._in_python(held)
+            return
+        for at in range(0, len(made), CHUNK_ROWS):
+            yield made.slice(at, at + CHUNK_ROWS)
+
+    def _in_python(self, inputs: Sequence[Iterable[Chunk]]) -> Iterator[Chunk]:
         groups: dict[Any, tuple[list[Any], ...]] = {}
         for side, chunks in enumerate(inputs):
             for chunk in chunks:
@@ -95,3 +119,62 @@ def right_outer(key: Any, values: tuple[list[Any], ...]) -> list[Any]:
 def full_outer(key: Any, values: tuple[list[Any], ...]) -> list[Any]:
     """``fullOuterJoin``: ``None`` on either side where there is nothing."""
     return _product(key, values[0] or [None], values[1] or [None])
+
+
+def left_pairs(key: Any, values: tuple[list[Any], ...]) -> list[Any]:
+    """``subtractByKey``: the pairs of the left, if the right has no such key."""
+    return [] if values[1] else [(key, value) for value in values[0]]
+
+
+def subtracted(key: Any, values: tuple[list[Any], ...]) -> list[Any]:
+    """``subtract``, where each record is key and value: those of the left, if the right has none."""
+    return [] if values[1] else values[0]
+
+
+def intersected(key: Any, values: tuple[list[Any], ...]) -> list[Any]:
+    """``intersection``: the key, if it is on both sides."""
+    return [key] if values[0] and values[1] else []
+
+
+def _values_of_left(sides: TwoSides) -> Columns:
+    pairs = sides.left_without_right()
+    key, value = pairs.row_type.parts
+    return Columns(value, pairs.leaves[key.leaf_count :], len(pairs))
+
+
+_IN_COLUMNS: dict[Emission, Callable[[TwoSides], Columns]] = {
+    inner: lambda sides: sides.combined(every_left=False, every_right=False),
+    left_outer: lambda sides: sides.combined(every_left=True, every_right=False),
+    right_outer: lambda sides: sides.combined(every_left=False, every_right=True),
+    full_outer: lambda sides: sides.combined(every_left=True, every_right=True),
+    left_pairs: TwoSides.left_without_right,
+    subtracted: _values_of_left,
+    intersected: TwoSides.keys_of_both,
+}
+"""What the emissions of two sides do, on columns."""
+
+
+def _made_of_columns(sides: Sequence[Sequence[Chunk]], form: Callable[[TwoSides], Columns]) -> Columns | None:
+    """What comes out, if nearly all pairs are in columns; ``None`` if Python has to put them side by side."""
+    chunks = [chunk for side in sides for chunk in side]
+    held = sum(len(chunk) for chunk in chunks if isinstance(chunk, Columns))
+    if held < programs.WORTH_ROWS or not sides[0] or sum(map(len, chunks)) > held + held // 4:
+        return None
+    try:
+        return form(TwoSides(*map(_one, sides)))
+    except (*REFUSALS, RowTypeError):
+        return None
+
+
+def _one(chunks: Sequence[Chunk]) -> Columns | None:
+    """A side as one chunk of columns, ``None`` if there is nothing. Raises :class:`RowTypeError`."""
+    held = [chunk for chunk in chunks if len(chunk)]
+    if not held:
+        return None
+    known = next((chunk.row_type for chunk in held if isinstance(chunk, Columns)), None)
+    columns = [
+        chunk if isinstance(chunk, Columns) else Columns.from_rows(chunk.rows(), known) for chunk in held
+    ]
+    if any(each.row_type != columns[0].row_type for each in columns):
+        raise RowTypeError("pairs of several row types")
+    return joined(columns)

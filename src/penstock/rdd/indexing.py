@@ -8,9 +8,12 @@ from itertools import accumulate, chain
 from math import exp
 from typing import Any
 
-from penstock.chunk import Chunk, Rows, isolated, rows_of
+import numpy as np
+import pyarrow as pa
+
+from penstock.chunk import Chunk, Columns, Rows, Scalar, Tuple, isolated, rows_of
 from penstock.errors import CallSite, DataError
-from penstock.plan import Gather, Node, Step, Task, chunked
+from penstock.plan import Gather, Node, Step, Task, chunked, row_type_of
 
 __all__ = ["Glom", "Sample", "UniqueIds", "ZipWithIndex", "cartesian", "coalesced", "zipped"]
 
@@ -34,7 +37,7 @@ class ZipWithIndex(Step):
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         at = task.decision[task.partition] if task.decision is not None else 0
         for chunk in chunks:
-            yield Rows(list(zip(chunk.rows(), range(at, at + len(chunk)), strict=True)))
+            yield _with_numbers(chunk, range(at, at + len(chunk)))
             at += len(chunk)
 
 
@@ -47,8 +50,18 @@ class UniqueIds(Step):
         at, step = task.partition, task.partitions
         for chunk in chunks:
             stop = at + step * len(chunk)
-            yield Rows(list(zip(chunk.rows(), range(at, stop, step), strict=True)))
+            yield _with_numbers(chunk, range(at, stop, step))
             at = stop
+
+
+def _with_numbers(chunk: Chunk, numbers: range) -> Chunk:
+    """``(record, number)`` for each record."""
+    if isinstance(chunk, Columns) and row_type_of(chunk) is not None:
+        beside = np.arange(numbers.start, numbers.stop, numbers.step)
+        row_type = Tuple((chunk.row_type, Scalar(int)))
+        column = pa.Array.from_buffers(pa.int64(), len(beside), [None, pa.py_buffer(beside)])
+        return Columns(row_type, (*chunk.leaves, column), len(chunk))
+    return Rows(list(zip(chunk.rows(), numbers, strict=True)))
 
 
 class Glom(Step):
@@ -81,6 +94,13 @@ class Sample(Step):
                     for again in range(_poisson(self.fraction, draw))
                 ]
             else:
+                if isinstance(chunk, Columns) and row_type_of(chunk) is not None:
+                    drawn = np.fromiter(
+                        (draw() < self.fraction for _ in range(len(chunk))), np.bool_, len(chunk)
+                    )
+                    if drawn.any():
+                        yield chunk.take(np.flatnonzero(drawn))
+                    continue
                 picked = [row for row in chunk.rows() if draw() < self.fraction]
             if picked:
                 yield Rows(picked)

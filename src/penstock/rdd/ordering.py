@@ -14,7 +14,7 @@ from penstock.errors import CallSite, RowTypeError
 from penstock.plan import Narrow, Node, Router, Shuffle, Step, Task, raise_located
 from penstock.rdd.aggregation import emit
 from penstock.rdd.pair import checked_pairs, record_of
-from penstock.vectorize import REFUSALS, Chain, SortKeys, Untraced, halves_of, joined, programs, trace
+from penstock.vectorize import REFUSALS, Chain, SortKeys, Untraced, alike, halves_of, joined, programs, trace
 
 __all__ = ["RangeRouter", "SortPartition", "identity", "key_columns", "sorted_by_key"]
 
@@ -69,8 +69,10 @@ class RangeRouter(Router):
             return [list(chunks)]
         out: list[list[Chunk]] = [[] for _ in range(targets)]
         bounds: list[Any] = task.decision
+        worth = False
         for chunk in chunks:
-            parts = self._split_columns(chunk, bounds)
+            worth = worth or len(chunk) >= programs.WORTH_ROWS
+            parts = self._split_columns(chunk, bounds) if worth else None
             if parts is not None:
                 for target, part in parts:
                     out[target if self.ascending else len(bounds) - target].append(part)
@@ -134,10 +136,8 @@ def sorted_columns(
     chunks: Sequence[Chunk], keyfunc: Callable[[Any], Any], *, ascending: bool
 ) -> tuple[list[Columns], Columns, Places] | None:
     """The chunks, the keys of their pairs, and the order of these; ``None`` if Python has to sort."""
-    columns = [chunk for chunk in chunks if isinstance(chunk, Columns)]
-    if len(columns) < len(chunks) or sum(map(len, columns)) < programs.WORTH_ROWS:
-        return None
-    if len({chunk.row_type for chunk in columns}) != 1:
+    columns = alike(chunks)
+    if columns is None:
         return None
     found = [key_columns(chunk, keyfunc) for chunk in columns]
     keys = [each for each in found if each is not None]
@@ -185,10 +185,10 @@ class SortPartition(Step):
         pairs = [pair for chunk in held for part in checked_pairs(chunk, self.site) for pair in part]
         keys = sort_keys(pairs, self.keyfunc, self.site)
         try:
-            order = sorted(range(len(keys)), key=keys.__getitem__, reverse=not self.ascending)
+            places = sorted(range(len(keys)), key=keys.__getitem__, reverse=not self.ascending)
         except Exception as error:
             raise_located(error, self.site, record_of(pairs[0], self.site))
-        yield from emit([pairs[index] for index in order])
+        yield from emit([pairs[index] for index in places])
 
 
 def sorted_by_key(

@@ -16,7 +16,15 @@ from penstock.chunk import Chunk, Rows, isolated, portable_hash
 from penstock.errors import CallSite
 from penstock.plan import FlatMap, Shuffle, Task, must_be_callable, raise_located
 from penstock.rdd.aggregation import Aggregator, Grouping, Reducing, aggregated
-from penstock.rdd.grouping import Emission, cogrouped, full_outer, inner, left_outer, right_outer
+from penstock.rdd.grouping import (
+    Emission,
+    cogrouped,
+    full_outer,
+    inner,
+    left_outer,
+    left_pairs,
+    right_outer,
+)
 from penstock.rdd.ordering import identity, sorted_by_key
 from penstock.rdd.pair import PairStep, checked_pairs
 from penstock.rdd.partitioner import KeyRouter, Partitioner, Partitioning, partitioner_of
@@ -252,7 +260,7 @@ class PairOperations(Transformations):
         >>> sc.parallelize([("a", 1), ("b", 2)]).subtractByKey(sc.parallelize([("a", 9)])).collect()
         [('b', 2)]
         """
-        return self._cogroup("subtractByKey", [other], numPartitions, _left_alone)
+        return self._cogroup("subtractByKey", [other], numPartitions, left_pairs)
 
     def _cogroup(self, operation: str, others: list[Self], given: Partitioning, emission: Emission) -> Self:
         sides = [self, *(self._other(other, operation) for other in others)]
@@ -263,10 +271,6 @@ class PairOperations(Transformations):
 
 def _iterables(key: Any, values: tuple[list[Any], ...]) -> list[Any]:
     return [(key, tuple(map(ResultIterable, values)))]
-
-
-def _left_alone(key: Any, values: tuple[list[Any], ...]) -> list[Any]:
-    return [] if values[1] else [(key, value) for value in values[0]]
 
 
 class _Part(PairStep):

@@ -13,7 +13,7 @@ __all__ = ["ParseOperations"]
 
 
 class ParseOperations(Handle):
-    """Parsing of lines: ``str``, ``bytes`` or ``SourceLine``. Lines of text files never become Python strings."""
+    """Parsing of lines: ``str``, ``bytes``, ``SourceLine``; those of files never become Python strings."""
 
     __slots__ = ()
 
@@ -28,8 +28,8 @@ class ParseOperations(Handle):
         formats: Mapping[str, str] | None = None,
         check: Callable[[Any], Any] | None = None,
     ) -> Self:
-        """Each line as a record of ``cls``, a NamedTuple or dataclass of ``int``, ``float``, ``str``, ``bool``,
-        ``datetime``, ``date``, ``Decimal``, ``Literal`` or one of these or ``None``; strict, as
+        """Each line as a record of ``cls``, a NamedTuple or dataclass of ``int``, ``float``, ``str``,
+        ``bool``, ``datetime``, ``date``, ``Decimal``, ``Literal`` or one of these or ``None``; strict, as
         ``docs/formats.md`` says.
 
         ``onError``: ``quarantine`` puts lines that are no record into ``.rejects``, ``drop`` forgets them,

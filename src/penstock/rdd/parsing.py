@@ -10,16 +10,18 @@ One parse makes both::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 
 from penstock.chunk import Chunk, Columns, Lines, Rows, Scalar
 from penstock.errors import ArgumentError, CallSite, DataError, SignatureError, StateError, shown
 from penstock.formats import Block, LineFormat, MalformedLine, Refused
-from penstock.plan import Narrow, Node, Step, Task, must_be_callable, raise_located
+from penstock.plan import Form, Narrow, Node, Step, Task, must_be_callable, raise_located, row_type_of
 from penstock.sources import SourceLine
+from penstock.vectorize import Untraced, holding, trace_filter
 
 __all__ = ["Accepted", "Parse", "Reject", "Rejected", "no_rejects", "parsed", "rejects_of"]
 
@@ -62,11 +64,11 @@ class Rejects(Rows):
 
 
 class Parse(Step):
-    """Each line (``str``, ``bytes``, :class:`SourceLine`) as a record of ``format``, or else what ``on_error`` says.
+    """Each line (``str``, ``bytes``, :class:`SourceLine`) as a record of ``format``.
 
-    ``quarantine`` gives :class:`Rejects` between the records, ``drop`` nothing, ``fail`` raises
-    :class:`DataError` at the first line that is no record, after the records before it. ``check`` is a further
-    rule: a record for which it is false is refused.
+    ``on_error`` is what becomes of a line that is none: ``quarantine`` gives :class:`Rejects` between the
+    records, ``drop`` nothing, ``fail`` raises :class:`DataError`, after the records before it. ``check`` is a
+    further rule: a record for which it is false is refused.
     """
 
     __slots__ = ("check", "format", "name", "on_error", "rule", "site")
@@ -90,7 +92,7 @@ class Parse(Step):
         before = 0
         for chunk in chunks:
             if isinstance(chunk, Lines):
-                yield from self._parsed(chunk.data, lambda lines=chunk: (lines.source, lines.number))
+                yield from self._parsed(chunk.data, partial(_begin, chunk))
             elif isinstance(chunk, Columns) and chunk.row_type == Scalar(str):
                 yield from self._of_texts(chunk.rows(), before)
             else:
@@ -142,7 +144,7 @@ class Parse(Step):
                 block = Block(Rows([]), [Refused(0, text, str(problem))], [], 1)
             else:
                 block = Block(Rows([] if record is None else [record]), [], [0] if record is None else [], 1)
-            yield from self._sorted(block, lambda _: text, lambda: at, None)
+            yield from self._sorted(block, texts[index : index + 1].__getitem__, partial(_as_it_is, at), None)
 
     def _parsed(
         self, data: bytes, begin: Callable[[], tuple[str, int]], places: list[tuple[str, int]] | None = None
@@ -169,15 +171,15 @@ class Parse(Step):
         if self.check is not None and len(good):
             good, refused, failed = self._checked(block, text_at)
         if self.on_error == "fail" and refused:  # of the lines before the first refused one, all that hold
-            good = good.slice(0, int((block.places() < refused[0].index).sum()))  # records passed the rule
+            good = good.slice(0, int((block.places() < refused[0].place).sum()))  # records passed the rule
         if len(good):
             yield good
         if refused and self.on_error != "drop":
             if places is None:
                 source, number = begin()
-                at = [(source, number + each.index) for each in refused]
+                at = [(source, number + each.place) for each in refused]
             else:
-                at = [places[each.index] for each in refused]
+                at = [places[each.place] for each in refused]
             rejects = [
                 Reject(source, number, each.text, each.reason)
                 for (source, number), each in zip(at, refused, strict=True)
@@ -194,6 +196,16 @@ class Parse(Step):
         """The records for which the rule holds, the refused lines, and where the rule itself failed."""
         assert self.check is not None
         refused = list(block.refused)
+        in_columns = self._holding(block.good)
+        if in_columns is not None:
+            if in_columns.all():
+                return block.good, refused, None
+            assert isinstance(block.good, Columns)
+            kept_rows = np.flatnonzero(in_columns)
+            for place in block.places()[~in_columns].tolist():
+                refused.append(Refused(place, text_at(place), self.rule))
+            refused.sort(key=lambda each: each.place)
+            return block.good.take(kept_rows), refused, None
         rows, places = block.good.rows(), block.places().tolist()
         kept: list[int] = []
         failed: tuple[Exception, Any] | None = None
@@ -202,18 +214,44 @@ class Parse(Step):
                 holds = self.check(record)
             except Exception as error:
                 failed = error, record
-                refused = [each for each in refused if each.index < places[index]]
+                refused = [each for each in refused if each.place < places[index]]
                 break
             if holds:
                 kept.append(index)
             else:
                 refused.append(Refused(places[index], text_at(places[index]), self.rule))
-        refused.sort(key=lambda each: each.index)
+        refused.sort(key=lambda each: each.place)
         if len(kept) == len(rows):
             return block.good, refused, failed
         if isinstance(block.good, Columns):
-            return _taken(block.good, kept), refused, failed
+            return block.good.take(np.array(kept, np.int64)), refused, failed
         return Rows([rows[index] for index in kept]), refused, failed
+
+    def _holding(self, good: Chunk) -> npt.NDArray[np.bool_] | None:
+        """For which records the rule holds, if it can be asked on columns."""
+        if not isinstance(good, Columns) or row_type_of(good) is None:
+            return None
+        assert self.check is not None
+        traced = trace_filter(self.check, good.row_type)
+        return None if isinstance(traced, Untraced) else holding(traced, good)
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether parsing has no effect but its records: there is no rule, or one that is known to have
+        none."""
+        if self.check is None:
+            return True
+        row_type = self.format.row_type
+        return row_type is not None and not isinstance(trace_filter(self.check, row_type), Untraced)
+
+    def form(self, form: Form) -> Form:
+        """Lines become records; see :mod:`penstock.plan.forms`."""
+        row_type = self.format.row_type
+        if row_type is None:
+            return Untraced(f"a field of {self.format.cls.__name__} has no column")
+        if self.check is not None and isinstance(traced := trace_filter(self.check, row_type), Untraced):
+            return Untraced(f"its rule is asked for each record: {traced.reason}")
+        return row_type
 
     def _failure(self, reject: Reject) -> DataError:
         where = f"line {reject.number} of {reject.source}" if reject.source else f"line {reject.number}"
@@ -227,6 +265,10 @@ class Accepted(Step):
     """The records of a :class:`Parse`, without the rejects between them."""
 
     name = "accepted"
+
+    def form(self, form: Form) -> Form:
+        """The records stay what they are."""
+        return form
 
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         return (chunk for chunk in chunks if not isinstance(chunk, Rejects))
@@ -262,10 +304,12 @@ def no_rejects(site: CallSite) -> str:
     )
 
 
-def _taken(columns: Columns, kept: list[int]) -> Columns:
-    indices = np.array(kept, np.int64)
-    places = pa.Array.from_buffers(pa.int64(), len(kept), [None, pa.py_buffer(indices)])
-    return Columns(columns.row_type, [leaf.take(places) for leaf in columns.leaves], len(kept))
+def _begin(lines: Lines) -> tuple[str, int]:
+    return lines.source, lines.number
+
+
+def _as_it_is(place: tuple[str, int]) -> tuple[str, int]:
+    return place
 
 
 def _name_of(function: Callable[..., Any]) -> str:

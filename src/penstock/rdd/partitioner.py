@@ -117,7 +117,8 @@ class KeyRouter(Router):
         return form
 
     def _split_columns(self, chunk: Columns | Grouped, out: list[list[Chunk]]) -> bool:
-        """Whether a chunk of pairs in columns was split: its different keys are hashed, and its rows taken."""
+        """Whether a chunk of pairs in columns was split: its different keys are hashed, and its rows
+        taken."""
         if isinstance(chunk, Columns) and halves_of(chunk.row_type) is None:
             return False
         if len(out) == 1:

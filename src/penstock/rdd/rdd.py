@@ -72,14 +72,16 @@ class RDD(Actions):
         return debug_string(self.plan, kept)
 
     def explain(self) -> str:
-        """For each step whether it runs on columns, on which, or else on rows, and why; see ``DStream.explain``.
+        """For each step whether it runs on columns, on which, or else on rows, and why; see
+        ``DStream.explain``.
 
         >>> import pyarrow as pa
         >>> numbers = sc.fromArrow(pa.table({"n": [1, 2]}), 1)
         >>> print(numbers.map(lambda row: row.n + 1).map(repr).explain())  # doctest: +ELLIPSIS
           1 fromArrow at ...: columns: Row(n: int)
           2 map at ... of 1: columns: int
-          3 map at ... of 2: rows: repr is a builtin_function_or_method, which is neither plain data nor known ...
+          3 map at ... of 2: rows: repr is a builtin_function_or_method, which is neither plain data nor known
+          ...
         """
         return explained(self.plan)
 

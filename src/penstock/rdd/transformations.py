@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
 from penstock.errors import ArgumentError, SignatureError
-from penstock.plan import Filter, FlatMap, Gather, Map, MapPartitions, Shuffle, must_be_callable
+from penstock.plan import Filter, FlatMap, Gather, Map, MapPartitions, Narrow, Shuffle, must_be_callable
 from penstock.rdd.aggregation import Distinct, Grouping, aggregated
-from penstock.rdd.grouping import cogrouped
+from penstock.rdd.grouping import Emission, cogrouped, intersected, subtracted
 from penstock.rdd.indexing import Glom, Sample, UniqueIds, ZipWithIndex, cartesian, coalesced, zipped
+from penstock.rdd.leading import leading
 from penstock.rdd.ordering import identity, sorted_by_key
 from penstock.rdd.parse_operations import ParseOperations
 from penstock.rdd.partitioner import Partitioning, RoundRobin, partition_count
 from penstock.rdd.result_iterable import ResultIterable
+from penstock.rdd.storage_level import StorageLevel
 
 __all__ = ["Transformations"]
 
@@ -53,7 +55,8 @@ class Transformations(ParseOperations):
         """
         must_be_callable(f, "filter")
         site = self._site("filter")
-        return self._narrow(Filter(f, site), site, placed=True)
+        plan = leading(self.plan, f, lambda node: self.context.level_of(node) != StorageLevel.NONE)
+        return self._derive(Narrow(site, plan, Filter(f, site)), self.partitioner)
 
     def mapPartitions(
         self, f: Callable[[Iterator[Any]], Iterable[Any]], preservesPartitioning: bool = False
@@ -134,9 +137,7 @@ class Transformations(ParseOperations):
         >>> sorted(sc.parallelize([1, 2, 2, 3]).intersection(sc.parallelize([2, 3, 4])).collect())
         [2, 3]
         """
-        return self._keys_where(
-            other, "intersection", None, lambda left, right: bool(left and right), once=True
-        )
+        return self._side_by_side(other, "intersection", None, intersected)
 
     def subtract(self, other: Self, numPartitions: Partitioning = None) -> Self:
         """The records of this one that are not in the other, as often as they are here.
@@ -144,27 +145,13 @@ class Transformations(ParseOperations):
         >>> sorted(sc.parallelize([1, 1, 2, 3]).subtract(sc.parallelize([2])).collect())
         [1, 1, 3]
         """
-        return self._keys_where(other, "subtract", numPartitions, lambda left, right: not right)
+        return self._side_by_side(other, "subtract", numPartitions, subtracted)
 
-    def _keys_where(
-        self,
-        other: Self,
-        operation: str,
-        given: Partitioning,
-        wanted: Callable[[list[Any], list[Any]], bool],
-        *,
-        once: bool = False,
-    ) -> Self:
+    def _side_by_side(self, other: Self, operation: str, given: Partitioning, emission: Emission) -> Self:
         other, site = self._other(other, operation), self._site(operation)
         both = self.plan.partitions + other.plan.partitions
         to = self._partitioner(given, partitions=both)
         sides = [(side._narrow(Map(_twice, site), site).plan, None) for side in (self, other)]
-
-        def emission(key: Any, values: tuple[list[Any], ...]) -> list[Any]:
-            if not wanted(*values):
-                return []
-            return [key] if once else values[0]
-
         return self._derive(cogrouped(sides, to, emission, site))
 
     def cartesian(self, other: Self) -> Self:

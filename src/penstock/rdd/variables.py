@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from penstock.chunk import isolated
 from penstock.errors import SignatureError, StateError
+from penstock.vectorize import HOLDERS
 
 __all__ = ["Accumulator", "AccumulatorParam", "Broadcast"]
 
@@ -43,6 +44,9 @@ class Broadcast:
 
     def __repr__(self) -> str:
         return f"Broadcast({self.id})"
+
+
+HOLDERS[Broadcast] = "value"
 
 
 class AccumulatorParam(Protocol):

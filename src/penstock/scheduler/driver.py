@@ -123,9 +123,10 @@ class BatchDriver:
         self._bus.post("onStreamingStarted", lambda: StreamingStarted(self._clock.now_ms()))
         if self._threaded:
             intake = self._take_available if self._available_now else self._take_by_clock
-            targets = [(self._run, "penstock-batches"), (intake, "penstock-intake")]
-            if self._generation.ahead.active:
-                targets.append((self._generation.ahead.run, "penstock-ahead"))
+            ahead = self._generation.ahead
+            targets = [(ahead.run, "penstock-ahead")] if ahead.active else []
+            targets.append((intake, "penstock-intake"))
+            targets.append((self._run, "penstock-batches"))  # last: it waits for the others at the end
             for target, name in targets:
                 thread = threading.Thread(target=self._guarded, args=(target,), name=name, daemon=True)
                 self._threads.append(thread)

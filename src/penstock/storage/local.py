@@ -75,6 +75,8 @@ class LocalStorage(Storage):
         return stamp if _clock.now_ns() - stamp >= _TELLING_NS else None
 
     def makedirs(self, directory: str, *, durable: bool = False) -> None:
+        if os.path.isdir(directory):  # a call less than to try and fail
+            return
         missing = []
         if durable:
             above = directory

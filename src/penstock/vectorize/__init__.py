@@ -8,6 +8,7 @@
     tracing     all ways put together: expressions
     programs    expressions on the columns of a chunk; kernels: each operation, proven against Python
     folds       folds by key on columns
+    limits      which indexes a function of (record, index) lets through at most
     sorting     the order of keys; joining: which rows of two sides have the same key
     reading     does a function do nothing but take items of its argument
 """
@@ -17,13 +18,17 @@ from penstock.vectorize.flattening import Flattening, flattening
 from penstock.vectorize.folding import FoldPlan, fold_plan, halves_of, takes_back
 from penstock.vectorize.folds import KeyedFold, KeyIndex
 from penstock.vectorize.grouping import KeyedGrouping
-from penstock.vectorize.programs import REFUSALS, Chain
-from penstock.vectorize.reading import only_reads_items
-from penstock.vectorize.sorting import SortKeys, joined
+from penstock.vectorize.joining import TwoSides
+from penstock.vectorize.limits import index_limit
+from penstock.vectorize.programs import REFUSALS, Chain, holding
+from penstock.vectorize.reading import item_read, only_reads_items
+from penstock.vectorize.sorting import SortKeys, alike, joined
 from penstock.vectorize.states import StatePlan, state_plan
 from penstock.vectorize.tracing import Traced, Untraced, trace, trace_filter, trace_items
+from penstock.vectorize.twins import HOLDERS
 
 __all__ = [
+    "HOLDERS",
     "REFUSALS",
     "Chain",
     "Flattening",
@@ -34,11 +39,16 @@ __all__ = [
     "SortKeys",
     "StatePlan",
     "Traced",
+    "TwoSides",
     "Untraced",
+    "alike",
     "codes_of_keys",
     "flattening",
     "fold_plan",
     "halves_of",
+    "holding",
+    "index_limit",
+    "item_read",
     "joined",
     "only_reads_items",
     "state_plan",

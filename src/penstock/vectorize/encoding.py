@@ -25,8 +25,8 @@ _ENCODING = pc.DictionaryEncodeOptions(null_encoding="encode")
 def encoded(leaves: Sequence[pa.Array], length: int) -> tuple[Codes, int]:
     """The codes of keys that these leaves make, and how many different ones there are.
 
-    Raises: :class:`Refused` for floats that Arrow tells apart and Python does not, or the other way round: a NaN,
-    which is a key of its own each time, and a zero with a sign.
+    Raises: :class:`Refused` for floats that Arrow tells apart and Python does not, or the other way round: a
+    NaN, which is a key of its own each time, and a zero with a sign.
     """
     if not leaves:
         return np.zeros(length, np.int64), min(1, length)

@@ -1,7 +1,8 @@
 """Recognising folds: what ``reduceByKey``'s and ``combineByKey``'s functions do to each part of a partial.
 
-A fold's functions are traced on two symbols, the partial so far and one more value, and the expression of each part of
-the result must be one of these, where ``a`` is that part of the partial and ``v`` an expression of the value
+A fold's functions are traced on two symbols, the partial so far and one more value, and the expression of
+each part of the result must be one of these, where ``a`` is that part of the partial and ``v`` an expression
+of the value
 alone::
 
     a + v   a - v   a * v   min(a, v)   max(a, v)   a and v   a or v   a & v   a | v   a ^ v
@@ -43,7 +44,8 @@ class Part:
 class FoldPlan:
     """A fold by key of pairs of ``pair_type``: a Tuple of two, or a NamedTuple of two fields.
 
-    In a row for which one of the ``refusals`` is true (of the value's leaves) the functions do something else.
+    In a row for which one of the ``refusals`` is true (of the value's leaves) the functions do something
+    else.
     """
 
     key_type: RowType
@@ -64,8 +66,8 @@ def halves_of(row_type: RowType) -> tuple[RowType, RowType] | None:
 
 
 def fold_plan(create: Function | None, merge: Function, pair_type: RowType) -> FoldPlan | Untraced:
-    """The fold of the values of each key: ``create(value)`` is the first partial (``None``: the value itself),
-    ``merge(partial, value)`` the next.
+    """The fold of the values of each key: ``create(value)`` is the first partial (``None``: the value
+    itself), ``merge(partial, value)`` the next.
 
     >>> from penstock.chunk import Scalar
     >>> from operator import add
@@ -87,8 +89,9 @@ def fold_plan(create: Function | None, merge: Function, pair_type: RowType) -> F
 
 
 def takes_back(function: Function, inverse: Function, value_type: RowType) -> bool:
-    """Whether a window may be folded anew instead of corrected by an inverse function: the values are ints, and
-    the functions add and subtract them; or the values hold floats or bools, of which nothing is ever taken back.
+    """Whether a window may be folded anew instead of corrected by an inverse function: the values are ints,
+    and the functions add and subtract them; or the values hold floats or bools, of which nothing is ever
+    taken back.
 
     >>> from operator import add, sub
     >>> from penstock.chunk import Scalar

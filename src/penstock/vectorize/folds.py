@@ -1,8 +1,8 @@
 """Folds by key on columns, chunk after chunk, in the order of the rows.
 
-Keys become numbers in order of their first appearance, partials are numpy arrays with one place for each. Ints
-are added up exactly or not at all: before a sum could leave 64 bits the fold is refused and goes on in Python
-from where it stands. Floats are added one after the other, as Python adds them.
+Keys become numbers in order of their first appearance, partials are numpy arrays with one place for each.
+Ints are added up exactly or not at all: before a sum could leave 64 bits the fold is refused and goes on in
+Python from where it stands. Floats are added one after the other, as Python adds them.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ class KeyIndex:
         return sum(map(len, self._columns))
 
     def slots_of(self, leaves: list[pa.Array], length: int) -> tuple[Codes, npt.NDArray[np.int64], int]:
-        """The slot of each row; the rows in which new keys appear first, which get the next slots in their order;
-        and how many keys the rows have. Nothing is changed yet: see :meth:`add`. Raises: :class:`Refused`."""
+        """The slot of each row; the rows in which new keys appear first, which get the next slots in their
+        order; and how many keys the rows have. Nothing is changed yet: see :meth:`add`. Raises:
+        :class:`Refused`."""
         codes, count = encoded(leaves, length)
         firsts = firsts_of(codes, count)
         if not self._columns:
@@ -164,7 +165,8 @@ class KeyedFold:
 
 
 class _Accumulator:
-    """One part of the partials: ``prepared`` looks whether Python's result can be promised, ``take`` folds."""
+    """One part of the partials: ``prepared`` looks whether Python's result can be promised, ``take``
+    folds."""
 
     def __init__(self, part: Part) -> None:
         self.kind = part.kind

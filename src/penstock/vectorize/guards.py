@@ -38,8 +38,8 @@ _AS_IT_IS: frozenset[type] = frozenset({int, str, bool, bytes, type(None)})
 
 
 def fingerprint(value: Any) -> Hashable:
-    """Equal for values that a traced function cannot tell apart: the same class, value and, for functions, code
-    and what they read in turn. What is no plain data is only ever equal to itself.
+    """Equal for values that a traced function cannot tell apart: the same class, value and, for functions,
+    code and what they read in turn. What is no plain data is only ever equal to itself.
 
     A dict or set is as it is now: 50 ns an item.
     """

@@ -65,7 +65,7 @@ def _of_kind(kind: type, members: Iterable[Any]) -> Iterable[Any]:
         ):
             raise Untraceable("in, of values of columns")
         if type(member) is kind:
-            if kind is not int or -(2**63) <= int(member) < 2**63:
+            if not isinstance(member, int) or -(2**63) <= member < 2**63:
                 yield member
         elif kind is int and isinstance(member, (bool, float)) and member == member and abs(member) < 2**63:
             if int(member) == member:
@@ -166,7 +166,9 @@ class Table(Mapping[Any, Any]):
         return Symbol(applied(self._path, kernel, (key,)), self._path)
 
     def get(self, key: Any, default: Any = None) -> Any:
-        return self[key] if key in self else default
+        if key in self:  # asked first: a symbol's lookup refuses the rows that have no such key
+            return self[key]
+        return default
 
     def __iter__(self) -> Any:
         return iter(self._held)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.chunk import Columns
@@ -22,11 +23,12 @@ from penstock.vectorize.kernels import TYPES, Refused, call, scalar_of
 from penstock.vectorize.tracing import Traced, leaves_of
 from penstock.vectorize.unused import dropped
 
-__all__ = ["REFUSALS", "WORTH_ROWS", "Chain", "Evaluation", "Refused"]
+__all__ = ["REFUSALS", "WORTH_ROWS", "Chain", "Evaluation", "Refused", "holding"]
 
 WORTH_ROWS = 300
 """Chunks of fewer rows are computed by Python: there a call of a function costs less than a call of a kernel.
-Measured with ``python -m benchmarks.thresholds``: a map and a filter cross at about 250 rows, a sum by key at 130."""
+Measured with ``python -m benchmarks.thresholds``: a map and a filter cross at about 250 rows, a sum by key at
+130."""
 
 REFUSALS = (Refused, pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowIndexError, OverflowError)
 """What kernels raise where they cannot promise Python's result."""
@@ -75,7 +77,7 @@ class Evaluation:
         return self._run(expression, operands)
 
     def _run(self, expression: Call, operands: list[Any]) -> Any:
-        """The kernel; if it refuses, once more with harmless operands in the rows that do not come here."""
+        """The kernel; if it refuses, once more without operands in the rows that do not come here."""
         kernel = expression.kernel
         if expression.live is None:
             return kernel.run(*operands, *expression.parameters)
@@ -91,7 +93,7 @@ class Evaluation:
             return known
         live = self.value(expression.live)
         masked = [
-            call("if_else", live, each, _harmless(argument.kind))
+            call("if_else", live, each, _nothing(argument.kind))
             for each, argument in zip(operands, expression.arguments, strict=True)
         ]
         return kernel.run(*masked, *expression.parameters)
@@ -136,30 +138,22 @@ def _repeated(value: Any, length: int) -> pa.Array:
 
 def _constant(expression: Constant) -> Any:
     if expression.value is None:
-        return pa.nulls(1, TYPES[expression.kind])[0]
+        return _nothing(expression.kind)
     return scalar_of(expression.kind, expression.value)
 
 
-_HARMLESS: dict[type, Any] = {int: 1, float: 1.0, str: "1", bool: True, bytes: b"1"}
-_harmless_scalars: dict[type, Any] = {}
-
-
-def _harmless(kind: type) -> Any:
-    """A value that most operations take; for times a null."""
-    known = _harmless_scalars.get(kind)
-    if known is None:
-        held = _HARMLESS.get(kind)
-        known = pa.nulls(1, TYPES[kind])[0] if held is None else scalar_of(kind, held)
-        _harmless_scalars[kind] = known
-    return known
+@lru_cache(maxsize=64)
+def _nothing(kind: type) -> Any:
+    """The null of a class: kernels compute nothing where there is nothing."""
+    return pa.nulls(1, TYPES[kind])[0]
 
 
 @dataclass(slots=True, eq=False)
 class Chain:
     """Steps of map and filter as one: from a chunk of ``source`` to one of ``row_type``.
 
-    A chain remembers what was put behind it, and how often it was refused lately: after each chunk in a row that
-    was computed in vain, twice as many are left to Python at once.
+    A chain remembers what was put behind it, and how often it was refused lately: after each chunk in a row
+    that was computed in vain, twice as many are left to Python at once.
     """
 
     source: RowType
@@ -249,8 +243,23 @@ class Chain:
         return Columns(self.row_type, arrays, length)
 
 
+def holding(traced: Traced, chunk: Columns) -> npt.NDArray[np.bool_] | None:
+    """For which records a condition holds (see :func:`~penstock.vectorize.tracing.trace_filter`); ``None`` if
+    Python has to ask it."""
+    length = len(chunk)
+    evaluation = Evaluation(chunk.leaves, length)
+    try:
+        if any(evaluation.any_true(each) for each in traced.refusals):
+            return None
+        mask = evaluation.array(traced.outputs[0], length)
+    except REFUSALS:
+        return None
+    return None if mask.null_count else leaf.numpy_of(bool, mask)
+
+
 def _must_be_there(row_type: RowType, arrays: Sequence[pa.Array]) -> None:
-    """Where no ``None`` can be there is no null: else a kernel has not kept its promise, and Python decides."""
+    """Where no ``None`` can be there is no null: else a kernel has not kept its promise, and Python
+    decides."""
     for expected, array in zip(leaves_of(row_type), arrays, strict=True):
         assert isinstance(expected, Leaf)
         if array.null_count and not expected.optional and expected.kind is not type(None):

@@ -1,10 +1,10 @@
 """Whether a function can be traced, read off its bytecode.
 
-The bytecode is scanned, not interpreted: each instruction must be on the list of its interpreter version, which
-has none that writes outside of the function (to a global, an attribute, an item, somebody else's cell), imports,
-yields, awaits, or catches an exception. Whatever else a function does it does by calling, and what it may call
-is decided where names become values (:mod:`penstock.vectorize.twins`). An interpreter whose instructions have
-not been tested here traces nothing.
+The bytecode is scanned, not interpreted: each instruction must be on the list of its interpreter version,
+which has none that writes outside of the function (to a global, an attribute, an item, somebody else's cell),
+imports, yields, awaits, or catches an exception. Whatever else a function does it does by calling, and what
+it may call is decided where names become values (:mod:`penstock.vectorize.twins`). An interpreter whose
+instructions have not been tested here traces nothing.
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ from __future__ import annotations
 import dis
 import sys
 from functools import lru_cache
+from operator import itemgetter
 from types import CodeType, FunctionType
 
-__all__ = ["only_reads_items"]
+__all__ = ["item_read", "only_reads_items"]
 
 _TESTED = ((3, 11), (3, 12), (3, 13))
 _LOOKING_AROUND = frozenset({"locals", "vars", "eval", "exec", "dir", "_getframe", "currentframe"})
@@ -32,6 +33,33 @@ def only_reads_items(function: object) -> bool:
     if type(function) is not FunctionType or sys.version_info[:2] not in _TESTED:
         return False
     return _only_reads_items(function.__code__)
+
+
+def item_read(function: object) -> int | None:
+    """The index, if all that the function does is to give back ``argument[index]``.
+
+    >>> item_read(lambda pair: pair[0]), item_read(lambda pair: pair[0] + 1)
+    (0, None)
+    """
+    if type(function) is itemgetter:
+        indexes = function.__reduce__()[1]
+        return indexes[0] if len(indexes) == 1 and type(indexes[0]) is int else None
+    if type(function) is not FunctionType or sys.version_info[:2] not in _TESTED:
+        return None
+    return _item_read(function.__code__)
+
+
+_RETURNS_AN_ITEM = ["LOAD_FAST", "LOAD_CONST", "BINARY_SUBSCR", "RETURN_VALUE"]
+
+
+@lru_cache(maxsize=1024)
+def _item_read(code: CodeType) -> int | None:
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "RESUME")]
+    if code.co_argcount < 1 or [step.opname for step in steps] != _RETURNS_AN_ITEM:
+        return None
+    if steps[0].argval != code.co_varnames[0] or type(steps[1].argval) is not int:
+        return None
+    return steps[1].argval
 
 
 @lru_cache(maxsize=1024)

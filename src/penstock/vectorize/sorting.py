@@ -15,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.chunk import Columns
+from penstock.chunk import Chunk, Columns
 from penstock.chunk import leaves as leaf
 from penstock.chunk.row_types import Optional, RowType, Scalar, Tuple
+from penstock.errors import RowTypeError
+from penstock.vectorize import programs
 from penstock.vectorize.kernels import Refused, call
 
-__all__ = ["SortKeys", "joined"]
+__all__ = ["SortKeys", "alike", "joined"]
 
 Numbers = npt.NDArray[Any]
 Places = npt.NDArray[np.int64]
@@ -36,6 +38,29 @@ def joined(chunks: Sequence[Columns]) -> Columns:
         return chunks[0]
     leaves = [pa.concat_arrays(parts) for parts in zip(*(chunk.leaves for chunk in chunks), strict=True)]
     return Columns(chunks[0].row_type, leaves, sum(map(len, chunks)))
+
+
+def alike(chunks: Sequence[Chunk]) -> list[Columns] | None:
+    """The chunks, all in columns of one row type: rows among many more columns are made columns, too.
+
+    ``None`` if they are better left to Python, or do not fit together.
+    """
+    columns = [chunk for chunk in chunks if isinstance(chunk, Columns)]
+    held = sum(map(len, columns))
+    if held < programs.WORTH_ROWS or not columns:
+        return None
+    row_type = columns[0].row_type
+    if len(columns) < len(chunks):
+        if sum(map(len, chunks)) > held + held // 4:
+            return None
+        try:
+            columns = [
+                each if isinstance(each, Columns) else Columns.from_rows(each.rows(), row_type)
+                for each in chunks
+            ]
+        except RowTypeError:
+            return None
+    return columns if all(each.row_type == row_type for each in columns) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +111,13 @@ class SortKeys:
                 break
         kept.append(rows[:count])
         return np.sort(np.concatenate(kept))
+
+    def equal_to(self, one: SortKeys) -> npt.NDArray[np.bool_]:
+        """Which rows have the key that is the only one of these."""
+        same = np.ones(self.length, np.bool_)
+        for mine, key in zip(self.parts, one.parts, strict=True):
+            same &= _against(mine, key[0])[1]
+        return same
 
     def behind(self, bounds: SortKeys) -> Places:
         """For each row how many of the bounds its key is greater than."""
@@ -175,7 +207,7 @@ def _stable_order(values: Numbers) -> Places:
 
 
 def _cut(values: Numbers, count: int, ascending: bool) -> tuple[Places, Places]:
-    """Of the rows that come first: those before the value that is the last to come, and those that have it."""
+    """Of the rows that come first: those before the last value that comes, and those that have it."""
     if count == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     at = count - 1 if ascending else len(values) - count

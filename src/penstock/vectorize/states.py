@@ -42,8 +42,8 @@ Numbers = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StatePlan:
-    """A state function as expressions. Their leaves are those of the state, then the number of values, then the
-    ``folds`` of them: each a name, and the expression of what is folded, of a value's leaves."""
+    """A state function as expressions. Their leaves are those of the state, then the number of values, then
+    the ``folds`` of them: each a name, and the expression of what is folded, of a value's leaves."""
 
     value_type: RowType
     state_type: RowType
@@ -120,8 +120,8 @@ def _aligned(
 def _state_leaf(
     at: int, expected: Expression, held: list[pa.Array], olds: int, fresh: int, width: int
 ) -> pa.Array:
-    """One leaf of the optional state: there for old keys, null for fresh ones. A state of several leaves has one
-    before them that says whether it is there."""
+    """One leaf of the optional state: there for old keys, null for fresh ones. A state of several leaves has
+    one before them that says whether it is there."""
     if width > 1:
         if at == 0:
             return leaf.bools_of(np.arange(olds + fresh) < olds)
@@ -186,8 +186,8 @@ def _summed(numbers: Numbers, groups: Numbers, count: int, kind: type) -> pa.Arr
 def state_plan(
     function: Callable[[Any, Any], Any], value_type: RowType, state_type: RowType | None
 ) -> StatePlan | Untraced:
-    """The column form of ``function(values, state)``; ``state_type`` is that of the states so far, ``None`` if
-    there are none: then that which the function makes of keys without a state.
+    """The column form of ``function(values, state)``; ``state_type`` is that of the states so far, ``None``
+    if there are none: then that which the function makes of keys without a state.
 
     >>> state_plan(lambda news, total: sum(news) + (total or 0), Scalar(int), None).state_type
     Scalar(python_type=<class 'int'>)

@@ -195,6 +195,9 @@ class Symbol:
         kind = self.expression.kind
         if kind is str and type(other) is int:
             return self._method("repeat", (), (other,))
+        if type(other) is Symbol and {kind, other.expression.kind} == {str, int}:
+            text, times = (self, other) if kind is str else (other, self)
+            return text._method("repeat", (times.expression,), ())
         if reflected:
             return _reflected("mul")(self, other)
         return _operator("mul")(self, other)
@@ -259,9 +262,10 @@ class Symbol:
         raise Untraceable("an item or slice that is not constant")
 
     def __format__(self, spec: str) -> str:
-        if spec and not (spec == "d" and self.expression.kind is int):
-            raise Untraceable(f"the format {spec!r} has no column form")
-        text = self if self.expression.kind is str else built(self._path, "str", self.expression)
+        if spec:
+            text = built(self._path, "format", self.expression, parameters=(spec,))
+        else:
+            text = self if self.expression.kind is str else built(self._path, "str", self.expression)
         return self._path.placeholder(text.expression)
 
     def __getattr__(self, name: str) -> Any:
@@ -287,8 +291,9 @@ def truth_of(symbol: Symbol) -> Symbol:
 _TEXT_METHODS: dict[str, int] = {
     "lower": 0, "upper": 0, "title": 0, "capitalize": 0, "swapcase": 0, "casefold": 0,
     "isdigit": 0, "isalpha": 0, "isalnum": 0, "islower": 0, "isupper": 0, "isspace": 0, "isdecimal": 0,
-    "isnumeric": 0, "isascii": 0, "startswith": 1, "endswith": 1, "removeprefix": 1, "removesuffix": 1,
-    "find": 1, "rfind": 1, "count": 1, "zfill": 1,
+    "isnumeric": 0, "isascii": 0, "istitle": 0, "isprintable": 0, "isidentifier": 0, "index": 1, "rindex": 1,
+    "startswith": 1, "endswith": 1, "removeprefix": 1, "removesuffix": 1, "find": 1, "rfind": 1, "count": 1,
+    "zfill": 1,
 }  # fmt: skip
 """Methods of text that take so many constants, exactly."""
 _TIME_FIELDS: dict[type, tuple[str, ...]] = {
@@ -312,8 +317,10 @@ def method(symbol: Symbol, name: str) -> Any:
         return built(symbol._path, name, symbol.expression)
     if name in _TIME_METHODS.get(kind, ()):
         return _calling(symbol, name, name, 0)
-    if kind is datetime and name == "replace":
-        return _replacing(symbol)
+    if kind in (datetime, date) and name == "replace":
+        return _replacing(symbol, f"{kind.__name__}.replace")
+    if kind in (datetime, date) and name == "strftime":
+        return _calling(symbol, name, name, 1)
     if kind in (int, bool) and name in ("real", "numerator"):
         return +symbol
     if not hasattr(kind, name):
@@ -358,11 +365,11 @@ def _split_arguments(sep: Any = None, maxsplit: Any = -1) -> tuple[str | None, i
     return sep, maxsplit
 
 
-def _replacing(symbol: Symbol) -> Callable[..., Any]:
+def _replacing(symbol: Symbol, kernel: str) -> Callable[..., Any]:
     def run(*arguments: Any, **named: Any) -> Any:
         if arguments or not named or any(type(value) is not int for value in named.values()):
-            raise Untraceable("datetime.replace() with these arguments has no column form")
-        return built(symbol._path, "datetime.replace", symbol.expression, parameters=(tuple(named.items()),))
+            raise Untraceable("replace() with these arguments has no column form")
+        return built(symbol._path, kernel, symbol.expression, parameters=(tuple(named.items()),))
 
     return run
 
@@ -379,9 +386,13 @@ class SplitText:
         self.maxsplit = maxsplit
 
     def __getitem__(self, index: Any) -> Any:
-        if type(index) is not int or self.sep is None:
+        if type(index) is not int:
             raise Untraceable("an item of split() that is not constant")
         return self.text._method("split_item", (), (self.sep, self.maxsplit, index))
+
+    def length(self) -> Symbol:
+        """``len(text.split(sep))``."""
+        return self.text._method("split_count", (), (self.sep, self.maxsplit))
 
     __iter__ = _refusing("going through the texts of split(), whose number differs from row to row")
     __repr__ = __str__ = __format__ = __iter__

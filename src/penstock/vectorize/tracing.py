@@ -93,8 +93,9 @@ _lock = threading.Lock()
 
 
 def traced_by(key: Hashable, make: Callable[[Guards], Any]) -> Any:
-    """What ``make`` gives, kept under a key in which everything stands that it depends on; but for what it notes
-    down in the guards it is given, which is looked at again. :class:`Untraced` where it finds no column form."""
+    """What ``make`` gives, kept under a key in which everything stands that it depends on; but for what it
+    notes down in the guards it is given, which is looked at again. :class:`Untraced` where it finds no column
+    form."""
     for guards, found in _known.get(key, ()):
         if guards.hold():
             return found
@@ -143,8 +144,8 @@ def trace_filter(function: Callable[[Any], Any], row_type: RowType) -> Traced | 
 
 
 def trace_items(function: Callable[[Any], Any], row_type: RowType) -> Traced | Untraced | Split:
-    """A function of ``flatMap``: the result is a tuple of the items that it returns, always as many and of one row
-    type; or it is :class:`Split`."""
+    """A function of ``flatMap``: the result is a tuple of the items that it returns, always as many and of
+    one row type; or it is :class:`Split`."""
     split: list[Split] = []
 
     def run(path: Path, guards: Guards) -> Any:
@@ -312,7 +313,8 @@ def _together(one: RowType, other: RowType) -> RowType | None:
 def _merged(
     tree: Tree, row_type: RowType, live: Expression | None, refusals: list[Expression]
 ) -> list[Expression] | None:
-    """The leaves of a tree; ``None`` where every way is refused, which then is noted for the rows of ``live``."""
+    """The leaves of a tree; ``None`` where every way is refused, which then is noted for the rows of
+    ``live``."""
     if isinstance(tree, Fork):
         holds, fails = tree.condition, negated(tree.condition)
         yes = _merged(tree.yes, row_type, holds if live is None else both(live, holds), refusals)

@@ -1,9 +1,9 @@
 """What a traced function finds under the names it reads: twins that understand symbols.
 
 A twin of a function is a copy of it with the same code and with twins for its globals, builtins and closure.
-What a name stands for is looked at once, here: plain data is itself, what is known to be pure is itself or its
-twin, and all else makes the function untraceable. What was read is noted down as :class:`Guards`, to be compared
-before the traced function is used again.
+What a name stands for is looked at once, here: plain data is itself, what is known to be pure is itself or
+its twin, and all else makes the function untraceable. What was read is noted down as :class:`Guards`, to be
+compared before the traced function is used again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from penstock.vectorize.paths import Path, Untraceable
 from penstock.vectorize.purity import global_names, impurity
 from penstock.vectorize.symbols import SplitText, Symbol, Values, built, holds_symbols, lifted, truth_of
 
-__all__ = ["Twins"]
+__all__ = ["HOLDERS", "Twins"]
 
 _PLAIN: frozenset[type] = frozenset(
     {
@@ -50,11 +50,15 @@ _OPERATORS: dict[int, Any] = {
 """Functions of ``operator`` that only use the operators of what they are given."""
 _GETTERS = (operator.itemgetter, operator.attrgetter)
 _ITSELF: tuple[Any, ...] = (
-    abs, all, any, dict, divmod, enumerate, filter, list, map, max, min, pow, range, reversed, round, set, sorted,
-    tuple, zip, slice, frozenset, timedelta, math.floor, math.ceil, math.trunc,
+    abs, all, any, dict, divmod, enumerate, filter, list, map, max, min, pow, range, reversed, round, set,
+    sorted, tuple, zip, slice, frozenset, timedelta, math.floor, math.ceil, math.trunc,
 )  # fmt: skip
 """Builtins that reach symbols only through operators, so that they are right as they are."""
 _NAMED = {id(function): function for function in _ITSELF}
+
+
+HOLDERS: dict[type, str] = {}
+"""Classes of objects that do nothing but hold a value, and the attribute under which they do."""
 
 
 class Twins:
@@ -113,6 +117,8 @@ class Twins:
             return _ModuleTwin(value, self)
         if isinstance(value, type):
             return self._class(value, what)
+        if kind in HOLDERS:
+            return _HolderTwin(value, HOLDERS[kind], self)
         raise Untraceable(f"{what} is a {kind.__name__}, which is neither plain data nor known to be pure")
 
     def _must_be_plain(self, values: Any, what: str) -> None:
@@ -202,10 +208,22 @@ class Twins:
 
         return call
 
+    def parsing(self, function: Any, kernel: str) -> Callable[..., Any]:
+        """A class method that makes a value of a text."""
+
+        def parse(*arguments: Any) -> Any:
+            if arguments and type(arguments[0]) is Symbol and not holds_symbols(arguments[1:]):
+                return built(self.path, kernel, arguments[0].expression, parameters=arguments[1:])
+            return self._unsymbolic(function)(*arguments)
+
+        return parse
+
     def _len(self, value: Any) -> Any:
         if type(value) is Symbol:
             return built(self.path, "len", value.expression)
         if type(value) is Values:
+            return value.length()
+        if type(value) is SplitText:
             return value.length()
         return len(value)
 
@@ -343,7 +361,9 @@ class _TypeTwin:
             return found
         if isinstance(inspect.getattr_static(self.cls, name), types.MethodDescriptorType):
             return lambda target, *arguments, **named: getattr(target, name)(*arguments, **named)
-        if name in ("fromisoformat", "strptime", "fromordinal", "combine", "maketrans", "fromhex"):
+        if name in ("fromisoformat", "strptime"):
+            return self._twins.parsing(found, f"{self.cls.__name__}.{name}")
+        if name in ("fromordinal", "combine", "maketrans", "fromhex"):
             return self._twins._unsymbolic(found)
         raise Untraceable(f"{self.cls.__name__}.{name} is not followed")
 
@@ -377,6 +397,20 @@ class _RecordTwin:
         if isinstance(found, staticmethod):
             found = found.__func__
         return self._twins.of(found, f"{self.cls.__name__}.{name}")
+
+
+class _HolderTwin:
+    """An object that holds a value."""
+
+    def __init__(self, holder: Any, attribute: str, twins: Twins) -> None:
+        self._held = (holder, attribute, twins)
+
+    def __getattr__(self, name: str) -> Any:
+        holder, attribute, twins = self._held
+        if name != attribute:
+            raise Untraceable(f"{type(holder).__name__}.{name} is not followed")
+        twins.guards.note(lambda: getattr(holder, attribute), getattr(holder, attribute))
+        return twins.of(getattr(holder, attribute), f"{type(holder).__name__}.{name}")
 
 
 class _ModuleTwin:

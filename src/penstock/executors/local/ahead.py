@@ -18,6 +18,15 @@ Compute = Callable[[int, Metrics], Iterator[Chunk]]
 """The chunks of a partition, counted in metrics, without a thread of the pool."""
 
 
+def _nothing() -> None:
+    """Nothing is left to forget."""
+
+
+def _no_chunks(partition: int, metrics: Metrics) -> Iterator[Chunk]:
+    """Nobody computes what was released."""
+    return iter(())
+
+
 class _Part:
     """One partition::
 
@@ -76,6 +85,9 @@ class ReadAhead(Prefetch):
     def release(self) -> None:
         self._ended = self._released = True
         self._forget()  # jobs that read it still hold it, to their end
+        # Both know this object: kept, they would keep its chunks until the garbage collector runs, and that
+        # seldom does where records are columns.
+        self._forget, self._compute = _nothing, _no_chunks
 
     # Jobs
 

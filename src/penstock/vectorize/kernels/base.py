@@ -119,7 +119,7 @@ _DTYPES: dict[type, Any] = {int: np.int64, float: np.float64, datetime: np.int64
 
 def numbers_of(column: Column, kind: type, *, under_nulls: Any = 0) -> Any:
     """The values as a numpy array (times as counts of microseconds, dates of days, as int64), or of a scalar
-    as one number. ``under_nulls`` stands where there is none: such rows are not live, but kernels compute them.
+    as one number. ``under_nulls`` stands where there is none: such rows are not live, but are computed, too.
     """
     if isinstance(column, pa.Scalar):
         return _number_of(column, kind, under_nulls)
@@ -158,4 +158,5 @@ def arrow_of(values: npt.NDArray[Any], kind: type, *nulls_of: Column) -> Column:
         return pa.Array.from_buffers(pa.bool_(), len(values), [packed, leaf.packed(values)])
     if kind is date:
         values = values.astype(np.int32)
-    return pa.Array.from_buffers(TYPES[kind], len(values), [packed, pa.py_buffer(np.ascontiguousarray(values))])
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(TYPES[kind], len(values), [packed, data])

@@ -1,8 +1,9 @@
 """Kernels on ints, floats and bools.
 
-An int beyond 64 bits is refused wherever it may come about: Arrow's ``_checked`` functions raise. An int meets
-a float in arithmetic as Python converts it, which rounds beyond 2**53; in a comparison Python does not round,
-so there ints beyond 2**53 are refused. ``/`` of two ints is rounded once by Python, hence the same bound.
+An int beyond 64 bits is refused wherever it may come about: Arrow's ``_checked`` functions raise. An int
+meets a float in arithmetic as Python converts it, which rounds beyond 2**53; in a comparison Python does
+not round, so there ints beyond 2**53 are refused. ``/`` of two ints is rounded once by Python, hence the
+same bound.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from penstock.vectorize.kernels.base import Column, Refused, arrow_of, call, kernel, numbers_of
+from penstock.vectorize.kernels.base import Column, Refused, arrow_of, call, kernel, numbers_of, scalar_of
 
 __all__ = ["COMPARISONS"]
 
@@ -95,8 +96,9 @@ def _modulo(a: Column, b: Column) -> Column:
 
 
 def _no_zero(divisors: Any) -> None:
-    if not np.all(divisors):
-        raise Refused("a division by zero")
+    with np.errstate(invalid="ignore"):  # a NaN may signal
+        if not np.all(divisors):
+            raise Refused("a division by zero")
 
 
 def _no_overflow(dividends: Any, divisors: Any) -> None:
@@ -112,7 +114,7 @@ def _divide_ints(a: Column, b: Column) -> Column:
 
 @kernel("power", (int,), int, operator.pow, parameters=[(0,), (1,), (2,), (3,), (7,)])
 def _power_of_int(a: Column, exponent: int) -> Column:
-    return call("power_checked", a, pa.Array.from_buffers(_INT, 1, [None, pa.py_buffer(np.array([exponent]))])[0])
+    return call("power_checked", a, scalar_of(int, exponent))
 
 
 @kernel("lshift", (int,), int, operator.lshift, parameters=[(0,), (1,), (5,), (62,)])
@@ -124,7 +126,7 @@ def _shift_left(a: Column, places: int) -> Column:
     return arrow_of(shifted, int, a)
 
 
-@kernel("rshift", (int,), int, operator.rshift, total=True, parameters=[(0,), (1,), (5,), (63,), (64,), (99,)])
+@kernel("rshift", (int,), int, operator.rshift, total=True, parameters=[(0,), (1,), (5,), (63,), (99,)])
 def _shift_right(a: Column, places: int) -> Column:
     return arrow_of(np.right_shift(numbers_of(a, int), min(places, 63)), int, a)
 
@@ -178,7 +180,7 @@ for _kinds in ((float, float), (int, float), (float, int)):
 
 @kernel("power", (float,), float, operator.pow, parameters=[(2,)])
 def _square(a: Column, exponent: int) -> Column:
-    squares = call("power", a, pa.Array.from_buffers(_FLOAT, 1, [None, pa.py_buffer(np.array([2.0]))])[0])
+    squares = call("power", a, scalar_of(float, 2.0))
     if not np.all(np.isfinite(numbers_of(squares, float))):
         raise Refused("a power that is not finite")
     return squares
@@ -187,21 +189,28 @@ def _square(a: Column, exponent: int) -> Column:
 # ------------------------------------------------------------------------------------------- rounding
 
 
-def _as_ints(values: Any, column: Column) -> Column:
-    """Floats that are whole numbers as ints; refused beyond 64 bits, and of what is no number."""
+def _as_ints(rounded: Any, column: Column) -> Column:
+    """Floats rounded by numpy's function, as ints; refused beyond 64 bits, and of what is no number."""
+    values = numbers_of(column, float)
     if not np.all(np.abs(values) < 2.0**63):  # also false of NaN
         raise Refused("an int of more than 64 bits, or of what is no number")
-    return arrow_of(values.astype(np.int64), int, column)
+    return arrow_of(rounded(values).astype(np.int64), int, column)
 
 
-kernel("round", (float,), int, round)(lambda a: _as_ints(np.rint(numbers_of(a, float)), a))
-kernel("int", (float,), int, int)(lambda a: _as_ints(np.trunc(numbers_of(a, float)), a))
-kernel("trunc", (float,), int, math.trunc)(lambda a: _as_ints(np.trunc(numbers_of(a, float)), a))
-kernel("floor", (float,), int, math.floor)(lambda a: _as_ints(np.floor(numbers_of(a, float)), a))
-kernel("ceil", (float,), int, math.ceil)(lambda a: _as_ints(np.ceil(numbers_of(a, float)), a))
-for _name in ("round", "int", "trunc", "floor", "ceil"):
-    _function = {"round": round, "int": int}.get(_name) or getattr(math, _name)
-    kernel(_name, (int,), int, _function, total=True)(lambda a: a)
+kernel("round", (float,), int, round)(lambda a: _as_ints(np.rint, a))
+kernel("int", (float,), int, int)(lambda a: _as_ints(np.trunc, a))
+kernel("trunc", (float,), int, math.trunc)(lambda a: _as_ints(np.trunc, a))
+kernel("floor", (float,), int, math.floor)(lambda a: _as_ints(np.floor, a))
+kernel("ceil", (float,), int, math.ceil)(lambda a: _as_ints(np.ceil, a))
+_WHOLE: dict[str, Callable[[Any], int]] = {
+    "round": round,
+    "int": int,
+    "trunc": math.trunc,
+    "floor": math.floor,
+    "ceil": math.ceil,
+}
+for _name, _whole in _WHOLE.items():
+    kernel(_name, (int,), int, _whole, total=True)(lambda a: a)
 
 
 @kernel("round_to", (int,), int, round, total=True, parameters=[(0,), (2,)])

@@ -158,13 +158,13 @@ entered("str.isidentifier", (str,), bool, str.isidentifier, total=True)
 _BLANKS = pc.TrimOptions(WHITESPACE)
 _CHARACTERS = [(" ",), ("",), ("xa",), ("ß0-",)]
 
-for _name, _arrow, _python in (
+for _name, _arrow, _strip in (
     ("str.strip", "utf8_trim", str.strip),
     ("str.lstrip", "utf8_ltrim", str.lstrip),
     ("str.rstrip", "utf8_rtrim", str.rstrip),
 ):
-    kernel(_name, (str,), str, _python, total=True)(lambda a, name=_arrow: call(name, a, options=_BLANKS))
-    kernel(f"{_name}_of", (str,), str, _python, total=True, parameters=_CHARACTERS)(
+    kernel(_name, (str,), str, _strip, total=True)(lambda a, name=_arrow: call(name, a, options=_BLANKS))
+    kernel(f"{_name}_of", (str,), str, _strip, total=True, parameters=_CHARACTERS)(
         lambda a, characters, name=_arrow: call(name, a, options=pc.TrimOptions(characters))
     )
 

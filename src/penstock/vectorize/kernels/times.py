@@ -230,9 +230,11 @@ def _python_replace(value: Any, pairs: tuple[tuple[str, int], ...]) -> Any:
 
 
 _DAYS_TO_REPLACE: list[tuple[Any, ...]] = [
-    ((("day", 1),),), ((("month", 1), ("day", 1)),), ((("day", 31),),), ((("month", 2),),), ((("year", 2023),),),
+    ((("day", 1),),), ((("month", 1), ("day", 1)),), ((("day", 31),),), ((("month", 2),),),
+    ((("year", 2023),),),
     ((("year", 0),),), ((("month", 13),),), ((("day", 0),),), ((("year", 9999), ("month", 12), ("day", 31)),),
-    ((("year", 1),),), ((("year", 2024), ("month", 2), ("day", 29)),), ((("year", 2**70),),),
+    ((("year", 1),),),
+    ((("year", 2024), ("month", 2), ("day", 29)),), ((("year", 2**70),),),
 ]  # fmt: skip
 _CLOCKS_TO_REPLACE: list[tuple[Any, ...]] = [
     ((("minute", 0), ("second", 0), ("microsecond", 0)),), ((("hour", 23),),), ((("hour", 24),),), ((),),
