@@ -1,11 +1,11 @@
-"""Sorting, joining and actions on columns give what they give on rows: values, classes, order and failures."""
+"""Sorting, joining and actions on columns give what they give on rows: values, order and failures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from hypothesis import given
@@ -64,20 +64,36 @@ def worth(rows: int) -> Iterator[None]:
         programs.WORTH_ROWS = before
 
 
-def table(context: Context, records: list[Any], slices: int) -> RDD:
+class Row(NamedTuple):
+    number: int
+    price: float
+    name: str
+    flag: bool
+    perhaps: int | None
+
+
+def table(context: Context, records: list[Any], slices: int, *, in_rows: bool = False) -> RDD:
+    if in_rows:
+        return context.parallelize([Row(*record) for record in records], slices)
     columns = list(zip(*records, strict=True)) or [()] * len(SCHEMA)
     held = {name: list(values) for name, values in zip(SCHEMA.names, columns, strict=True)}
     return context.fromArrow(pa.table(held, schema=SCHEMA), slices)
 
 
 def assert_as_rows(
-    tables: list[list[Any]], slices: int, chunk_rows: int, run: Callable[..., Any], what: str
+    tables: list[list[Any]],
+    slices: int,
+    chunk_rows: int,
+    run: Callable[..., Any],
+    what: str,
+    *,
+    in_rows: bool = False,
 ) -> None:
     found: list[Any] = []
     for least in (0, 10**9):
         with engine("local[2]", chunk_rows) as context, worth(least):
             try:
-                found.append(run(*(table(context, each, slices) for each in tables)))
+                found.append(run(*(table(context, each, slices, in_rows=in_rows) for each in tables)))
             except Exception as error:
                 failure = failure_of(error)
                 found.append(Raised(error, None if failure is None else failure.record))
@@ -107,6 +123,23 @@ SORTED: dict[str, Callable[[RDD, Any, bool], Any]] = {
     "first pairs": lambda rdd, key, up: (
         pairs(rdd, key).sortByKey(up).zipWithIndex().filter(lambda p: 0 <= p[1] < 3).keys().collect()
     ),
+    "first items": lambda rdd, key, up: (
+        pairs(rdd, key)
+        .sortBy(lambda p: p[0], up)
+        .map(lambda p: p[1])
+        .map(lambda v: v[0])
+        .zipWithIndex()
+        .filter(lambda p: p[1] <= 2)
+        .collect()
+    ),
+    "first of a key that is not there": lambda rdd, key, up: (
+        rdd.map(lambda r: (r.name, r.number) if r.flag else (r.name,))
+        .sortBy(lambda p: p[0], up)
+        .map(lambda p: p[1])
+        .zipWithIndex()
+        .filter(lambda p: p[1] < 1)
+        .collect()
+    ),
     "top": lambda rdd, key, up: rdd.top(3, key) if up else rdd.takeOrdered(3, key),
     "extreme": lambda rdd, key, up: rdd.max(key) if up else rdd.min(key),
     "extreme key": lambda rdd, key, up: rdd.map(key).max() if up else rdd.map(key).min(),
@@ -121,14 +154,16 @@ SORTED: dict[str, Callable[[RDD, Any, bool], Any]] = {
     how=st.sampled_from(sorted(SORTED)),
     key=st.sampled_from(sorted(KEYS)),
     ascending=st.booleans(),
+    in_rows=st.booleans(),
 )
 def test_orders(
-    records: list[Any], slices: int, chunk_rows: int, how: str, key: str, ascending: bool
+    records: list[Any], slices: int, chunk_rows: int, how: str, key: str, ascending: bool, in_rows: bool
 ) -> None:
     def run(rdd: RDD) -> Any:
         return SORTED[how](rdd, KEYS[key], ascending)
 
-    assert_as_rows([records], slices, chunk_rows, run, f"{how} by {key}, ascending {ascending}")
+    what = f"{how} by {key}, ascending {ascending}"
+    assert_as_rows([records], slices, chunk_rows, run, what, in_rows=in_rows)
 
 
 JOINED: dict[str, Callable[[RDD, RDD], RDD]] = {

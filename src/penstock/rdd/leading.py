@@ -6,8 +6,8 @@
     keyed -> the first n of each, to   -> maps -> zipWithIndex -> filter
              the first partition, sort
 
-Nothing behind the sort changes, the filter included. What it lets through is looked up when it runs, since ``n``
-may have become another number by then; where that or the keys leave a doubt all records stay.
+Nothing behind the sort changes, the filter included. What it lets through is looked up when it runs, since
+``n`` may have become another number by then; where that or the keys leave a doubt all records stay.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _LIMIT_MAX = 100_000
 
 
 def leading(plan: Node, function: Callable[[Any], Any], is_kept: Callable[[Node], bool]) -> Node:
-    """``plan`` itself, or one that gives the same behind a filter by ``function``: if it is a ``zipWithIndex`` of
-    what was sorted, of which nothing is kept, and only the first few indexes are let through."""
+    """``plan``, or one that gives the same behind a filter by ``function``: if it is a ``zipWithIndex``
+    of what was sorted, of which nothing is kept, and only the first few indexes are let through."""
     if not isinstance(plan, Narrow) or not isinstance(plan.step, ZipWithIndex) or is_kept(plan):
         return plan
     maps: list[Narrow] = []

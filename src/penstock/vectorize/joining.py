@@ -34,8 +34,9 @@ _NOTHING = Scalar(type(None))
 
 
 class TwoSides:
-    """Pairs in columns on either side; ``None`` is a side without any. Raises: ``Refused`` if Python and Arrow do
-    not agree which keys are equal.
+    """Pairs in columns on either side; ``None`` is a side without any.
+
+    Raises: ``Refused`` if Python and Arrow do not agree which keys are equal.
 
     >>> sides = TwoSides(Columns.from_rows([("a", 1), ("b", 2)]), Columns.from_rows([("b", 3)]))
     >>> sides.combined(every_left=True, every_right=False).rows()
@@ -59,8 +60,8 @@ class TwoSides:
         self._counts = [np.bincount(each, minlength=count) for each in self._codes]
 
     def combined(self, *, every_left: bool, every_right: bool) -> Columns:
-        """``(key, (left, right))`` for all combinations of a key's values; with ``every_left`` also for keys that
-        only are on the left, with ``None`` beside them."""
+        """``(key, (left, right))`` for all combinations of a key's values; with ``every_left`` also for keys
+        that only are on the left, with ``None`` beside them."""
         left, right = self._counts
         lefts = np.maximum(left, 1) if every_right else left
         rights = np.maximum(right, 1) if every_left else right

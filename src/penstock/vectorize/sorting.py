@@ -1,7 +1,8 @@
 """The order of keys in columns: what ``sorted`` makes of them, stably, and the first few of them.
 
-Each leaf of a key becomes numbers that compare as its values do: ints, floats and times are numbers already, texts
-become their ranks. Keys that do not all compare, or not as numbers do, are refused: ``None``, a NaN, records.
+Each leaf of a key becomes numbers that compare as its values do: ints, floats and times are numbers already,
+texts become their ranks. Keys that do not all compare, or not as numbers do, are refused: ``None``, NaNs,
+records.
 """
 
 from __future__ import annotations
