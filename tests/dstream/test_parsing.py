@@ -49,11 +49,12 @@ def test_rejects_are_only_where_there_are_any() -> None:
             run_batches(BATCHES, build)
 
 
-def test_a_parse_without_a_rule_runs_no_code_of_the_users(sc: Context) -> None:
+def test_a_parse_may_run_ahead_unless_its_rule_could_have_an_effect(sc: Context) -> None:
     lines = StreamingContext(sc, 1).queueStream([])
     assert lines.parseCsv(Pair)._node.dependencies[0].eager is True
     assert lines.parseCsv(Pair, onError="drop")._node.eager is True
-    assert lines.parseCsv(Pair, check=bool)._node.dependencies[0].eager is False
+    assert lines.parseCsv(Pair, check=lambda pair: pair[0] > 0)._node.dependencies[0].eager is True
+    assert lines.parseCsv(Pair, check=lambda pair: print(pair))._node.dependencies[0].eager is False
 
 
 def test_rejects_of_files_know_where_they_are_from(sc: Context, tmp_path: Path) -> None:

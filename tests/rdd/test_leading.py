@@ -183,7 +183,7 @@ def unpacks(pair: Any) -> bool:
         (lambda p: p[1] == 0, 1),
         (lambda p: p[1] < 5 or p[1] == 9, 10),
         (lambda p: True if p[1] < 3 else p[1] < 2, 3),
-        (lambda p: SEVEN > p[1], 7),
+        (lambda p: SEVEN > p[1], 7),  # noqa: SIM300
         (lambda p: p[1] < -3, 0),
         (lambda p: p[1] < 5 and p[0] > 1, None),
         (lambda p: p[1] < 5 if p[0] is not None else True, None),

@@ -191,11 +191,11 @@ class Ahead:
         try:
             for node in self._chain:
                 with asked_at(None if node.user_sites else node.site):
-                    batch.rdds[node] = node.compute(BatchTime(head.time), batch)
-            head.bytes = _bytes_of(batch.rdds)
+                    batch.made[node] = node.compute(BatchTime(head.time), batch)
+            head.bytes = _bytes_of(batch.made)
         except Exception as error:  # the batch meets it again, and fails of it
             _log.debug("the batch %d ms could not be begun ahead: %r", head.time, error)
-        head.rdds = batch.rdds
+        head.rdds = batch.made
 
     def _admitted(self, head: _Waiting) -> bool:
         """Whether it may be computed: its turn has not come yet, and there is room for it."""
@@ -221,11 +221,14 @@ class _EagerBatch:
     def __init__(self, waiting: _Waiting, context: Prefetcher, rdds: dict[StreamNode, RDD | None]) -> None:
         self._waiting = waiting
         self._context = context
-        self.rdds = rdds
+        self.made = rdds
 
     def rdd(self, node: StreamNode, time: int) -> RDD | None:
         assert time == self._waiting.time, f"{node} was asked ahead for another time"
-        return self.rdds[node]
+        return self.made[node]
+
+    def rdds(self, node: StreamNode, after: int, last: int) -> list[RDD]:
+        raise AssertionError(f"{node} is asked for several batches, so nothing can be computed ahead of it")
 
     def committed(self, node: StreamNode, time: int) -> tuple[int, RDD] | None:
         raise AssertionError(f"{node} has state, so nothing of it can be computed ahead")

@@ -87,6 +87,14 @@ class Generation:
                 self._known(node, time, self._computed(node, BatchTime(time)))
             return known[time]
 
+    def rdds(self, node: StreamNode, after: int, last: int) -> list[RDD]:
+        step, first = node.slide_duration, after + node.slide_duration
+        with self._lock:
+            known = self._rdds[node]
+            times = range(first + max(0, (self._zero - after) // step) * step, last + 1, step)
+            found = [known[time] if time in known else self.rdd(node, time) for time in times]
+        return [rdd for rdd in found if rdd is not None]
+
     def _known(self, node: StreamNode, time: int, rdd: RDD | None) -> None:
         if rdd is not None:
             self._hold(node, time, rdd)

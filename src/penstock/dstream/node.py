@@ -25,6 +25,9 @@ class Batch(Protocol):
     def rdd(self, node: StreamNode, time: int) -> RDD | None:
         """The RDD of ``node`` at ``time``, computed if need be; ``None`` where it has none."""
 
+    def rdds(self, node: StreamNode, after: int, last: int) -> list[RDD]:
+        """The RDDs of ``node`` with times in ``(after, last]``, the oldest first; from after the start."""
+
     def committed(self, node: StreamNode, time: int) -> tuple[int, RDD] | None:
         """The newest committed version of a stateful node if it is of ``time`` or before, and of when it
         is; ``None`` if there is none yet."""

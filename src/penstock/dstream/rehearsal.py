@@ -43,6 +43,10 @@ class _Rehearsal:
                 self._rdds[node] = node.compute(self._time, self)
         return self._rdds[node]
 
+    def rdds(self, node: StreamNode, after: int, last: int) -> list[RDD]:
+        rdd = self.rdd(node, self._time) if after < self._time <= last else None
+        return [] if rdd is None else [rdd]
+
     def committed(self, node: StreamNode, time: int) -> tuple[int, RDD] | None:
         return None
 

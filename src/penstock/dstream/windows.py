@@ -25,7 +25,7 @@ from penstock.dstream.node import Batch, StreamNode
 from penstock.errors import CallSite
 from penstock.plan import Form, Gather, Node, SliceReader, Source, Task, raise_located
 from penstock.rdd import RDD, CombineValues, Partitioner, Reducing
-from penstock.times import BatchTime, times_between
+from penstock.times import BatchTime
 from penstock.vectorize import Untraced, halves_of, takes_back
 
 __all__ = ["KeyedWindow", "Window"]
@@ -45,7 +45,7 @@ class Window(StreamNode):
         return self.length_ms
 
     def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
-        parts = _held(batch, self.parent, time - self.length_ms, time)
+        parts = batch.rdds(self.parent, time - self.length_ms, time)
         if not parts:
             return batch.new_rdd(Source(self.site, ()))
         if len(parts) == 1:
@@ -53,13 +53,6 @@ class Window(StreamNode):
         plans = tuple(part.plan for part in parts)
         reads = [[(index, part)] for index, plan in enumerate(plans) for part in range(plan.partitions)]
         return batch.new_rdd(Gather(self.site, plans, reads))
-
-
-def _held(batch: Batch, node: StreamNode, after: int, last: int) -> list[RDD]:
-    """The RDDs of ``node`` with times in ``(after, last]``, the oldest first; none from before the start."""
-    first = after + node.slide_duration
-    found = (batch.rdd(node, time) for time in times_between(first, last, node.slide_duration))
-    return [rdd for rdd in found if rdd is not None]
 
 
 def _joined(batch: Batch, slides: list[RDD], site: CallSite) -> list[RDD]:
@@ -110,7 +103,7 @@ class KeyedWindow(StreamNode):
         ]
 
     def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
-        held = _held(batch, self.partials, time - self.length_ms, time)
+        held = batch.rdds(self.partials, time - self.length_ms, time)
         if not held:
             return batch.new_rdd(Source(self.site, ()))
         previous = self._previous(time, batch)
@@ -118,10 +111,10 @@ class KeyedWindow(StreamNode):
             parts = [*_joined(batch, held[:-1], self.site), held[-1]]
             return self._gathered(batch, parts, _Folded(self.function, self.site))
         start = time - self.length_ms
-        leaving = _held(
-            batch, self.partials, start - self.slide_duration, min(start, time - self.slide_duration)
+        leaving = batch.rdds(
+            self.partials, start - self.slide_duration, min(start, time - self.slide_duration)
         )
-        entering = _held(batch, self.partials, max(start, time - self.slide_duration), time)
+        entering = batch.rdds(self.partials, max(start, time - self.slide_duration), time)
         left = _joined(batch, leaving, self.site)
         stayed = _joined(batch, held[: len(held) - len(entering)], self.site)
         assert self.inverse is not None

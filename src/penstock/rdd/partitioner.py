@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.chunk import Chunk, Columns, Grouped, Rows, RowType, portable_hash
+from penstock.chunk import Chunk, Columns, Grouped, Rows, RowType, Scalar, portable_hash
+from penstock.chunk import leaves as leaf
 from penstock.errors import ArgumentError, CallSite, SignatureError, shown
 from penstock.plan import Form, Router, Task, raise_located, row_type_of
 from penstock.rdd.pair import checked_pairs, raise_for_key
@@ -53,6 +54,8 @@ class Partitioner:
         how = "" if function is portable_hash else f", {getattr(function, '__qualname__', function)}"
         return f"Partitioner({self.numPartitions}{how})"
 
+
+_HASH_MODULUS = 2**61 - 1
 
 Partitioning = int | Partitioner | None
 """What users may give where a partition count goes."""
@@ -131,10 +134,13 @@ class KeyRouter(Router):
         else:
             if row_type_of(chunk) is None:
                 return False
-            codes = codes_of_keys(chunk)
-            if codes is None:
-                return False
-            places = _targets_of(codes[0], len(out))[codes[1]]
+            if chunk.row_type.parts[0] == Scalar(int):
+                places = _hashes_of_ints(leaf.numpy_of(int, chunk.leaves[0])) % len(out)
+            else:
+                codes = codes_of_keys(chunk)
+                if codes is None:
+                    return False
+                places = _targets_of(codes[0], len(out))[codes[1]]
         for target in range(len(out)):
             rows = np.flatnonzero(places == target)
             if len(rows):
@@ -162,6 +168,15 @@ class KeyRouter(Router):
                 buckets[index(function(pair[0])) % targets].append(pair)
         except Exception as error:
             raise_located(error, self.site, pair)
+
+
+def _hashes_of_ints(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """``hash`` of each: the remainder by a prime, with the sign of the int, and never -1."""
+    sizes = np.where(values < 0, np.uint64(0) - values.view(np.uint64), values.view(np.uint64))
+    hashes = (sizes % np.uint64(_HASH_MODULUS)).view(np.int64)
+    hashes = np.where(values < 0, -hashes, hashes)
+    hashes[hashes == -1] = -2
+    return hashes
 
 
 def _targets_of(keys: list[Any], targets: int) -> npt.NDArray[np.int64]:

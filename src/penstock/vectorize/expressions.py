@@ -42,7 +42,15 @@ class Expression:
             return True
         if not isinstance(other, Expression):
             return NotImplemented
-        return self._hash == other._hash and self.identity == other.identity
+        if self._hash != other._hash:
+            return False
+        if self.identity is other.identity:
+            return True
+        if self.identity != other.identity:
+            return False
+        # Parts are shared, and would be compared again on each of the many ways that lead to them.
+        object.__setattr__(self, "identity", other.identity)
+        return True
 
     def __hash__(self) -> int:
         return self._hash

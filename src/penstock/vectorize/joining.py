@@ -25,7 +25,7 @@ from penstock.chunk.row_types import Optional, Record, RowType, Scalar, Tuple
 from penstock.vectorize.encoding import encoded, firsts_of
 from penstock.vectorize.folding import halves_of
 from penstock.vectorize.kernels import Refused
-from penstock.vectorize.sorting import joined
+from penstock.vectorize.sorting import joined, stable_order
 
 __all__ = ["TwoSides"]
 
@@ -77,7 +77,7 @@ class TwoSides:
 
     def left_without_right(self) -> Columns:
         """``(key, value)`` of the left for keys that are not on the right, key by key."""
-        order = np.argsort(self._codes[0], kind="stable")
+        order = stable_order(self._codes[0])
         codes = self._codes[0][order]
         alone = self._counts[1][codes] == 0
         values = self._values[0]
@@ -94,7 +94,7 @@ class TwoSides:
         values, counts = self._values[side], self._counts[side]
         if values is None:
             return Columns(_NOTHING, [pa.nulls(len(of_key))], len(of_key))
-        order = np.argsort(self._codes[side], kind="stable")
+        order = stable_order(self._codes[side])
         starts = np.cumsum(counts) - counts
         there = counts[of_key] > 0
         if there.all():

@@ -104,8 +104,9 @@ _WHAT: dict[str, str] = {
     "BEFORE_WITH": "it has a with statement",
     "GET_AWAITABLE": "it awaits",
 }
-_ESCAPING_NAMES = frozenset({"format", "format_map", "__dict__", "__class__", "__code__", "__globals__"})
-"""Names of attributes through which a value could be looked into, or a text made, unseen."""
+_ESCAPING_NAMES = frozenset({"format", "format_map"})
+"""Names of attributes through which a text could be made unseen. So it is with all special names: what
+``"a".__mod__(value)`` or ``(1).__eq__(value)`` give for a symbol is not what they give for a value."""
 
 
 @lru_cache(maxsize=4096)
@@ -118,8 +119,9 @@ def impurity(code: CodeType, outermost: bool) -> str | None:
     pure = _PURE.get(sys.version_info[:2])
     if pure is None:
         return f"Python {sys.version_info[0]}.{sys.version_info[1]} has instructions that were not tested"
-    if _ESCAPING_NAMES & set(code.co_names):
-        return f"it uses .{min(_ESCAPING_NAMES & set(code.co_names))}"
+    for name in code.co_names:
+        if name in _ESCAPING_NAMES or name.startswith("__"):
+            return f"it uses {name}"
     instructions = list(dis.get_instructions(code))
     before: dis.Instruction | None = None
     for instruction in instructions:
@@ -128,6 +130,8 @@ def impurity(code: CodeType, outermost: bool) -> str | None:
             return _WHAT.get(name, f"it does {name}")
         if name == "STORE_DEREF" and instruction.argval in code.co_freevars:
             return "it writes to a variable of the function around it"
+        if name == "BINARY_OP" and instruction.argrepr in ("@", "@="):
+            return "it multiplies matrices"
         if name == "IS_OP" and not (before and before.opname == "LOAD_CONST" and before.argval is None):
             return "it asks with is for something else than None"
         if name == "FORMAT_VALUE" and not outermost:

@@ -53,6 +53,10 @@ def built(path: Path, name: str, *operands: Expression, parameters: tuple[Any, .
 
     Raises: :class:`Untraceable` where there is no kernel.
     """
+    for parameter in parameters:
+        for text in parameter if type(parameter) is tuple else (parameter,):
+            if type(text) is str:
+                lifted(text)
     kernel = find(name, [operand.kind for operand in operands])
     if kernel is None and any(operand.kind is bool for operand in operands):
         operands = tuple(_as_int(operand) for operand in operands)
@@ -139,6 +143,9 @@ def _equality(name: str, different: bool) -> Callable[[Symbol, Any], Any]:
             if {one, two} == {"date", "datetime"}:
                 raise Untraceable("a date against a datetime has no column form")
             return different
+        if self.expression.kind is float and self.expression == operand:
+            name += "_itself"
+            return built(self._path, name, self.expression)
         return built(self._path, name, self.expression, operand)
 
     return apply
@@ -166,13 +173,14 @@ class Symbol:
     __truediv__, __rtruediv__ = _operator("truediv"), _reflected("truediv")
     __floordiv__, __rfloordiv__ = _operator("floordiv"), _reflected("floordiv")
     __mod__, __rmod__ = _operator("mod"), _reflected("mod")
+    __matmul__, __rmatmul__ = __mod__, __rmod__  # as twins have it; see there
     __and__, __rand__ = _operator("and"), _reflected("and")
     __or__, __ror__ = _operator("or"), _reflected("or")
     __xor__, __rxor__ = _operator("xor"), _reflected("xor")
     __lt__, __le__ = _operator("lt"), _operator("le")
     __gt__, __ge__ = _operator("gt"), _operator("ge")
     __eq__, __ne__ = _equality("eq", False), _equality("ne", True)
-    __neg__, __pos__, __abs__ = _unary("neg"), _unary("pos"), _unary("abs")
+    __neg__, __abs__ = _unary("neg"), _unary("abs")
     __invert__ = _unary("invert")
     __floor__, __ceil__, __trunc__ = _unary("floor"), _unary("ceil"), _unary("trunc")
 
@@ -184,6 +192,9 @@ class Symbol:
     __repr__ = __str__ = _refusing("text that must be known at once")
     __call__ = _refusing("calling a value of a column")
     __enter__ = __exit__ = _refusing("a with statement")
+
+    def __pos__(self) -> Any:
+        return self if self.expression.kind is float else _unary("pos")(self)
 
     def __mul__(self, other: Any) -> Any:
         return self._times(other, reflected=False)

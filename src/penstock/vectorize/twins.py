@@ -9,9 +9,11 @@ compared before the traced function is used again.
 from __future__ import annotations
 
 import datetime as datetime_module
+import dis
 import functools
 import inspect
 import math
+import opcode
 import operator
 import sys
 import types
@@ -40,7 +42,7 @@ _PLAIN: frozenset[type] = frozenset(
         timezone, Decimal, Fraction, range,
     }
 )  # fmt: skip
-_WRITING = ("setitem", "delitem", "is_", "is_not", "length_hint", "call")
+_WRITING = ("mod", "matmul", "concat", "setitem", "delitem", "is_", "is_not", "length_hint", "call")
 _OPERATORS: dict[int, Any] = {
     id(function): function
     for name, function in vars(operator).items()
@@ -73,7 +75,7 @@ class Twins:
             id(isinstance): self._isinstance, id(str): _TypeTwin(self._str, str, self),
             id(int): _TypeTwin(self._int, int, self), id(float): _TypeTwin(self._float, float, self),
             id(max): self._extreme("max", max), id(min): self._extreme("min", min),
-            id(isolated): self._isolated,
+            id(isolated): self._isolated, id(operator.mod): _modulo,
         }  # fmt: skip
         for name, function in vars(math).items():
             if callable(function) and id(function) not in _NAMED:
@@ -108,6 +110,8 @@ class Twins:
         if kind is functools.partial:
             return self._partial(value, what)
         if kind in _GETTERS:
+            if kind is operator.attrgetter and any("__" in name for name in value.__reduce__()[1]):
+                raise Untraceable("a special name")
             return value
         if kind is operator.methodcaller:
             return self._method_caller(value)
@@ -287,7 +291,8 @@ class Twins:
 
     def _float(self, *arguments: Any) -> Any:
         if len(arguments) == 1 and type(arguments[0]) is Symbol:
-            return built(self.path, "float", arguments[0].expression)
+            symbol = arguments[0]  # of a float it is the very same object, which matters to NaN
+            return symbol if symbol.expression.kind is float else built(self.path, "float", symbol.expression)
         return self._unsymbolic(float)(*arguments)
 
     def _math(self, name: str, function: Any) -> Callable[..., Any]:
@@ -302,6 +307,12 @@ class Twins:
             return self._unsymbolic(function)(*arguments)
 
         return call
+
+
+def _modulo(one: Any, other: Any) -> Any:
+    if type(one) in (str, bytes) and holds_symbols(other):
+        raise Untraceable("% of a text")
+    return one % other
 
 
 def _no_floats(value: Any) -> None:
@@ -331,15 +342,46 @@ def _empty_cells(function: types.FunctionType) -> tuple[types.CellType, ...] | N
 def _with_member_constants(code: types.CodeType) -> types.CodeType:
     """The code with constant tuples and sets that can be asked whether a symbol is in them."""
     constants: list[Any] = []
-    for constant in code.co_consts:
-        if type(constant) is tuple:
+    names = _names_among_constants(code)
+    for index, constant in enumerate(code.co_consts):
+        if index in names:
+            pass
+        elif type(constant) is tuple:
             constant = MemberTuple(constant)
         elif type(constant) is frozenset:
             constant = MemberSet(constant)
         elif type(constant) is types.CodeType:
             constant = _with_member_constants(constant)
         constants.append(constant)
-    return code.replace(co_consts=tuple(constants))
+    return code.replace(co_consts=tuple(constants), co_code=_without_text_formatting(code.co_code))
+
+
+def _names_among_constants(code: types.CodeType) -> set[int]:
+    """Tuples of names, of a call or of a dict: the interpreter wants plain ones."""
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG")]
+    return {
+        step.arg
+        for step, after in zip(steps, [*steps[1:], None], strict=True)
+        if step.arg is not None
+        and (step.opname == "KW_NAMES" or (after is not None and after.opname == "BUILD_CONST_KEY_MAP"))
+    }
+
+
+def _without_text_formatting(code: bytes) -> bytes:
+    """The code with ``@`` for ``%``: of ``"text" % symbol`` Python would take the symbol for a mapping, and
+    not complain that the text has no place for it. Symbols and members know that ``@`` is ``%``; of two plain
+    values it raises, and so it is a way without a column form."""
+    instead = {_MODULO: _MATRIX, _MODULO_IN_PLACE: _MATRIX_IN_PLACE}
+    changed = bytearray(code)
+    for at in range(0, len(code), 2):
+        if code[at] == dis.opmap["BINARY_OP"] and code[at + 1] in instead:
+            changed[at + 1] = instead[code[at + 1]]
+    return bytes(changed)
+
+
+_BINARY: dict[str, int] = {sign: number for number, (_, sign) in enumerate(opcode._nb_ops)}  # type: ignore[attr-defined]
+_MODULO, _MODULO_IN_PLACE = _BINARY["%"], _BINARY["%="]
+_MATRIX, _MATRIX_IN_PLACE = _BINARY["@"], _BINARY["@="]
 
 
 class _TypeTwin:

@@ -249,13 +249,31 @@ def _to_int() -> Any:
 
 # ------------------------------------------------------------------------------------------- comparing
 
+
+def _never_both_nan(a: Column, b: Column) -> tuple[Column, Column]:
+    if np.any(np.isnan(numbers_of(a, float)) & np.isnan(numbers_of(b, float))):
+        raise Refused("two NaNs, which may be one object or two")
+    return a, b
+
+
 for _name, (_arrow, _python) in COMPARISONS.items():
     for _kind in (int, float):
-        kernel(_name, (_kind, _kind), bool, _python, total=True)(lambda a, b, name=_arrow: call(name, a, b))
+        if _kind is int or _name not in ("eq", "ne"):
+            kernel(_name, (_kind, _kind), bool, _python, total=True)(
+                lambda a, b, name=_arrow: call(name, a, b)
+            )
     kernel(_name, (int, float), bool, _python)(lambda a, b, name=_arrow: call(name, _exactly(a), b))
     kernel(_name, (float, int), bool, _python)(lambda a, b, name=_arrow: call(name, a, _exactly(b)))
 for _name in ("eq", "ne"):
     _arrow, _python = COMPARISONS[_name]
+    # Two NaNs are not equal, but a tuple or list takes them for the same if they are one object, and here nobody
+    # knows whether they are. One that is compared with itself is not equal.
+    kernel(_name, (float, float), bool, _python)(
+        lambda a, b, name=_arrow: call(name, *_never_both_nan(a, b))
+    )
+    kernel(f"{_name}_itself", (float,), bool, lambda a, same=_python: same(a, a), total=True)(
+        lambda a, name=_arrow: call(name, a, a)
+    )
     kernel(_name, (bool, bool), bool, _python, total=True)(lambda a, b, name=_arrow: call(name, a, b))
 
 kernel("truth", (int,), bool, bool, total=True)(
