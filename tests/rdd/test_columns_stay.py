@@ -11,9 +11,16 @@ import pytest
 
 from penstock import RDD, Context
 from penstock.chunk import portable_hash
+from penstock.plan import forms_of
 from penstock.rdd.partitioner import _hashes_of_ints
+from penstock.vectorize import Untraced, programs
 
 ROWS = 1_000
+
+
+@pytest.fixture(autouse=True)
+def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "WORTH_ROWS", 10)
 
 
 @pytest.fixture
@@ -51,7 +58,9 @@ def forms(rdd: RDD) -> set[str]:
     ],
 )
 def test_columns_stay_columns(table: RDD, operation: Callable[[RDD], RDD]) -> None:
-    assert forms(operation(table)) == {"Columns"}
+    made = operation(table)
+    assert forms(made) == {"Columns"}
+    assert not isinstance(forms_of(made.plan)[made.plan], Untraced)
 
 
 def test_hashes_of_ints_are_pythons() -> None:

@@ -70,7 +70,7 @@ def in_columns(steps: Sequence[Step], chunk: Columns) -> list[Any] | str:
 def check(steps: Sequence[Step], rows: Sequence[Any], shown: str) -> str:
     """Compare, and say what happened: ``ran``, ``refused`` or ``untraced``, or ``raises`` where Python does."""
     chunk = Columns.from_rows(rows, exact_row_type(rows))
-    got, wanted = in_columns(steps, chunk), in_python(steps, rows)
+    got, wanted = in_columns(steps, chunk), in_python(steps, chunk.rows())  # as the row engine has them
     if isinstance(got, str):
         return "raises" if isinstance(wanted, Exception) else got
     if isinstance(wanted, Exception):

@@ -191,8 +191,8 @@ NOT_TRACED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda o: {o.id: 1}, "a value that must be known at once, as a key of a dict or set"),
     (lambda o: o.id is o.amount, "it asks with is for something else than None"),
     (lambda o: o.time - o.time, "a timedelta as a result has no column"),
-    (lambda o: "%s" % o.id, "text that must be known at once"),  # noqa: UP031
-    (lambda o: "{}".format(o.id), "it uses .format"),  # noqa: UP032
+    (lambda o: "%s" % o.id, "mod of str and int has no column form"),  # noqa: UP031
+    (lambda o: "{}".format(o.id), "it uses format"),  # noqa: UP032
     (lambda o: len(f"{o.id}"), "it formats a text that is not simply returned"),
     (lambda o: hash(o.id), "hash is a builtin_function_or_method"),
     (lambda o: undefined(o), "the name undefined is not defined"),  # type: ignore[name-defined]  # noqa: F821

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Columns, isolated
+from penstock.chunk import CHUNK_ROWS, Chunk, Columns, RowType, Tuple, isolated
 from penstock.errors import CallSite, RowTypeError
-from penstock.plan import Gather, Node, Shuffle, Task
+from penstock.plan import Form, Gather, Node, Shuffle, Task
 from penstock.rdd.aggregation import emit
 from penstock.rdd.pair import checked_pairs, keys_of, raise_for_key
 from penstock.rdd.partitioner import KeyRouter, Partitioner
-from penstock.vectorize import REFUSALS, TwoSides, joined, programs
+from penstock.vectorize import REFUSALS, TwoSides, Untraced, combined_type, halves_of, joined, programs
 
 __all__ = [
     "Emission",
@@ -53,6 +53,24 @@ class _Cogroup:
         self.sides = sides
         self.emission = emission
         self.site = site
+
+    def form(self, *sides: Form) -> Form:
+        """What comes of pairs of these forms; see :mod:`penstock.plan.forms`."""
+        every = _EVERY.get(self.emission)
+        if len(sides) > 2 or self.emission not in _IN_COLUMNS:
+            return Untraced("it makes lists of values")
+        left, right = sides[0], sides[-1]
+        if not isinstance(left, RowType) or not isinstance(right, RowType):
+            return Untraced("the lists of values are made here")
+        try:
+            every_left, every_right = every or (False, False)
+            combined = combined_type(left, right, every_left=every_left, every_right=every_right)
+        except REFUSALS as refusal:
+            return Untraced(str(refusal))
+        key, value = halves_of(left) or (left, left)
+        if every is not None:
+            return combined
+        return Tuple((key, value)) if self.emission is left_pairs else value
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
         form = _IN_COLUMNS.get(self.emission)
@@ -142,11 +160,20 @@ def _values_of_left(sides: TwoSides) -> Columns:
     return Columns(value, pairs.leaves[key.leaf_count :], len(pairs))
 
 
+def _combining(every_left: bool, every_right: bool) -> Callable[[TwoSides], Columns]:
+    return lambda sides: sides.combined(every_left=every_left, every_right=every_right)
+
+
+_EVERY: dict[Emission, tuple[bool, bool]] = {
+    inner: (False, False),
+    left_outer: (True, False),
+    right_outer: (False, True),
+    full_outer: (True, True),
+}
+"""Of which sides keys come out that the other one does not have."""
+
 _IN_COLUMNS: dict[Emission, Callable[[TwoSides], Columns]] = {
-    inner: lambda sides: sides.combined(every_left=False, every_right=False),
-    left_outer: lambda sides: sides.combined(every_left=True, every_right=False),
-    right_outer: lambda sides: sides.combined(every_left=False, every_right=True),
-    full_outer: lambda sides: sides.combined(every_left=True, every_right=True),
+    **{emission: _combining(*every) for emission, every in _EVERY.items()},
     left_pairs: TwoSides.left_without_right,
     subtracted: _values_of_left,
     intersected: TwoSides.keys_of_both,

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from penstock.chunk import Chunk, Columns, Rows, Scalar, Tuple, isolated, rows_of
+from penstock.chunk import Chunk, Columns, Rows, RowType, Scalar, Tuple, isolated, rows_of
 from penstock.errors import CallSite, DataError
-from penstock.plan import Gather, Node, Step, Task, chunked, row_type_of
+from penstock.plan import Form, Gather, Node, Step, Task, chunked, row_type_of
+from penstock.vectorize import Untraced
 
 __all__ = ["Glom", "Sample", "UniqueIds", "ZipWithIndex", "cartesian", "coalesced", "zipped"]
 
@@ -24,6 +25,10 @@ class ZipWithIndex(Step):
     """``(record, index)``; the index counts through all partitions in their order."""
 
     name = "zipWithIndex"
+
+    def form(self, form: Form) -> Form:
+        """``(record, number)`` in columns, if the record is; see :mod:`penstock.plan.forms`."""
+        return _numbered(form)
 
     def needs_summary(self, partitions: int) -> bool:
         return partitions > 1
@@ -46,12 +51,22 @@ class UniqueIds(Step):
 
     name = "zipWithUniqueId"
 
+    def form(self, form: Form) -> Form:
+        """``(record, number)`` in columns, if the record is; see :mod:`penstock.plan.forms`."""
+        return _numbered(form)
+
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         at, step = task.partition, task.partitions
         for chunk in chunks:
             stop = at + step * len(chunk)
             yield _with_numbers(chunk, range(at, stop, step))
             at = stop
+
+
+def _numbered(form: Form) -> Form:
+    if not isinstance(form, RowType):
+        return Untraced("the lists of values are made here")
+    return Tuple((form, Scalar(int)))
 
 
 def _with_numbers(chunk: Chunk, numbers: range) -> Chunk:
@@ -83,6 +98,12 @@ class Sample(Step):
         self.fraction = fraction
         self.seed = seed
         self.name = "sample"
+
+    def form(self, form: Form) -> Form:
+        """Records stay what they are; see :mod:`penstock.plan.forms`."""
+        if self.replace or not isinstance(form, RowType):
+            return Untraced("it copies Python objects")
+        return form
 
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         draw = random.Random(f"{self.seed}:{task.partition}").random

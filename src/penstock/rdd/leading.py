@@ -17,9 +17,9 @@ from typing import Any
 
 from penstock.chunk import Chunk, Columns, Rows, RowType
 from penstock.errors import CallSite, RowTypeError
-from penstock.plan import Map, Narrow, Node, Router, Shuffle, Step, Task
+from penstock.plan import Form, Map, Narrow, Node, Router, Shuffle, Step, Task
 from penstock.rdd.indexing import ZipWithIndex
-from penstock.rdd.ordering import RangeRouter, SortPartition, identity, key_columns
+from penstock.rdd.ordering import RangeRouter, SortPartition, identity, key_columns, sorted_form
 from penstock.rdd.pair import checked_pairs
 from penstock.vectorize import (
     REFUSALS,
@@ -181,6 +181,10 @@ class _FirstOfPartition(Step):
         self.first = first
         self.name = f"first of {first.site.operation}"
 
+    def form(self, form: Form) -> Form:
+        """Pairs stay what they are; see :mod:`penstock.plan.forms`."""
+        return sorted_form(form, identity)
+
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         yield from self.first.of(_filled(chunks))
 
@@ -194,6 +198,10 @@ class _ToFirst(Router):
         self.first = first
         self.several = several
         self.name = f"first for {first.site.operation}"
+
+    def form(self, form: Form) -> Form:
+        """Pairs stay what they are; see :mod:`penstock.plan.forms`."""
+        return sorted_form(form, identity)
 
     def needs_summary(self, targets: int) -> bool:
         return self.several

@@ -9,14 +9,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Rows
+from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Rows, RowType
 from penstock.errors import CallSite, RowTypeError
-from penstock.plan import Narrow, Node, Router, Shuffle, Step, Task, raise_located
+from penstock.plan import Form, Narrow, Node, Router, Shuffle, Step, Task, raise_located
 from penstock.rdd.aggregation import emit
 from penstock.rdd.pair import checked_pairs, record_of
-from penstock.vectorize import REFUSALS, Chain, SortKeys, Untraced, alike, halves_of, joined, programs, trace
+from penstock.vectorize import (
+    REFUSALS,
+    Chain,
+    SortKeys,
+    Untraced,
+    alike,
+    halves_of,
+    joined,
+    must_compare,
+    programs,
+    trace,
+)
 
-__all__ = ["RangeRouter", "SortPartition", "identity", "key_columns", "sorted_by_key"]
+__all__ = ["RangeRouter", "SortPartition", "identity", "key_columns", "sorted_by_key", "sorted_form"]
 
 Places = npt.NDArray[np.int64]
 
@@ -33,6 +44,10 @@ class RangeRouter(Router):
         self.ascending = ascending
         self.site = site
         self.name = f"by range for {site.operation}"
+
+    def form(self, form: Form) -> Form:
+        """Pairs stay what they are, if their keys compare in columns; see :mod:`penstock.plan.forms`."""
+        return sorted_form(form, self.keyfunc)
 
     def needs_summary(self, targets: int) -> bool:
         return targets > 1
@@ -132,6 +147,24 @@ def key_columns(chunk: Chunk, keyfunc: Callable[[Any], Any]) -> Columns | None:
     return None if isinstance(traced, Untraced) else Chain.of(keys.row_type).mapped(traced).attempt(keys)
 
 
+def sorted_form(form: Form, keyfunc: Callable[[Any], Any]) -> Form:
+    """What becomes of pairs of this form that are sorted by ``keyfunc(key)``."""
+    halves = halves_of(form) if isinstance(form, RowType) else None
+    if halves is None:
+        return Untraced("it sorts Python objects")
+    key_type = halves[0]
+    if keyfunc is not identity:
+        traced = trace(keyfunc, key_type)
+        if isinstance(traced, Untraced):
+            return traced
+        key_type = traced.row_type
+    try:
+        must_compare(key_type)
+    except REFUSALS as refusal:
+        return Untraced(str(refusal))
+    return form
+
+
 def sorted_columns(
     chunks: Sequence[Chunk], keyfunc: Callable[[Any], Any], *, ascending: bool
 ) -> tuple[list[Columns], Columns, Places] | None:
@@ -172,6 +205,10 @@ class SortPartition(Step):
         self.ascending = ascending
         self.site = site
         self.name = f"sort of {site.operation}"
+
+    def form(self, form: Form) -> Form:
+        """Pairs stay what they are, if their keys compare in columns; see :mod:`penstock.plan.forms`."""
+        return sorted_form(form, self.keyfunc)
 
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         held = list(chunks)

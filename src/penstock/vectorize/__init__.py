@@ -18,11 +18,11 @@ from penstock.vectorize.flattening import Flattening, flattening
 from penstock.vectorize.folding import FoldPlan, fold_plan, halves_of, takes_back
 from penstock.vectorize.folds import KeyedFold, KeyIndex
 from penstock.vectorize.grouping import KeyedGrouping
-from penstock.vectorize.joining import TwoSides
+from penstock.vectorize.joining import TwoSides, combined_type
 from penstock.vectorize.limits import index_limit
 from penstock.vectorize.programs import REFUSALS, Chain, holding
 from penstock.vectorize.reading import item_read, only_reads_items
-from penstock.vectorize.sorting import SortKeys, alike, joined
+from penstock.vectorize.sorting import SortKeys, alike, joined, must_compare
 from penstock.vectorize.states import StatePlan, state_plan
 from penstock.vectorize.tracing import Traced, Untraced, trace, trace_filter, trace_items
 from penstock.vectorize.twins import HOLDERS
@@ -44,12 +44,14 @@ __all__ = [
     "alike",
     "codes_of_keys",
     "flattening",
+    "combined_type",
     "fold_plan",
     "halves_of",
     "holding",
     "index_limit",
     "item_read",
     "joined",
+    "must_compare",
     "only_reads_items",
     "state_plan",
     "takes_back",

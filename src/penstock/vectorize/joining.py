@@ -27,7 +27,7 @@ from penstock.vectorize.folding import halves_of
 from penstock.vectorize.kernels import Refused
 from penstock.vectorize.sorting import joined, stable_order
 
-__all__ = ["TwoSides"]
+__all__ = ["TwoSides", "combined_type"]
 
 Places = npt.NDArray[np.int64]
 _NOTHING = Scalar(type(None))
@@ -102,6 +102,27 @@ class TwoSides:
         rows = np.zeros(len(of_key), np.int64)
         rows[there] = order[(starts[of_key] + within)[there]]
         return _or_none(values, rows, there)
+
+
+def combined_type(left: RowType, right: RowType, *, every_left: bool, every_right: bool) -> RowType:
+    """The row type of what pairs of these are combined to, as far as it is known before.
+
+    Raises: ``Refused`` for keys that Python has to compare.
+    """
+    sides = [halves_of(side) for side in (left, right)]
+    if sides[0] is None or sides[1] is None:
+        raise Refused("records that are no pairs")
+    (key, one), (other_key, other) = sides[0], sides[1]
+    if key != other_key:
+        raise Refused(f"keys that are {key} on one side and {other_key} on the other")
+    _must_be_equal_by_leaves(key)
+    return Tuple(
+        (key, Tuple((_perhaps(one) if every_right else one, _perhaps(other) if every_left else other)))
+    )
+
+
+def _perhaps(row_type: RowType) -> RowType:
+    return row_type if row_type == _NOTHING or isinstance(row_type, Optional) else Optional(row_type)
 
 
 def _or_none(values: Columns, rows: Places, there: leaf.Mask) -> Columns:

@@ -160,7 +160,8 @@ def explored(run: Callable[[Path], Any]) -> Tree:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:100]
+    text = str(error).partition("\n")[0][:100]
+    return text.replace(" for @:", " for %, of two values that are no columns:")  # twins have @ for %
 
 
 def _tree(outcomes: list[tuple[list[tuple[Expression, bool]], Any]], depth: int) -> Tree:

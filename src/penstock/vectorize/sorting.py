@@ -23,7 +23,7 @@ from penstock.errors import RowTypeError
 from penstock.vectorize import programs
 from penstock.vectorize.kernels import Refused, call
 
-__all__ = ["SortKeys", "alike", "joined", "stable_order"]
+__all__ = ["SortKeys", "alike", "joined", "must_compare", "stable_order"]
 
 Numbers = npt.NDArray[Any]
 Places = npt.NDArray[np.int64]
@@ -130,6 +130,11 @@ class SortKeys:
                 greater = more | (equal & greater)
             found += greater
         return found
+
+
+def must_compare(row_type: RowType) -> None:
+    """Raises: :class:`Refused` for keys of a row type that has no order, or none that is known here."""
+    _kinds_of(row_type)
 
 
 def _kinds_of(row_type: RowType) -> list[type]:

@@ -144,8 +144,7 @@ def _equality(name: str, different: bool) -> Callable[[Symbol, Any], Any]:
                 raise Untraceable("a date against a datetime has no column form")
             return different
         if self.expression.kind is float and self.expression == operand:
-            name += "_itself"
-            return built(self._path, name, self.expression)
+            return built(self._path, f"{name}_itself", self.expression)
         return built(self._path, name, self.expression, operand)
 
     return apply

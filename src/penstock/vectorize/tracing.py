@@ -134,6 +134,8 @@ def trace_filter(function: Callable[[Any], Any], row_type: RowType) -> Traced | 
 
     def run(path: Path, guards: Guards) -> Any:
         result = _run(function, (row_type,), path, guards)
+        if type(result) is str and path.has_placeholders(result):
+            result = Symbol(_joined(path, result), path)
         return truth_of(result) if type(result) is Symbol else bool(result)
 
     found: Traced | Untraced = traced_by(
