@@ -10,6 +10,7 @@ be changed.
 from penstock.chunk.base import CHUNK_ROWS, Chunk, rows_of
 from penstock.chunk.columns import CHUNK_BYTES, Columns, concatenated_columns
 from penstock.chunk.exact import exact_row_type
+from penstock.chunk.fields import record_at, with_fields
 from penstock.chunk.grouped import Grouped
 from penstock.chunk.hashing import portable_hash
 from penstock.chunk.isolation import isolated
@@ -38,8 +39,10 @@ __all__ = [
     "exact_row_type",
     "isolated",
     "portable_hash",
+    "record_at",
     "row_type_of_class",
     "row_type_of_schema",
     "row_type_of_table",
     "rows_of",
+    "with_fields",
 ]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from penstock.chunk import Chunk, Columns, Lines, Rows, RowType, Scalar
+from penstock.chunk import Chunk, Columns, Lines, Rows, RowType, Scalar, with_fields
 from penstock.vectorize import Chain, Untraced, programs
 
 __all__ = ["Fused", "RowStep", "as_columns", "row_type_of"]
@@ -26,6 +26,9 @@ class RowStep(Protocol):
 
     def apply(self, rows: list[Any], out: list[Any]) -> None:
         """Append to ``out`` what becomes of ``rows``."""
+
+    def fields_read(self) -> frozenset[str] | None:
+        """The only fields of a record that the step reads, if it does nothing else with it."""
 
     def in_columns(self, chain: Chain) -> Chain | Untraced:
         """The chain with this step behind it, or why it has no column form."""
@@ -91,8 +94,19 @@ class Fused:
         return known
 
 
+def _row_lists(steps: Sequence[RowStep], chunk: Chunk) -> Iterator[list[Any]]:
+    """The chunk's records, or as much of them as the first step reads."""
+    if isinstance(chunk, Columns):
+        names = steps[0].fields_read()
+        some = None if names is None else with_fields(chunk, names)
+        if some is not None:
+            yield some
+            return
+    yield from chunk.row_lists()
+
+
 def _on_rows(steps: Sequence[RowStep], chunk: Chunk) -> Iterator[Chunk]:
-    for rows in chunk.row_lists():
+    for rows in _row_lists(steps, chunk):
         failed: Exception | None = None
         for step in steps:
             out: list[Any] = []

@@ -123,6 +123,10 @@ class ChunkStep(Step):
     def apply(self, rows: list[Any], out: list[Any]) -> None:
         """Append to ``out`` what becomes of ``rows``; on an exception, what came before it is there."""
 
+    def fields_read(self) -> frozenset[str] | None:
+        """The only fields of a record that the step reads, if it does nothing else with it."""
+        return None
+
     def in_columns(self, chain: Chain) -> Chain | Untraced:
         """The chain with this step behind it, or why it has no column form."""
         return Untraced(f"{self.name} works on Python objects")

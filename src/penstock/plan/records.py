@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NoReturn
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Rows, RowType
+from penstock.chunk import CHUNK_ROWS, Chunk, Rows, RowType, record_at
 from penstock.errors import CallSite, SignatureError, locate, shown
 from penstock.plan.fusing import as_columns, row_type_of
 from penstock.plan.nodes import ChunkStep, Step, Task
@@ -14,6 +14,7 @@ from penstock.vectorize import (
     Chain,
     Flattening,
     Untraced,
+    fields_read,
     flattening,
     only_reads_items,
     trace,
@@ -72,6 +73,10 @@ class Map(ChunkStep):
     def on_lent(self) -> Step | None:
         return self if only_reads_items(self.function) else None
 
+    def fields_read(self) -> frozenset[str] | None:
+        """The only fields that the function reads of a record, if it does nothing else with it."""
+        return fields_read(self.function)
+
     def in_columns(self, chain: Chain) -> Chain | Untraced:
         traced = trace(self.function, chain.row_type)
         return traced if isinstance(traced, Untraced) else chain.mapped(traced)
@@ -80,9 +85,9 @@ class Map(ChunkStep):
         try:
             out.extend(map(self.function, rows))
         except Exception as error:
-            raise_located(error, self.site, rows[len(out)])
+            raise_located(error, self.site, record_at(rows, len(out)))
         if len(out) != len(rows):  # map() takes a StopIteration for the end of the rows
-            raise_located(StopIteration(), self.site, rows[len(out)])
+            raise_located(StopIteration(), self.site, record_at(rows, len(out)))
 
 
 class Filter(ChunkStep):

@@ -7,8 +7,18 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
-from penstock.errors import ArgumentError, SignatureError
-from penstock.plan import Filter, FlatMap, Gather, Map, MapPartitions, Narrow, Shuffle, must_be_callable
+from penstock.errors import ArgumentError, CallSite, SignatureError
+from penstock.plan import (
+    Filter,
+    FlatMap,
+    Gather,
+    Map,
+    MapPartitions,
+    Narrow,
+    Shuffle,
+    must_be_callable,
+    raise_located,
+)
 from penstock.rdd.aggregation import Distinct, Grouping, aggregated
 from penstock.rdd.grouping import Emission, cogrouped, intersected, subtracted
 from penstock.rdd.indexing import Glom, Sample, UniqueIds, ZipWithIndex, cartesian, coalesced, zipped
@@ -203,7 +213,7 @@ class Transformations(ParseOperations):
         must_be_callable(f, "groupBy")
         site = self._site("groupBy")
         to = self._partitioner(numPartitions)
-        keyed = self._narrow(Map(lambda record: (f(record), record), site), site)
+        keyed = self._narrow(_KeyBy(f, site), site)
         grouped = self._derive(aggregated(keyed.plan, Grouping(site), None, to))
         return grouped._narrow(Map(lambda pair: (pair[0], ResultIterable(pair[1])), site), site)._placed(to)
 
@@ -219,7 +229,7 @@ class Transformations(ParseOperations):
         """
         must_be_callable(f, "keyBy")
         site = self._site("keyBy")
-        return self._narrow(Map(lambda record: (f(record), record), site), site)
+        return self._narrow(_KeyBy(f, site), site)
 
     def sortBy(
         self, keyfunc: Callable[[Any], Any], ascending: bool = True, numPartitions: int | None = None
@@ -232,7 +242,7 @@ class Transformations(ParseOperations):
         must_be_callable(keyfunc, "sortBy")
         site = self._site("sortBy")
         to = self._partitioner(numPartitions).numPartitions
-        keyed = self._narrow(Map(lambda record: (keyfunc(record), record), site), site)
+        keyed = self._narrow(_KeyBy(keyfunc, site), site)
         plan = sorted_by_key(keyed.plan, to, identity, ascending, site)
         return self._derive(plan)._narrow(Map(_value, site), site)
 
@@ -271,6 +281,24 @@ class Transformations(ParseOperations):
             raise SignatureError(f"setName needs a string, not {type(name).__name__}")
         self._name = name
         return self
+
+
+class _KeyBy(Map):
+    """``(f(record), record)`` for each record, made at C speed."""
+
+    __slots__ = ("keyfunc",)
+
+    def __init__(self, keyfunc: Callable[[Any], Any], site: CallSite) -> None:
+        super().__init__(lambda record: (keyfunc(record), record), site)
+        self.keyfunc = keyfunc
+
+    def apply(self, rows: list[Any], out: list[Any]) -> None:
+        try:
+            out.extend(zip(map(self.keyfunc, rows), rows, strict=False))
+        except Exception as error:
+            raise_located(error, self.site, rows[len(out)])
+        if len(out) != len(rows):  # zip() takes a StopIteration for the end of the rows
+            raise_located(StopIteration(), self.site, rows[len(out)])
 
 
 def _key(pair: Any) -> Any:

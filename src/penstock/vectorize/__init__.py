@@ -21,7 +21,7 @@ from penstock.vectorize.grouping import KeyedGrouping
 from penstock.vectorize.joining import TwoSides, combined_type
 from penstock.vectorize.limits import index_limit
 from penstock.vectorize.programs import REFUSALS, Chain, holding
-from penstock.vectorize.reading import item_read, only_reads_items
+from penstock.vectorize.reading import fields_read, item_read, only_reads_items
 from penstock.vectorize.sorting import SortKeys, alike, joined, must_compare
 from penstock.vectorize.states import StatePlan, state_plan
 from penstock.vectorize.tracing import Traced, Untraced, trace, trace_filter, trace_items
@@ -43,8 +43,9 @@ __all__ = [
     "Untraced",
     "alike",
     "codes_of_keys",
-    "flattening",
     "combined_type",
+    "fields_read",
+    "flattening",
     "fold_plan",
     "halves_of",
     "holding",

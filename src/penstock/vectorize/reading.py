@@ -13,7 +13,7 @@ from functools import lru_cache
 from operator import itemgetter
 from types import CodeType, FunctionType
 
-__all__ = ["item_read", "only_reads_items"]
+__all__ = ["fields_read", "item_read", "only_reads_items"]
 
 _TESTED = ((3, 11), (3, 12), (3, 13))
 _LOOKING_AROUND = frozenset({"locals", "vars", "eval", "exec", "dir", "_getframe", "currentframe"})
@@ -47,6 +47,37 @@ def item_read(function: object) -> int | None:
     if type(function) is not FunctionType or sys.version_info[:2] not in _TESTED:
         return None
     return _item_read(function.__code__)
+
+
+def fields_read(function: object) -> frozenset[str] | None:
+    """The names, if all that the function does with its first argument is ``argument.name``; else ``None``.
+
+    >>> sorted(fields_read(lambda order: print(order.symbol, order.amount + 1)))
+    ['amount', 'symbol']
+    >>> fields_read(lambda order: print(order)), fields_read(lambda order: order.total())
+    (None, None)
+    """
+    if type(function) is not FunctionType or sys.version_info[:2] != (3, 11):
+        return None
+    return _fields_read(function.__code__)
+
+
+@lru_cache(maxsize=1024)
+def _fields_read(code: CodeType) -> frozenset[str] | None:
+    if code.co_argcount < 1 or _LOOKING_AROUND.intersection(code.co_names):
+        return None
+    argument = code.co_varnames[0]
+    if argument in code.co_cellvars:
+        return None
+    steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "PRECALL")]
+    names = set()
+    for step, after in zip(steps, [*steps[1:], None], strict=True):
+        if step.argval != argument or step.opname == "LOAD_CONST":
+            continue
+        if step.opname != "LOAD_FAST" or after is None or after.opname != "LOAD_ATTR":
+            return None
+        names.add(after.argval)
+    return frozenset(names)
 
 
 _RETURNS_AN_ITEM = ["LOAD_FAST", "LOAD_CONST", "BINARY_SUBSCR", "RETURN_VALUE"]

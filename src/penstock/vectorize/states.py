@@ -189,6 +189,7 @@ def state_plan(
     """The column form of ``function(values, state)``; ``state_type`` is that of the states so far, ``None``
     if there are none: then that which the function makes of keys without a state.
 
+    >>> from penstock.chunk import Scalar
     >>> state_plan(lambda news, total: sum(news) + (total or 0), Scalar(int), None).state_type
     Scalar(python_type=<class 'int'>)
     """
