@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,6 +152,14 @@ def test_what_is_kept_is_not_computed_again(sc: Context) -> None:
     assert kept.count() == COUNT
     assert kept.zipWithIndex().filter(lambda p: p[1] < 1).count() == 1
     assert calls.value == COUNT
+
+
+def test_a_sort_that_is_to_be_checkpointed_is_written(sc: Context, tmp_path: Path) -> None:
+    sc.setCheckpointDir(str(tmp_path))
+    in_order = sc.parallelize(range(COUNT), 2).sortBy(lambda n: -n)
+    in_order.checkpoint()
+    assert in_order.zipWithIndex().filter(lambda p: p[1] < 1).keys().collect() == [COUNT - 1]
+    assert in_order.isCheckpointed()
 
 
 def test_other_plans_are_left_alone(sc: Context) -> None:

@@ -131,7 +131,9 @@ def pipeline(rng: random.Random) -> tuple[list[list[Any]], Callable[[RDD], Any],
         end = folded(value, rng)
     else:
         step("map", map_body(kind))
-        end = rng.choice((lambda rdd: rdd, lambda rdd: rdd.distinct(2), lambda rdd: rdd.count(), lambda rdd: rdd.first()))
+        end = rng.choice(
+            (lambda rdd: rdd, lambda rdd: rdd.distinct(2), lambda rdd: rdd.count(), lambda rdd: rdd.first())
+        )
 
     def run(rdd: RDD) -> Any:
         for what, function in steps:
@@ -159,7 +161,8 @@ def compare(context: Context, rng: random.Random) -> tuple[bool, str]:
     size = rng.choice((2, 3, 100))
     try:
         chunks: list[list[Chunk]] = [
-            [Columns.from_rows(rows[at : at + size]) for at in range(0, len(rows), size)] for rows in partitions
+            [Columns.from_rows(rows[at : at + size]) for at in range(0, len(rows), size)]
+            for rows in partitions
         ]
     except RowTypeError:
         return False, "no row type"
@@ -169,7 +172,9 @@ def compare(context: Context, rng: random.Random) -> tuple[bool, str]:
 
     got = outcome(lambda: run(rdd(lambda chunk: chunk)))
     wanted = outcome(lambda: run(rdd(lambda chunk: Rows(chunk.rows()))))
-    assert same(got, wanted), f"columns give\n  {got}\nrows give\n  {wanted}\nof\n{shown}\non {partitions}, {size}"
+    assert same(got, wanted), (
+        f"columns give\n  {got}\nrows give\n  {wanted}\nof\n{shown}\non {partitions}, {size}"
+    )
     return True, "error" if isinstance(got, tuple) and len(got) == 2 and isinstance(got[0], type) else "fine"
 
 

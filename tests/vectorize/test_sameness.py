@@ -84,7 +84,11 @@ def draw(rng: random.Random, what: str) -> tuple[list[Step], list[Any], str]:
     kind = rng.choice(KINDS)
     body = {"map": map_body(kind), "filter": filter_body, "flatMap": items_body}[what]
     text = written(rng, kind, body)
-    return [(what, text.compiled())], records(rng, kind, rng.choice((2, 5, 9))), f"{text.definitions}\n{text.expression}"
+    return (
+        [(what, text.compiled())],
+        records(rng, kind, rng.choice((2, 5, 9))),
+        f"{text.definitions}\n{text.expression}",
+    )
 
 
 def draw_chain(rng: random.Random) -> tuple[list[Step], list[Any], str]:
@@ -93,7 +97,9 @@ def draw_chain(rng: random.Random) -> tuple[list[Step], list[Any], str]:
     steps: list[Step] = []
     texts = []
     rows = records(rng, kind, rng.choice((2, 5, 9)))
-    for what in rng.choice((("filter", "map"), ("filter", "filter", "map"), ("map", "filter"), ("map", "map"))):
+    for what in rng.choice(
+        (("filter", "map"), ("filter", "filter", "map"), ("map", "filter"), ("map", "map"))
+    ):
         body = map_body(kind) if what == "map" else filter_body
         text = written(rng, kind, body)
         steps.append((what, text.compiled()))

@@ -340,6 +340,11 @@ class Context:
         if plan not in self._checkpointed:
             self._to_checkpoint.add(plan)
 
+    def is_kept(self, plan: Node) -> bool:
+        """Whether a plan is persisted, or is or will be checkpointed."""
+        in_checkpoint = plan in self._checkpointed or plan in self._to_checkpoint
+        return in_checkpoint or self.level_of(plan) != StorageLevel.NONE
+
     def checkpoint_file(self, plan: Node) -> str | None:
         """Where a plan was written to."""
         return self._checkpointed.get(plan)

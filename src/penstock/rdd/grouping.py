@@ -202,6 +202,4 @@ def _one(chunks: Sequence[Chunk]) -> Columns | None:
     columns = [
         chunk if isinstance(chunk, Columns) else Columns.from_rows(chunk.rows(), known) for chunk in held
     ]
-    if any(each.row_type != columns[0].row_type for each in columns):
-        raise RowTypeError("pairs of several row types")
     return joined(columns)

@@ -167,18 +167,18 @@ def sorted_form(form: Form, keyfunc: Callable[[Any], Any]) -> Form:
 
 def sorted_columns(
     chunks: Sequence[Chunk], keyfunc: Callable[[Any], Any], *, ascending: bool
-) -> tuple[list[Columns], Columns, Places] | None:
-    """The chunks, the keys of their pairs, and the order of these; ``None`` if Python has to sort."""
+) -> tuple[Columns, Columns, Places] | None:
+    """The chunks as one, the keys of their pairs, and the order of these; ``None`` if Python has to sort."""
     columns = alike(chunks)
     if columns is None:
         return None
     found = [key_columns(chunk, keyfunc) for chunk in columns]
     keys = [each for each in found if each is not None]
-    if len(keys) < len(columns) or len({each.row_type for each in keys}) != 1:
+    if len(keys) < len(columns):
         return None
     try:
         together = joined(keys)
-        return columns, together, SortKeys.of(together).order(ascending=ascending)
+        return joined(columns), together, SortKeys.of(together).order(ascending=ascending)
     except REFUSALS:
         return None
 
@@ -214,8 +214,7 @@ class SortPartition(Step):
         held = list(chunks)
         in_columns = sorted_columns(held, self.keyfunc, ascending=self.ascending)
         if in_columns is not None:
-            columns, _, order = in_columns
-            together = joined(columns)
+            together, _, order = in_columns
             for at in range(0, len(order), CHUNK_ROWS):
                 yield together.take(order[at : at + CHUNK_ROWS])
             return

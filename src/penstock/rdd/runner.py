@@ -48,6 +48,10 @@ class Runner(Protocol):
     def level_of(self, plan: Node) -> StorageLevel:
         """How ``plan`` is kept; ``StorageLevel.NONE`` if it is not."""
 
+    def is_kept(self, plan: Node) -> bool:
+        """Whether ``plan`` is persisted, or is or will be checkpointed: then it must not be left out of
+        what is computed."""
+
     def request_checkpoint(self, plan: Node) -> None:
         """Write ``plan`` to the checkpoint directory with the next job that reads it."""
 

@@ -27,7 +27,6 @@ from penstock.rdd.ordering import identity, sorted_by_key
 from penstock.rdd.parse_operations import ParseOperations
 from penstock.rdd.partitioner import Partitioning, RoundRobin, partition_count
 from penstock.rdd.result_iterable import ResultIterable
-from penstock.rdd.storage_level import StorageLevel
 
 __all__ = ["Transformations"]
 
@@ -65,7 +64,7 @@ class Transformations(ParseOperations):
         """
         must_be_callable(f, "filter")
         site = self._site("filter")
-        plan = leading(self.plan, f, lambda node: self.context.level_of(node) != StorageLevel.NONE)
+        plan = leading(self.plan, f, self.context.is_kept)
         return self._derive(Narrow(site, plan, Filter(f, site)), self.partitioner)
 
     def mapPartitions(

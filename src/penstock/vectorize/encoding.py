@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 
 from penstock.chunk import Columns
 from penstock.chunk import leaves as leaf
+from penstock.chunk.row_types import Optional, Record, RowType, Scalar, Tuple
 from penstock.vectorize.kernels import Refused, call
 
-__all__ = ["Codes", "codes_of_keys", "encoded", "firsts_of"]
+__all__ = ["Codes", "codes_of_keys", "encoded", "firsts_of", "must_be_equal_by_leaves"]
 
 Codes = npt.NDArray[Any]
 """For each row the number of its key: 0 for the first that appears, then 1, and so on."""
@@ -43,6 +44,7 @@ def codes_of_keys(pairs: Columns) -> tuple[list[Any], Codes] | None:
     key_type = pairs.row_type.parts[0]
     keys = pairs.leaves[: key_type.leaf_count]
     try:
+        must_be_equal_by_leaves(key_type)
         codes, count = encoded(keys, len(pairs))
     except Refused:
         return None
@@ -91,3 +93,18 @@ def firsts_of(codes: Codes, count: int) -> npt.NDArray[np.int64]:
             return found
     found[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
     return found
+
+
+def must_be_equal_by_leaves(row_type: RowType) -> None:
+    """Refuse keys whose class says itself what is equal, or that have leaves that mean nothing."""
+    if isinstance(row_type, Scalar) or (
+        isinstance(row_type, Optional) and isinstance(row_type.inner, Scalar)
+    ):
+        return
+    cls: Any = (
+        tuple if isinstance(row_type, Tuple) else row_type.cls if isinstance(row_type, Record) else None
+    )
+    if cls is None or cls.__eq__ is not tuple.__eq__ or cls.__hash__ is not tuple.__hash__:
+        raise Refused(f"keys that are {row_type}")
+    for part in row_type.parts:
+        must_be_equal_by_leaves(part)

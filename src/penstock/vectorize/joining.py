@@ -13,16 +13,14 @@ is counted: as many rows as the product of how often a key is on either side.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.chunk import Columns
 from penstock.chunk import leaves as leaf
-from penstock.chunk.row_types import Optional, Record, RowType, Scalar, Tuple
-from penstock.vectorize.encoding import encoded, firsts_of
+from penstock.chunk.row_types import Optional, RowType, Scalar, Tuple
+from penstock.vectorize.encoding import encoded, firsts_of, must_be_equal_by_leaves
 from penstock.vectorize.folding import halves_of
 from penstock.vectorize.kernels import Refused
 from penstock.vectorize.sorting import joined, stable_order
@@ -48,11 +46,9 @@ class TwoSides:
     def __init__(self, left: Columns | None, right: Columns | None) -> None:
         halves = [_halves(side) for side in (left, right)]
         keys = [half[0] for half in halves if half is not None]
-        if len({each.row_type for each in keys}) != 1:
-            raise Refused("keys of different classes")
-        _must_be_equal_by_leaves(keys[0].row_type)
         self._values = [None if half is None else half[1] for half in halves]
         self._keys = joined(keys)
+        must_be_equal_by_leaves(self._keys.row_type)
         codes, count = encoded(self._keys.leaves, len(self._keys))
         self._firsts = firsts_of(codes, count)
         split = len(keys[0]) if halves[0] is not None else 0
@@ -115,7 +111,7 @@ def combined_type(left: RowType, right: RowType, *, every_left: bool, every_righ
     (key, one), (other_key, other) = sides[0], sides[1]
     if key != other_key:
         raise Refused(f"keys that are {key} on one side and {other_key} on the other")
-    _must_be_equal_by_leaves(key)
+    must_be_equal_by_leaves(key)
     return Tuple(
         (key, Tuple((_perhaps(one) if every_right else one, _perhaps(other) if every_left else other)))
     )
@@ -151,18 +147,3 @@ def _halves(pairs: Columns | None) -> tuple[Columns, Columns] | None:
     key, value = halves
     count = key.leaf_count
     return Columns(key, pairs.leaves[:count], len(pairs)), Columns(value, pairs.leaves[count:], len(pairs))
-
-
-def _must_be_equal_by_leaves(row_type: RowType) -> None:
-    """Refuse keys whose class says itself what is equal, or that have leaves that mean nothing."""
-    if isinstance(row_type, Scalar) or (
-        isinstance(row_type, Optional) and isinstance(row_type.inner, Scalar)
-    ):
-        return
-    cls: Any = (
-        tuple if isinstance(row_type, Tuple) else row_type.cls if isinstance(row_type, Record) else None
-    )
-    if cls is None or cls.__eq__ is not tuple.__eq__ or cls.__hash__ is not tuple.__hash__:
-        raise Refused(f"keys that are {row_type}")
-    for part in row_type.parts:
-        _must_be_equal_by_leaves(part)

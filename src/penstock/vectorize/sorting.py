@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from penstock.chunk import Chunk, Columns
 from penstock.chunk import leaves as leaf
-from penstock.chunk.row_types import Optional, RowType, Scalar, Tuple
+from penstock.chunk.row_types import Optional, Record, RowType, Scalar, Tuple
 from penstock.errors import RowTypeError
 from penstock.vectorize import programs
 from penstock.vectorize.kernels import Refused, call
@@ -34,15 +34,37 @@ _TEXTS = (str, bytes)
 
 
 def joined(chunks: Sequence[Columns]) -> Columns:
-    """Chunks of one row type as one."""
+    """Chunks as one. Raises: :class:`Refused` if they are not of one row type, up to what may be ``None``."""
+    row_type = chunks[0].row_type
+    for chunk in chunks[1:]:
+        if chunk.row_type != row_type:
+            row_type = _wider(row_type, chunk.row_type)
     if len(chunks) == 1:
         return chunks[0]
     leaves = [pa.concat_arrays(parts) for parts in zip(*(chunk.leaves for chunk in chunks), strict=True)]
-    return Columns(chunks[0].row_type, leaves, sum(map(len, chunks)))
+    return Columns(row_type, leaves, sum(map(len, chunks)))
+
+
+def _wider(one: RowType, other: RowType) -> RowType:
+    """The row type of what is of one or of the other, where both have the same leaves."""
+    if one == other:
+        return one
+    inner = [each.inner if isinstance(each, Optional) else each for each in (one, other)]
+    if isinstance(inner[0], Scalar) and inner[0] == inner[1]:
+        return Optional(inner[0])
+    if type(one) is type(other) and len(one.parts) == len(other.parts) > 0:
+        parts = list(map(_wider, one.parts, other.parts))
+        if isinstance(one, Tuple):
+            return Tuple(tuple(parts))
+        if isinstance(one, Record) and isinstance(other, Record) and one.cls is other.cls:
+            return Record(one.cls, tuple(zip(one.names, parts, strict=True)))
+        if isinstance(one, Optional):
+            return Optional(parts[0])
+    raise Refused(f"records of several row types, {one} and {other}")
 
 
 def alike(chunks: Sequence[Chunk]) -> list[Columns] | None:
-    """The chunks, all in columns of one row type: rows among many more columns are made columns, too.
+    """The chunks, all in columns: rows among many more columns are made columns, too.
 
     ``None`` if they are better left to Python, or do not fit together.
     """
@@ -61,7 +83,7 @@ def alike(chunks: Sequence[Chunk]) -> list[Columns] | None:
             ]
         except RowTypeError:
             return None
-    return columns if all(each.row_type == row_type for each in columns) else None
+    return columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def built(path: Path, name: str, *operands: Expression, parameters: tuple[Any, .
     Raises: :class:`Untraceable` where there is no kernel.
     """
     for parameter in parameters:
-        for text in parameter if type(parameter) is tuple else (parameter,):
+        for text in parameter if isinstance(parameter, tuple) else (parameter,):
             if type(text) is str:
                 lifted(text)
     kernel = find(name, [operand.kind for operand in operands])

@@ -322,7 +322,7 @@ def _merged(
         yes = _merged(tree.yes, row_type, holds if live is None else both(live, holds), refusals)
         no = _merged(tree.no, row_type, fails if live is None else both(live, fails), refusals)
         if yes is None or no is None:
-            return yes or no
+            return no if yes is None else yes
         return [_chosen(tree.condition, one, other) for one, other in zip(yes, no, strict=True)]
     if isinstance(tree, Shape) and _together(row_type, tree.row_type) == row_type:
         kinds = [each.kind for each in leaves_of(row_type)]

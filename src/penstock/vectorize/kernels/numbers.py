@@ -266,22 +266,16 @@ for _name, (_arrow, _python) in COMPARISONS.items():
     kernel(_name, (float, int), bool, _python)(lambda a, b, name=_arrow: call(name, a, _exactly(b)))
 for _name in ("eq", "ne"):
     _arrow, _python = COMPARISONS[_name]
-    # Two NaNs are not equal, but a tuple or list takes them for the same if they are one object, and here nobody
-    # knows whether they are. One that is compared with itself is not equal.
-    kernel(_name, (float, float), bool, _python)(
-        lambda a, b, name=_arrow: call(name, *_never_both_nan(a, b))
-    )
+    # Two NaNs are not equal, but a tuple or list takes them for the same if they are one object, and here
+    # nobody knows whether they are. One that is compared with itself is not equal.
+    kernel(_name, (float, float), bool, _python)(lambda a, b, name=_arrow: call(name, *_never_both_nan(a, b)))
     kernel(f"{_name}_itself", (float,), bool, lambda a, same=_python: same(a, a), total=True)(
         lambda a, name=_arrow: call(name, a, a)
     )
     kernel(_name, (bool, bool), bool, _python, total=True)(lambda a, b, name=_arrow: call(name, a, b))
 
-kernel("truth", (int,), bool, bool, total=True)(
-    lambda a: arrow_of(numbers_of(a, int) != 0, bool, a)
-)
-kernel("truth", (float,), bool, bool, total=True)(
-    lambda a: arrow_of(numbers_of(a, float) != 0, bool, a)
-)
+kernel("truth", (int,), bool, bool, total=True)(lambda a: arrow_of(numbers_of(a, int) != 0, bool, a))
+kernel("truth", (float,), bool, bool, total=True)(lambda a: arrow_of(numbers_of(a, float) != 0, bool, a))
 kernel("truth", (bool,), bool, bool, total=True)(lambda a: a)
 kernel("not", (bool,), bool, operator.not_, total=True)(lambda a: call("invert", a))
 for _name, _python in (("and", operator.and_), ("or", operator.or_)):
