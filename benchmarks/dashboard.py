@@ -76,7 +76,7 @@ def application(directory: Path, output: Path) -> None:
     with Context("local[*]", "dashboard") as sc, rejects_file(output) as file:
         sc.setCheckpointDir(str(output / "checkpoint"))
         ssc = StreamingContext(sc, INTERVAL_S)
-        lines = ssc.textFileStream(str(directory), newFilesOnly=False, maxFilesPerBatch=1, withSource=True)
+        lines = ssc.textFileStream(str(directory), newFilesOnly=False, maxFilesPerBatch=1)
         figures = figures_of(lines, WINDOW_S)
         figures.rejects.foreachRDD(
             lambda rdd: file.writelines(

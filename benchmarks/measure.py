@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import resource
+import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Figures", "cpu_seconds", "measured", "peak_rss_mib", "resident_bytes"]
+__all__ = ["Figures", "batch_figures", "cpu_seconds", "measured", "p99", "peak_rss_mib", "resident_bytes"]
 
 Figures = dict[str, float]
 """What one run gives: ``seconds`` and, where it makes sense, ``records``, ``cpu_seconds``, ``peak_rss_mib``
@@ -44,6 +45,30 @@ def measured(**more: float) -> Iterator[Figures]:
     figures["seconds"] = time.perf_counter() - begun
     figures["cpu_seconds"] = cpu_seconds() - cpu_before
     figures["peak_rss_mib"] = peak_rss_mib()
+
+
+def batch_figures(seconds: Sequence[float]) -> Figures:
+    """The figures of a stream whose batches took so long: ``seconds`` is their median.
+
+    >>> batch_figures([0.25, 0.5, 0.75])
+    {'seconds': 0.5, 'mean_seconds': 0.5, 'p99_seconds': 0.75, 'batches': 3}
+    """
+    return {
+        "seconds": statistics.median(seconds),
+        "mean_seconds": statistics.fmean(seconds),
+        "p99_seconds": p99(seconds),
+        "batches": len(seconds),
+    }
+
+
+def p99(figures: Iterable[float]) -> float:
+    """The 99th percentile: the greatest figure, if there are 100 or fewer.
+
+    >>> p99(range(200)), p99([3, 1, 2])
+    (198, 3)
+    """
+    ranked = sorted(figures)
+    return ranked[min(int(0.99 * len(ranked)), len(ranked) - 1)]
 
 
 def cpu_seconds() -> float:

@@ -50,7 +50,9 @@ def table(results: Results, workloads: Mapping[str, Workload], runs: int, comman
 
 def page(table: str, picture: str | None) -> str:
     """The table as a file of its own, with the picture of that name."""
-    shown = f"![Wall time of each engine, as a ratio to the workload's base]({picture})\n\n" if picture else ""
+    shown = (
+        f"![Wall time of each engine, as a ratio to the workload's base]({picture})\n\n" if picture else ""
+    )
     return f"# Results\n\nRatios carry, times do not: see `python -m benchmarks --help`.\n\n{shown}{table}"
 
 
@@ -64,6 +66,8 @@ def shown_seconds(seconds: float) -> str:
 
 
 def _figure(figures: Figures) -> str:
-    further = [f"{words} {shown_seconds(figures[name])}" for name, words in _SECONDS.items() if name in figures]
+    further = [
+        f"{words} {shown_seconds(figures[name])}" for name, words in _SECONDS.items() if name in figures
+    ]
     counts = [f"{words} {figures[name]:,.0f}" for name, words in _COUNTS.items() if name in figures]
     return ", ".join([shown_seconds(figures["seconds"]), *further, *counts])

@@ -1,4 +1,4 @@
-"""Runs engines: each run in a process of its own, the engines in turn, so that a slow minute hits all alike."""
+"""Runs engines: each run in a process of its own, the engines in turn, so a slow minute hits all alike."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def chosen_engines(
         wanted = set(named)
         if unknown := wanted - known:
             names = ", ".join(sorted(unknown))
-            raise EngineMissing(f"no engine {names} in {', '.join(workloads)}; there are {', '.join(sorted(known))}")
+            raise EngineMissing(
+                f"no engine {names} in {', '.join(workloads)}; there are {', '.join(sorted(known))}"
+            )
     missing = sorted(engine for engine in wanted if peer_of(engine).python() is None)
     hints = [f"{engine} is not installed. Hint: {peer_of(engine).hint}" for engine in missing]
     if missing and named is not None:

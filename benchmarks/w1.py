@@ -8,6 +8,7 @@ and the rest is scaled to all files (see ``benchmarks.spark``).
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 from benchmarks.dashboard import application, loop, timed
@@ -20,10 +21,8 @@ __all__ = ["workloads"]
 
 def penstock(folder: Path) -> Figures:
     """The stream of ``penstock brokerage run``, without its screen."""
-    import pyarrow.compute
-    import pyarrow.csv
-
-    import penstock.brokerage.pipeline  # noqa: F401
+    for module in ("penstock", "penstock.brokerage.pipeline", "pyarrow.compute", "pyarrow.csv"):
+        importlib.import_module(module)
 
     return timed(order_files(folder), folder / "w1-penstock", ORDERS, application)
 

@@ -5,6 +5,7 @@ The same work as W1, in batches that are large enough for engines that use all c
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,8 @@ def _input(orders: int, folder: Path) -> Path:
 
 def penstock(orders: int, folder: Path) -> Figures:
     """The stream of ``penstock brokerage run``, without its screen."""
-    import pyarrow.compute
-    import pyarrow.csv
-
-    import penstock.brokerage.pipeline  # noqa: F401
+    for module in ("penstock", "penstock.brokerage.pipeline", "pyarrow.compute", "pyarrow.csv"):
+        importlib.import_module(module)
 
     return timed(_input(orders, folder), folder / "w2-penstock", orders, application)
 

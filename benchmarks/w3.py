@@ -1,73 +1,51 @@
-"""W3, the floor: one record a batch through map, reduceByKey and collect."""
+"""W3, the floor: one record a batch through map, reduceByKey and collect. Batches after a warm-up count."""
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import Figures, batch_figures, measured
+from benchmarks.workload import Workload
+
+__all__ = ["workloads"]
+
 BATCHES = 2_000
 WARM_UP = 200
+SPARK_BATCHES = 60
+SPARK_WARM_UP = 10
+SPARK_INTERVAL_S = 0.5
 
 
-def penstock(folder: Path) -> dict[str, float]:
-    """Processing time of a batch in ms, as the listener tells it."""
-    from penstock import Context, StreamingContext, StreamingListener
-
-    delays: list[float] = []
-
-    class Delays(StreamingListener):
-        def onBatchCompleted(self, batchCompleted: Any) -> None:
-            delays.append(batchCompleted.batchInfo.processingDelay)
+def penstock(folder: Path) -> Figures:
+    """A queue of RDDs, one a batch, as fast as it goes."""
+    from benchmarks.streams import run_to_end
+    from penstock import Context, StreamingContext
 
     with Context("local[*]", "W3") as sc:
         ssc = StreamingContext(sc, 0.01)
-        ssc.addStreamingListener(Delays())
-        stream = ssc.queueStream([sc.parallelize([("a", 1)]) for _ in range(BATCHES + WARM_UP)])
-        summed = stream.map(lambda pair: (pair[0], pair[1] + 1)).reduceByKey(lambda a, b: a + b)
-        summed.foreachRDD(lambda rdd: rdd.collect())
-        ssc.start(availableNow=True)
-        ssc.awaitTermination()
-    return _figures(delays[WARM_UP:])
+        _program(ssc.queueStream([sc.parallelize([("a", 1)]) for _ in range(BATCHES + WARM_UP)]))
+        with measured() as whole:
+            seconds = run_to_end(ssc)
+    figures = batch_figures(seconds[WARM_UP:])
+    return {**whole, **figures, "cpu_seconds": whole["cpu_seconds"] / len(seconds)}
 
 
-def pyspark(folder: Path) -> dict[str, float]:
+def pyspark(folder: Path) -> Figures:
     """The same program on PySpark's DStreams, 60 batches of half a second."""
-    import warnings
+    from benchmarks.spark import stream, timed_batches
 
-    warnings.simplefilter("ignore")
-    from pyspark import SparkConf, SparkContext
-    from pyspark.streaming import StreamingContext, StreamingListener
+    with stream("W3", SPARK_INTERVAL_S) as (ssc, batches):
+        more = 5  # a batch that comes before the stream is stopped shall not be an empty one
+        _program(ssc.queueStream([[("a", 1)]] * (SPARK_WARM_UP + SPARK_BATCHES + more)))
+        return timed_batches(ssc, batches, SPARK_WARM_UP, SPARK_BATCHES)
 
-    delays: list[float] = []
 
-    class Delays(StreamingListener):
-        def onBatchCompleted(self, batchCompleted: Any) -> None:
-            delays.append(float(batchCompleted.batchInfo().processingDelay()))
-
-    conf = SparkConf().setMaster("local[*]").setAppName("W3").set("spark.ui.enabled", "false")
-    sc = SparkContext(conf=conf)
-    sc.setLogLevel("OFF")
-    ssc = StreamingContext(sc, 0.5)
-    ssc.addStreamingListener(Delays())
-    stream = ssc.queueStream([[("a", 1)]] * 70)
+def _program(stream: Any) -> None:
     summed = stream.map(lambda pair: (pair[0], pair[1] + 1)).reduceByKey(lambda a, b: a + b)
     summed.foreachRDD(lambda rdd: rdd.collect() and None)
-    ssc.start()
-    ssc.awaitTerminationOrTimeout(40)
-    ssc.stop()
-    return _figures(delays[10:70])
 
 
-def _figures(delays: list[float]) -> dict[str, float]:
-    ranked = sorted(delays)
-    return {
-        "seconds": statistics.median(ranked) / 1000,
-        "p99_seconds": ranked[int(0.99 * len(ranked))] / 1000,
-        "batches": len(ranked),
-    }
-
-
-ENGINES = {"penstock": penstock, "pyspark": pyspark}
-BASE = "penstock"
-UNIT = "median processing time of a batch"
+def workloads(*, quick: bool) -> dict[str, Workload]:
+    engines = {"penstock": penstock, "pyspark": pyspark}
+    return {"W3": Workload("median processing time of a batch", "penstock", engines)}

@@ -1,20 +1,27 @@
 """W7: the chapter's program line by line, as a PySpark user would write it: parsing in Python, records as
 dicts, ``strptime``. One file a batch; counts by side, clients so far, securities of the last hour, text
-output every batch."""
+output every batch.
+
+PySpark's first files are not counted, and the rest is scaled to all (see ``benchmarks.spark``)."""
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections import Counter, deque
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data import ORDERS, order_files
+from benchmarks.dashboard import timed
+from benchmarks.data import LINES_PER_FILE, ORDERS, emptied, order_files
+from benchmarks.measure import Figures
+from benchmarks.workload import Workload
 
+__all__ = ["workloads"]
+
+INTERVAL_S = 5
 WINDOW_BATCHES = 720
-PYSPARK_FILES = 10
+SPARK_FILES = 14
+SPARK_WARM_UP = 4
 
 
 def parse(line: str) -> list[dict[str, Any]]:
@@ -55,7 +62,7 @@ def chapter(ssc: Any, sc: Any, lines: Any, output: str, checkpoint: str) -> None
         clients.repartition(1).map(lambda x: str(x[0])).glom().map(lambda found: ("TOP5CLIENTS", found))
     )
     stocks = orders.map(lambda o: (o["symbol"], o["amount"])).reduceByKeyAndWindow(
-        lambda a1, a2: a1 + a2, None, WINDOW_BATCHES * 5
+        lambda a1, a2: a1 + a2, None, WINDOW_BATCHES * INTERVAL_S
     )
     top_stocks = (
         stocks.transform(
@@ -76,28 +83,27 @@ def chapter(ssc: Any, sc: Any, lines: Any, output: str, checkpoint: str) -> None
     final.repartition(1).saveAsTextFiles(output, "txt")
 
 
-def penstock(folder: Path) -> dict[str, float]:
+def penstock(folder: Path) -> Figures:
     """One file a batch, as fast as it goes."""
     from penstock import Context, StreamingContext
 
-    directory, output = order_files(folder), folder / "w7-penstock"
-    shutil.rmtree(output, ignore_errors=True)
-    begun = time.perf_counter()
-    with Context("local[*]", "W7") as sc:
-        ssc = StreamingContext(sc, 5)
-        lines = ssc.textFileStream(str(directory), newFilesOnly=False, maxFilesPerBatch=1)
-        chapter(ssc, sc, lines, str(output / "output"), str(folder / "w7-checkpoint"))
-        ssc.start(availableNow=True)
-        ssc.awaitTermination()
-    return {"seconds": time.perf_counter() - begun, "records": ORDERS}
+    def run(directory: Path, output: Path) -> None:
+        with Context("local[*]", "W7") as sc:
+            ssc = StreamingContext(sc, INTERVAL_S)
+            lines = ssc.textFileStream(str(directory), newFilesOnly=False, maxFilesPerBatch=1)
+            chapter(ssc, sc, lines, str(output / "output"), str(folder / "w7-checkpoint"))
+            ssc.start(availableNow=True)
+            ssc.awaitTermination()
+
+    return timed(order_files(folder), folder / "w7-penstock", ORDERS, run)
 
 
-def python_loop(folder: Path) -> dict[str, float]:
+def python_loop(folder: Path) -> Figures:
     """What one would write by hand: the same parsing, the same figures, the same files."""
-    directory, output = order_files(folder), folder / "w7-loop"
-    shutil.rmtree(output, ignore_errors=True)
-    begun = time.perf_counter()
-    output.mkdir()
+    return timed(order_files(folder), folder / "w7-loop", ORDERS, _loop)
+
+
+def _loop(directory: Path, output: Path) -> None:
     totals: dict[int, float] = {}
     window: deque[dict[str, int]] = deque(maxlen=WINDOW_BATCHES)
     for number, file in enumerate(sorted(directory.iterdir())):
@@ -129,53 +135,23 @@ def python_loop(folder: Path) -> dict[str, float]:
         (making / "part-00000").write_text("".join(f"{line}\n" for line in report))
         (making / "_SUCCESS").touch()
         making.rename(final)
-    return {"seconds": time.perf_counter() - begun, "records": ORDERS}
 
 
-def pyspark(folder: Path) -> dict[str, float]:
-    """The same program on PySpark's DStreams; the first files only, each linked in as its batch comes up.
+def pyspark(folder: Path) -> Figures:
+    """The same program on PySpark's DStreams."""
+    from benchmarks.spark import file_by_file, stream
 
-    The figure is the sum of the batches' processing times, scaled to all files: waiting is not counted.
-    """
-    import os
-    import warnings
-
-    warnings.simplefilter("ignore")
-    from pyspark import SparkConf, SparkContext
-    from pyspark.streaming import StreamingContext, StreamingListener
-
-    directory, output, inbox = order_files(folder), folder / "w7-pyspark", folder / "w7-inbox"
-    for used in (output, inbox):
-        shutil.rmtree(used, ignore_errors=True)
-    inbox.mkdir()
-    delays: list[float] = []
-
-    class Delays(StreamingListener):
-        def onBatchCompleted(self, batchCompleted: Any) -> None:
-            delays.append(float(batchCompleted.batchInfo().processingDelay()))
-
-    conf = SparkConf().setMaster("local[*]").setAppName("W7").set("spark.ui.enabled", "false")
-    sc = SparkContext(conf=conf)
-    sc.setLogLevel("OFF")
-    ssc = StreamingContext(sc, 5)
-    ssc.addStreamingListener(Delays())
-    lines = ssc.textFileStream(str(inbox))
-    chapter(ssc, sc, lines, str(output / "output"), str(folder / "w7-pyspark-checkpoint"))
-    ssc.start()
-    busy = []
-    for file in sorted(directory.iterdir())[:PYSPARK_FILES]:
-        done = len(delays)
-        making = inbox / f".{file.name}"
-        shutil.copyfile(file, making)
-        os.replace(making, inbox / file.name)
-        while len(delays) == done:
-            ssc.awaitTerminationOrTimeout(0.05)
-        busy.append(delays[-1])
-    ssc.stop()
-    warm = busy[2:]
-    return {"seconds": sum(warm) / len(warm) / 1000 * ORDERS / 10_000, "records": ORDERS}
+    files = sorted(order_files(folder).iterdir())
+    output, inbox = emptied(folder / "w7-pyspark"), emptied(folder / "w7-inbox")
+    with stream("W7", INTERVAL_S) as (ssc, batches):
+        lines = ssc.textFileStream(str(inbox))
+        chapter(ssc, ssc.sparkContext, lines, str(output / "output"), str(folder / "w7-pyspark-checkpoint"))
+        figures = file_by_file(
+            ssc, batches, files[:SPARK_FILES], inbox, SPARK_WARM_UP, ORDERS // LINES_PER_FILE
+        )
+    return {**figures, "records": ORDERS}
 
 
-ENGINES = {"penstock": penstock, "python-loop": python_loop, "pyspark": pyspark}
-BASE = "python-loop"
-UNIT = "wall time for 500,000 orders in 50 files"
+def workloads(*, quick: bool) -> dict[str, Workload]:
+    engines = {"penstock": penstock, "python-loop": python_loop, "pyspark": pyspark}
+    return {"W7": Workload("wall time for 500,000 orders in 50 files", "python-loop", engines, order_files)}

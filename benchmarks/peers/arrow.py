@@ -24,7 +24,8 @@ SCHEMA = pa.schema(
 
 def sums_of(file: Path) -> Sums:
     """Arrow's reader says whether all is well; if not, the file is sorted out line by line."""
-    data, refused = file.read_bytes(), []
+    data = file.read_bytes()
+    refused: list[tuple[int, str]] = []
     try:
         orders = _parsed(data)
     except pa.ArrowInvalid:

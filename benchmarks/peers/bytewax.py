@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -44,13 +44,17 @@ def run(directory: Path, output: Path) -> None:
     flow = Dataflow("dashboard")
     lines = op.input("lines", flow, _Files(directory))
     read = op.map("parse", lines, _parsed)
-    told = op.branch("refused", read, lambda item: isinstance(item, Refused))
+    told = op.branch("refused", read, _is_refused)
     op.output("rejects", told.trues, _Rejects(output))
     summed = op.flat_map_batch("sum", told.falses, _Summed())
     keyed = op.key_on("together", summed, lambda sums: "all")
     figured = op.stateful_map("figures", keyed, _figured)
     op.output("reports", op.key_rm("reports alone", figured), _Reports(output))
-    run_main(flow)
+    run_main(flow)  # type: ignore[no-untyped-call]
+
+
+def _is_refused(item: Item) -> TypeGuard[Refused]:
+    return isinstance(item, Refused)
 
 
 def _parsed(line: Line) -> Item:

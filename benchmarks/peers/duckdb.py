@@ -42,7 +42,8 @@ def sums_of() -> Callable[[Path], Sums]:
         return connection.execute(CHECK).fetchone() == (lines, True)
 
     def sums(file: Path) -> Sums:
-        data, refused = file.read_bytes(), []
+        data = file.read_bytes()
+        refused: list[tuple[int, str]] = []
         if not read(file, data.count(b"\n")):
             good, refused = sorted_out(data)
             with tempfile.TemporaryDirectory() as folder:

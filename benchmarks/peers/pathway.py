@@ -57,9 +57,7 @@ def _changes(directory: Path) -> Any:
         cents=this.order[4],
     )
     refused = read.filter(this.order[0] == "").select(kind="refused", key=this.text, value=this.number)
-    sides = orders.groupby(this.path, this.side).reduce(
-        kind="side", key=this.side, value=pw.reducers.count()
-    )
+    sides = orders.groupby(this.path, this.side).reduce(kind="side", key=this.side, value=pw.reducers.count())
     clients = orders.groupby(this.client).reduce(
         kind="client", key=this.client.to_string(), value=pw.reducers.sum(this.cents)
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -11,12 +13,13 @@ from benchmarks.dashboard import FIELDS, Sums, sorted_out
 from penstock.brokerage.orders import AMOUNT_MAX
 
 TYPES = [pl.Datetime("us"), pl.Int64, pl.Int64, pl.String, pl.Int64, pl.Float64, pl.String]
-SCHEMA = dict(zip(FIELDS, TYPES, strict=True))
+SCHEMA: Mapping[str, Any] = dict(zip(FIELDS, TYPES, strict=True))
 
 
 def sums_of(file: Path) -> Sums:
     """Polars' reader says whether all is well; if not, the file is sorted out line by line."""
-    data, refused = file.read_bytes(), []
+    data = file.read_bytes()
+    refused: list[tuple[int, str]] = []
     try:
         orders = _parsed(data)
         well = _in_range(orders)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +15,6 @@ from penstock.brokerage.feed import feed
 from penstock.brokerage.generate import write_orders
 
 MALFORMED = ["", "2016-03-22 20:25:28,1,80,EPE", "2016-02-30 20:25:28,1,80,EPE,710,51.00,B", "a,b,c,d,e,f,g"]
-# A reader that is not told otherwise takes "\r" for the end of a line, and drops lines that are blank.
-AT_THE_ENDS = ["", "\udcff"]
 
 Engine = Callable[[Path, Path], None]
 

@@ -120,7 +120,7 @@ KINDS = (
             ("r.price", "float"), ("r.buy", "bool"), ("r.note", "int?"), ("r.memo", "str?"),
             ("r.rate", "float?"), ("r[3]", "int"), ("r[-5]", "float"), ("r.value()", "float"),
             ("r.signed()", "int"), ("r.signed(scale=2)", "int"), ("r.large", "bool"), ("r.label", "str"),
-            ("r.FACTOR", "int"), ("Order.FACTOR", "int"), ("Order.fee(r.amount)", "int"), ("r.fee(r.client)", "int"),
+            ("r.FACTOR", "int"), ("Order.FACTOR", "int"), ("Order.fee(r.amount)", "int"), ("r.fee(r.client)", "int"),  # noqa: E501
             ("Order.signed(r, 5)", "int"),
         ),
         Order,
@@ -184,21 +184,21 @@ _TAME: dict[str, tuple[Any, ...]] = {
 }
 _WILD: dict[str, tuple[Any, ...]] = {
     "int": (
-        2**63 - 1, -(2**63), 2**53, 2**53 + 1, -(2**53) - 1, 2**31, 2**32 + 1, 10**18, 63, 64, -(2**62), 2**62,
+        2**63 - 1, -(2**63), 2**53, 2**53 + 1, -(2**53) - 1, 2**31, 2**32 + 1, 10**18, 63, 64, -(2**62), 2**62,  # noqa: E501
     ),
     "float": (
         -0.0, math.nan, math.inf, -math.inf, 1e308, 5e-324, 2.0**53, 2.0**63, -(2.0**63), 1e16, 1e22, 1e-5,
         0.5000000000000001, 4503599627370497.5, 123456.789,
     ),
-    "str": ("", "ß", "İ", "ǆ", "日本語", "\u2028x", "\x1c", "\0", "१२", "1_000", "+5", "0x10", "nan", "NA", "𝔘𝔫", "a\u0301"),
+    "str": ("", "ß", "İ", "ǆ", "日本語", "\u2028x", "\x1c", "\0", "१२", "1_000", "+5", "0x10", "nan", "NA", "𝔘𝔫", "a\u0301"),  # noqa: E501
     "bool": (True, False),
-    "datetime": (datetime.min, datetime.max, datetime(1, 1, 1, 0, 0, 0, 1), datetime(2000, 12, 31, 23, 59, 59)),
+    "datetime": (datetime.min, datetime.max, datetime(1, 1, 1, 0, 0, 0, 1), datetime(2000, 12, 31, 23, 59, 59)),  # noqa: E501
     "date": (date.min, date.max, date(1900, 2, 28)),
 }  # fmt: skip
 
 
 def records(rng: random.Random, kind: Kind, count: int, *, wildness: float | None = None) -> list[Any]:
-    """So many records; ``wildness`` is how likely an uncommon value is in a column (default: drawn for each)."""
+    """So many records; ``wildness`` is how likely uncommon values are (default: drawn for each column)."""
     columns = []
     for named in kind.columns:
         name, optional = named.rstrip("?"), named.endswith("?")
@@ -237,11 +237,11 @@ def share(part: Any, whole: Any) -> Any:
 
 
 def named(symbol: str) -> int:
-    return PRICES[symbol] if symbol in PRICES else -1
+    return PRICES[symbol] if symbol in PRICES else -1  # noqa: SIM401
 
 
 PRICES = {"EPE": 10, "AXY": 20, "a": 5, "abc": 7, "10": 1}
-RATES = {1: 0.5, 2: 1.5, 3: -0.0, 10: 2.0, True: 9.0}
+RATES = {1: 0.5, 2: 1.5, 3: -0.0, 10: 2.0, True: 9.0}  # noqa: F601
 PAIRS = {"EPE": (1, "one"), "AXY": (2, "two"), "a": (3, "three")}
 WATCHED = {"EPE", "abc", "", "ß"}
 LUCKY = (1, 7, 42, True, 2.0)
@@ -265,7 +265,7 @@ def namespace() -> dict[str, Any]:
 
 _CONSTANTS: dict[str, tuple[str, ...]] = {
     "int": (
-        "(0)", "(1)", "(2)", "(3)", "(5)", "(7)", "(-1)", "(10)", "(100)", "SCALE", "(9007199254740993)", "(9223372036854775807)",
+        "(0)", "(1)", "(2)", "(3)", "(5)", "(7)", "(-1)", "(10)", "(100)", "SCALE", "(9007199254740993)", "(9223372036854775807)",  # noqa: E501
     ),
     "float": ("(0.0)", "(-0.0)", "(1.0)", "0.5", "2.5", "RATIO", "1e300", "math.inf", "math.nan", "100.0"),
     "str": ("''", "'a'", "'EPE'", "'x'", "PREFIX", "'ß'", "'-'", "'1'"),
@@ -348,7 +348,7 @@ class Writer:
                 lambda: f"({e('int', depth)} {rng.choice(('//', '%'))} {rng.choice(('2', '3', '-4', '7'))})",
                 lambda: f"({e('int', depth)} {rng.choice('&|^')} {e('int', depth)})",
                 lambda: (
-                    f"({e('int', depth)} {rng.choice(('<<', '>>'))} {rng.choice(('0', '1', '5', '40', '70'))})"
+                    f"({e('int', depth)} {rng.choice(('<<', '>>'))} {rng.choice(('0', '1', '5', '40', '70'))})"  # noqa: E501
                 ),
                 lambda: f"{rng.choice('-+~')}{e('int', depth)}",
                 lambda: f"{e('int', depth)} ** {rng.choice('0123')}",
@@ -434,10 +434,10 @@ class Writer:
                 lambda: f"{e('str', depth)}.strip({self.constant('str')})",
                 lambda: f"{e('str', depth)}.replace({self.constant('str')}, {self.constant('str')})",
                 lambda: (
-                    f"{e('str', depth)}.{rng.choice(('zfill', 'rjust', 'ljust', 'center'))}({rng.choice('0347')})"
+                    f"{e('str', depth)}.{rng.choice(('zfill', 'rjust', 'ljust', 'center'))}({rng.choice('0347')})"  # noqa: E501
                 ),
                 lambda: (
-                    f"{e('str', depth)}[{rng.choice(('0', '-1', '1', ':2', '1:', '::-1', '-2:', ':-1', '::2'))}]"
+                    f"{e('str', depth)}[{rng.choice(('0', '-1', '1', ':2', '1:', '::-1', '-2:', ':-1', '::2'))}]"  # noqa: E501
                 ),
                 lambda: f"{e('str', depth)}.split({self.constant('str')})[{rng.choice(('0', '1', '-1'))}]",
                 lambda: f"str({e(rng.choice(('int', 'str', 'bool', 'float', 'datetime', 'date')), depth)})",
@@ -477,10 +477,10 @@ class Writer:
                 lambda: f"({self.constant('str')} in {e('str', depth)})",
                 lambda: f"{e('str', depth)}.{rng.choice(('startswith', 'endswith'))}({self.constant('str')})",
                 lambda: (
-                    f"{e('str', depth)}.{rng.choice(('isdigit', 'isalpha', 'isupper', 'isspace', 'isalnum'))}()"
+                    f"{e('str', depth)}.{rng.choice(('isdigit', 'isalpha', 'isupper', 'isspace', 'isalnum'))}()"  # noqa: E501
                 ),
                 lambda: (
-                    f"isinstance({e(rng.choice(_FAMILIES), 0)}, {rng.choice(('int', 'str', '(int, float)', 'bool'))})"
+                    f"isinstance({e(rng.choice(_FAMILIES), 0)}, {rng.choice(('int', 'str', '(int, float)', 'bool'))})"  # noqa: E501
                 ),
                 lambda: f"{rng.choice(('any', 'all'))}(({e('bool', depth)}, {e('bool', 0)}))",
                 lambda: f"any(x > 3 for x in ({e('int', depth)}, {e('int', 0)}))",

@@ -1,4 +1,4 @@
-"""Whatever graph of RDD operators: where its records fit into columns, the engine gives the same with them there.
+"""Whatever graph of RDD operators: where its records fit into columns, the engine gives the same there.
 
 The graphs, and the reference interpreter, are those of ``tests/laws``.
 """
@@ -26,7 +26,7 @@ CHUNKS = (1, 2, 3, 100)
 
 @contextmanager
 def records_in_columns(chunk_rows: int, made: Callable[[], None]) -> Iterator[None]:
-    """What is in memory lies in columns of so many rows, where that is possible, and all of it is worth it."""
+    """What is in memory lies in columns of so many rows, where that is possible."""
 
     def chunk_of(rows: list[Any]) -> Chunk:
         try:

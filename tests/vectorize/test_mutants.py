@@ -200,8 +200,9 @@ def suite(patch: pytest.MonkeyPatch) -> None:
             check([(what, test_holes.function_of(source))], rows, source)
     for steps in test_holes.STEPS:
         check(steps, test_holes.INTS, "steps")
+    test_holes.test_a_nan_that_was_copied_by_the_step_before_is_one_object_to_python()
     with pytest.MonkeyPatch.context() as inner:
-        for name, test in vars(test_guards).items():
+        for name, test in list(vars(test_guards).items()):
             if name.startswith("test_"):
                 wants = test.__code__.co_varnames[: test.__code__.co_argcount]
                 if wants in ((), ("monkeypatch",)):

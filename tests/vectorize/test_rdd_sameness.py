@@ -22,11 +22,11 @@ from tests.vectorize.generated import KINDS, Writer, filter_body, map_body, reco
 FOLDS: dict[str, Sequence[Callable[[Any, Any], Any]]] = {
     "int": (
         operator.add, operator.mul, max, min, lambda a, b: a + b, lambda a, b: b, lambda a, b: a,
-        lambda a, b: a if a > b else b, lambda a, b: b if b < a else a, lambda a, b: a | b, lambda a, b: a - b,
+        lambda a, b: a if a > b else b, lambda a, b: b if b < a else a, lambda a, b: a | b, lambda a, b: a - b,  # noqa: E501
         lambda a, b: a + b * 2, lambda a, b: a or b, lambda a, b: a + 1 // b, lambda a, b: a // b,
     ),
     "float": (
-        operator.add, operator.mul, max, min, lambda a, b: a + b, lambda a, b: b, lambda a, b: a if a >= b else b,
+        operator.add, operator.mul, max, min, lambda a, b: a + b, lambda a, b: b, lambda a, b: a if a >= b else b,  # noqa: E501
         lambda a, b: a * 0.5 + b, lambda a, b: a and b, lambda a, b: a - b, lambda a, b: b + a,
     ),
     "str": (operator.add, max, min, lambda a, b: b, lambda a, b: a or b),

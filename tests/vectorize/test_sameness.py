@@ -68,7 +68,7 @@ def in_columns(steps: Sequence[Step], chunk: Columns) -> list[Any] | str:
 
 
 def check(steps: Sequence[Step], rows: Sequence[Any], shown: str) -> str:
-    """Compare, and say what happened: ``ran``, ``refused`` or ``untraced``, or ``raises`` where Python does."""
+    """What happened: ``ran``, ``refused`` or ``untraced``, or ``raises`` where Python does."""
     chunk = Columns.from_rows(rows, exact_row_type(rows))
     got, wanted = in_columns(steps, chunk), in_python(steps, chunk.rows())  # as the row engine has them
     if isinstance(got, str):
@@ -92,7 +92,7 @@ def draw(rng: random.Random, what: str) -> tuple[list[Step], list[Any], str]:
 
 
 def draw_chain(rng: random.Random) -> tuple[list[Step], list[Any], str]:
-    """Filters and a map in between, and what comes behind is for what the map gives, as far as that is known."""
+    """Filters and maps; what comes behind a map is for what it gives, as far as that is known."""
     kind = rng.choice(KINDS)
     steps: list[Step] = []
     texts = []

@@ -171,14 +171,14 @@ _DAMAGES: Final[tuple[Callable[[list[str], int], str], ...]] = (
     lambda f, n: "\t".join(f),
     lambda f, n: _with(f, n % 7, ""),
     lambda f, n: _with(f, n % 7, f" {f[n % 7]}"),
-    lambda f, n: _with(f, n % 7, f'"{f[n % 7]}"'),
+    lambda f, n: _with(f, n % 7, f'"{f[n % 7]}'),  # a quote that does not end
     lambda f, n: _with(f, 0, "2016-02-30" + f[0][10:]),
     lambda f, n: _with(f, 0, f[0][:11] + ("24:00:00", "20:60:00", "20:25:61")[n % 3]),
     lambda f, n: _with(f, 0, f[0].replace("-", "/")),
-    lambda f, n: _with(f, 0, f[0].replace(" ", "T")),
+    lambda f, n: _with(f, 0, f[0].replace(" ", "_")),
     lambda f, n: _with(f, 1 + n % 2, f"{f[1 + n % 2]}x"),
     lambda f, n: _with(f, 1 + n % 2, f"-{f[1 + n % 2]}"),
-    lambda f, n: _with(f, 1 + n % 2, f"{f[1 + n % 2]:0>19}"),
+    lambda f, n: _with(f, 1 + n % 2, f"{f[1 + n % 2]:9<20}"),  # beyond 64 bits
     lambda f, n: _with(f, 2, "".join(chr(0xFF10 + int(digit)) for digit in f[2])),  # full-width digits
     lambda f, n: _with(f, 3, f[3].lower()),
     lambda f, n: _with(f, 3, "\udcff\udcfe" + f[3]),
@@ -186,7 +186,7 @@ _DAMAGES: Final[tuple[Callable[[list[str], int], str], ...]] = (
     lambda f, n: _with(f, 3, f[3] + "\x0c"),  # a form feed ends no line
     lambda f, n: _with(f, 3, f[3] + "\u2028"),  # nor does a Unicode line separator
     lambda f, n: _with(f, 4, ("0", "-710", "+710", "1_000", "7.5", "1e3", "0x1F", "1000000001")[n % 8]),
-    lambda f, n: _with(f, 5, ("0.00", "-1.00", "nan", "inf", "1e2", "51.005", "51.", ".5", "51,00")[n % 9]),
+    lambda f, n: _with(f, 5, ("0.00", "-1.00", "nan", "inf", "1e400", "51.005", "5.1.0", ".", "51,00")[n % 9]),
     lambda f, n: _with(f, 6, ("X", "b", "BUY", "SB", "1")[n % 5]),
     lambda f, n: "\udcfe\udcff\x00\x07" * (1 + n % 5),
     lambda f, n: "# end of day",

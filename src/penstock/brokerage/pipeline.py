@@ -5,22 +5,12 @@ from __future__ import annotations
 from operator import add, sub
 from typing import NamedTuple
 
-from penstock.brokerage.orders import MalformedOrder, Order, parse_order
+from penstock.brokerage.orders import Order, is_plausible
 from penstock.dstream import DStream
-from penstock.sources import SourceLine
 
-__all__ = ["Figures", "Reject", "figures_of"]
+__all__ = ["Figures", "figures_of"]
 
 TOP = 5
-
-
-class Reject(NamedTuple):
-    """A line that is no order: where it stood, why it was refused, and the line itself."""
-
-    source: str
-    number: int
-    reason: str
-    text: str
 
 
 class Figures(NamedTuple):
@@ -33,21 +23,11 @@ class Figures(NamedTuple):
     report: DStream
 
 
-def read_line(line: SourceLine) -> Order | Reject:
-    """The order on a line, or why there is none."""
-    try:
-        return parse_order(line.text)
-    except MalformedOrder as problem:
-        return Reject(line.source, line.number, str(problem), line.text)
-
-
 def figures_of(lines: DStream, window_s: float) -> Figures:
     """Orders by side, the clients with the largest traded amount so far, the securities with the largest
     volume in the window. Amounts are whole cents, so they are exact; equal ones are ordered by id or symbol.
     """
-    parsed = lines.map(read_line)
-    orders = parsed.filter(lambda record: isinstance(record, Order))
-    rejects = parsed.filter(lambda record: isinstance(record, Reject))
+    orders = lines.parseCsv(Order, check=is_plausible)
 
     sides = orders.map(lambda o: (o.buy, 1)).reduceByKey(add)
     side_list = sides.map(lambda side: ("BUYS" if side[0] else "SELLS", [str(side[1])]))
@@ -59,7 +39,7 @@ def figures_of(lines: DStream, window_s: float) -> Figures:
     top_clients, top_stocks = top(totals), top(volumes)
     report = side_list.union(listed("TOP5CLIENTS", top_clients)).union(listed("TOP5STOCKS", top_stocks))
     by_name = report.transform(lambda rdd: rdd.sortByKey(numPartitions=1))
-    return Figures(rejects, sides, top_clients, top_stocks, by_name)
+    return Figures(orders.rejects, sides, top_clients, top_stocks, by_name)
 
 
 def top(figures: DStream) -> DStream:

@@ -12,11 +12,11 @@ from threading import Event
 from penstock.brokerage.drawing import Totals
 from penstock.brokerage.messages import shown_on
 from penstock.brokerage.options import Options
-from penstock.brokerage.pipeline import Reject, figures_of
+from penstock.brokerage.pipeline import figures_of
 from penstock.brokerage.preflight import notes_before
 from penstock.brokerage.view import View
 from penstock.context import Context, StreamingContext
-from penstock.rdd import RDD
+from penstock.rdd import RDD, Reject
 from penstock.scheduler import StreamingListener
 
 __all__ = ["run"]
@@ -51,7 +51,6 @@ def run(
             options.input,
             newFilesOnly=not options.available_now,
             maxFilesPerBatch=options.max_files_per_batch,
-            withSource=True,
         )
         figures = figures_of(lines, options.window_s)
         rejects = _RejectsFile(options.rejects_file)

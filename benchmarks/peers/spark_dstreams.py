@@ -1,0 +1,71 @@
+"""The dashboard on PySpark's DStreams, as one would write it there: lines parsed in Python.
+
+A text file stream of PySpark does not say which file a line is from, nor where it stood: rejects are written
+without. A batch takes two seconds instead of five, which its time of processing does not notice, and the
+window has as many batches as elsewhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.dashboard import WINDOW_BATCHES, rejects_file
+from benchmarks.data import LINES_PER_FILE, ORDERS, emptied
+from benchmarks.measure import Figures
+from benchmarks.spark import file_by_file, stream
+from penstock.brokerage.orders import MalformedOrder, Order, parse_order
+
+__all__ = ["over_files", "run"]
+
+INTERVAL_S = 2
+FILES = 20
+WARM_UP = 5
+
+
+def run(directory: Path, output: Path) -> Figures:
+    """The first files of the directory, for all of them."""
+    files = sorted(directory.iterdir())
+    return {**over_files(files[:FILES], output, WARM_UP, ORDERS // LINES_PER_FILE), "records": ORDERS}
+
+
+def over_files(files: list[Path], output: Path, warm_up: int, all_files: int) -> Figures:
+    """The dashboard over these files, with its output in ``output``; batches without a file write too."""
+    inbox = emptied(output / "inbox")
+    with stream("dashboard", INTERVAL_S) as (ssc, batches), rejects_file(output) as file:
+        ssc.checkpoint(str(output / "checkpoint"))
+        parsed: Any = ssc.textFileStream(str(inbox)).map(_read)
+        orders = parsed.filter(lambda record: isinstance(record, Order))
+        rejects = parsed.filter(lambda record: not isinstance(record, Order))
+        sides = orders.map(lambda o: (o.buy, 1)).reduceByKey(lambda a, b: a + b)
+        listed = sides.map(lambda side: ("BUYS" if side[0] else "SELLS", [str(side[1])]))
+        cents = orders.map(lambda o: (o.client_id, o.amount * round(o.price * 100)))
+        totals = cents.updateStateByKey(lambda news, total: sum(news) + (total or 0))
+        volumes = orders.map(lambda o: (o.symbol, o.amount)).reduceByKeyAndWindow(
+            lambda a, b: a + b, lambda a, b: a - b, WINDOW_BATCHES * INTERVAL_S
+        )
+        report = listed.union(_top("TOP5CLIENTS", totals)).union(_top("TOP5STOCKS", volumes))
+        rejects.foreachRDD(lambda rdd: file.writelines(f"{text}\n" for text in rdd.collect()))
+        report.transform(lambda rdd: rdd.sortByKey(numPartitions=1)).saveAsTextFiles(
+            str(output / "output"), "txt"
+        )
+        return file_by_file(ssc, batches, files, inbox, warm_up, all_files)
+
+
+def _read(text: str) -> Order | str:
+    try:
+        return parse_order(text)
+    except MalformedOrder:
+        return text
+
+
+def _top(name: str, figures: Any) -> Any:
+    ranked = figures.transform(
+        lambda rdd: (
+            rdd.sortBy(lambda pair: (-pair[1], pair[0]))
+            .zipWithIndex()
+            .filter(lambda ranked: ranked[1] < 5)
+            .map(lambda ranked: str(ranked[0][0]))
+        )
+    )
+    return ranked.repartition(1).glom().map(lambda found: (name, found))

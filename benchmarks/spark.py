@@ -1,0 +1,122 @@
+"""What all workloads need of PySpark: a quiet context, the times of its batches, files that come one by one.
+
+A batch counts with its processing time, from the start of its jobs to their end. So neither waiting for the
+next interval counts, nor the start of the JVM, nor the first batches, in which Spark is several times as
+slow as later on. CPU time and memory are those of the JVM and the Python workers together; CPU time is that
+of the span of the counted batches, so what Spark does between batches is in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pyspark import SparkConf, SparkContext
+from pyspark.streaming import StreamingContext, StreamingListener
+
+from benchmarks.measure import Figures, batch_figures, cpu_seconds, peak_rss_mib
+
+__all__ = ["Batches", "context", "file_by_file", "stream", "timed_batches"]
+
+_PATIENCE_S = 120
+
+
+@contextmanager
+def context(name: str) -> Iterator[SparkContext]:
+    """A context on all cores of this machine, without a web page and without words."""
+    warnings.simplefilter("ignore")  # DStreams are deprecated, which is why we are here
+    conf = SparkConf().setMaster("local[*]").setAppName(name)
+    conf.set("spark.ui.enabled", "false").set("spark.ui.showConsoleProgress", "false")
+    sc = SparkContext(conf=conf)
+    sc.setLogLevel("OFF")
+    try:
+        yield sc
+    finally:
+        sc.stop()
+
+
+class Batch(NamedTuple):
+    """What the listener tells of a batch: how long it took, and whether files were read in it."""
+
+    seconds: float
+    with_files: bool
+
+
+class Batches(StreamingListener):
+    """The batches that are over."""
+
+    def __init__(self) -> None:
+        self.over: list[Batch] = []
+
+    def onBatchCompleted(self, batchCompleted: Any) -> None:
+        info = batchCompleted.batchInfo()
+        inputs = [each.metadataDescription() for each in info.streamIdToInputInfo().values()]
+        self.over.append(Batch(info.processingDelay() / 1000, any(inputs)))
+
+
+@contextmanager
+def stream(name: str, interval_s: float) -> Iterator[tuple[Any, Batches]]:
+    """A streaming context, stopped at the end."""
+    with context(name) as sc:
+        batches = Batches()
+        ssc: Any = StreamingContext(sc, interval_s)  # type: ignore[arg-type]  # a float will do
+        ssc.addStreamingListener(batches)
+        try:
+            yield ssc, batches
+        finally:
+            ssc.stop(stopSparkContext=False)
+
+
+def timed_batches(ssc: Any, batches: Batches, warm_up: int, count: int) -> Figures:
+    """Start; the figures of ``count`` batches after ``warm_up``, of a stream that always has input."""
+    ssc.start()
+    _wait(ssc, lambda: len(batches.over) >= warm_up)
+    before = cpu_seconds()
+    _wait(ssc, lambda: len(batches.over) >= warm_up + count)
+    counted = batches.over[warm_up : warm_up + count]
+    return {
+        **batch_figures([batch.seconds for batch in counted]),
+        "cpu_seconds": (cpu_seconds() - before) / len(counted),
+        "peak_rss_mib": peak_rss_mib(),
+    }
+
+
+def file_by_file(
+    ssc: Any, batches: Batches, files: list[Path], inbox: Path, warm_up: int, all_files: int
+) -> Figures:
+    """Start, and move a copy of each file into ``inbox`` once the batch of the one before is over.
+
+    The mean of the files after the first ``warm_up`` stands for each of ``all_files``.
+    """
+    busy: list[float] = []
+    cpu = 0.0
+    ssc.start()
+    for index, file in enumerate(files):
+        if index == warm_up:
+            cpu = cpu_seconds()
+        making = inbox / f".{file.name}"
+        shutil.copyfile(file, making)
+        os.replace(making, inbox / file.name)
+        _wait(ssc, lambda: sum(batch.with_files for batch in batches.over) > len(busy))
+        busy.append([batch.seconds for batch in batches.over if batch.with_files][-1])
+    counted = busy[warm_up:]
+    return {
+        "seconds": statistics.fmean(counted) * all_files,
+        "cpu_seconds": (cpu_seconds() - cpu) / len(counted) * all_files,
+        "peak_rss_mib": peak_rss_mib(),
+        "counted_batches": len(counted),
+    }
+
+
+def _wait(ssc: Any, done: Callable[[], bool]) -> None:
+    until = time.monotonic() + _PATIENCE_S
+    while not done():
+        assert time.monotonic() < until, f"PySpark did nothing for {_PATIENCE_S} s"
+        ssc.awaitTerminationOrTimeout(0.05)  # raises what failed

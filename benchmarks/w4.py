@@ -1,0 +1,122 @@
+"""W4: state by key: 10,000 of the resident keys get a value in each batch, which is added to their sum.
+
+10,000, 100,000 and 1,000,000 keys are resident (quick: up to 100,000). Penstock and PySpark do it with
+``updateStateByKey`` and an ``initialRDD``: every batch makes a new version of the whole state. Penstock has
+no ``mapWithState`` yet, and PySpark none at all; the loop by hand is a dict of which only the keys that got
+a value are touched, which is what ``mapWithState`` is to be measured by. Each batch ends by counting keys.
+
+``seconds`` is the median of the batches after a warm-up; bytes per key are what the process holds more at the
+end than before it had state, where it is a single process, and the size that Spark reports of the state's
+newest version for PySpark.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Figures, batch_figures, measured, resident_bytes
+from benchmarks.workload import Workload
+
+__all__ = ["workloads"]
+
+TOUCHED = 10_000
+WARM_UP = 3
+BATCHES = 20
+SPARK_INTERVAL_S = 0.5
+
+Pairs = list[tuple[int, int]]
+
+
+def news_of(keys: int, batch: int) -> Pairs:
+    """A value for each of 10,000 distinct keys, spread over all of them, others in each batch.
+
+    >>> news_of(20_000, 0)[:2], news_of(20_000, 1)[:2], len({key for key, _ in news_of(20_000, 1)})
+    ([(0, 1), (2, 1)], [(1, 1), (3, 1)], 10000)
+    """
+    step = keys // TOUCHED
+    return [((index * step + batch) % keys, 1) for index in range(TOUCHED)]
+
+
+def penstock(keys: int, folder: Path) -> Figures:
+    """``updateStateByKey`` on a queue of RDDs."""
+    from benchmarks.streams import run_to_end
+    from penstock import Context, StreamingContext
+
+    with Context("local[*]", "W4") as sc:
+        sc.setCheckpointDir(str(folder / "w4-checkpoint"))
+        ssc = StreamingContext(sc, 0.1)
+        queue = ssc.queueStream([sc.parallelize(news_of(keys, batch)) for batch in range(WARM_UP + BATCHES)])
+        counted: list[int] = []
+        _program(queue, sc.range(keys).map(lambda key: (key, 1)), counted)
+        before = _resident()
+        with measured() as whole:
+            seconds = run_to_end(ssc)
+        held = _resident() - before
+    assert counted == [keys] * (WARM_UP + BATCHES), counted
+    return _figures(whole, seconds, keys, held)
+
+
+def python_dict(keys: int, folder: Path) -> Figures:
+    """By hand: a dict, and a loop over what is new."""
+    news = [news_of(keys, batch) for batch in range(WARM_UP + BATCHES)]
+    before = _resident()
+    seconds: list[float] = []
+    with measured() as whole:
+        state = dict.fromkeys(range(keys), 1)
+        for pairs in news:
+            begun = time.perf_counter()
+            for key, value in pairs:
+                state[key] = state.get(key, 0) + value
+            assert len(state) == keys
+            seconds.append(time.perf_counter() - begun)
+    held = _resident() - before
+    assert sum(state.values()) == keys + len(news) * TOUCHED
+    return _figures(whole, seconds, keys, held)
+
+
+def pyspark(keys: int, folder: Path) -> Figures:
+    """The same program on PySpark's DStreams; its state is checkpointed every ten seconds, as Spark does."""
+    from benchmarks.spark import stream, timed_batches
+
+    with stream("W4", SPARK_INTERVAL_S) as (ssc, batches):
+        sc, more = ssc.sparkContext, 5
+        sc.setCheckpointDir(str(folder / "w4-pyspark-checkpoint"))
+        queue = ssc.queueStream([news_of(keys, batch) for batch in range(WARM_UP + BATCHES + more)])
+        counted: list[int] = []
+        _program(queue, sc.range(keys).map(lambda key: (key, 1)), counted)
+        figures = timed_batches(ssc, batches, WARM_UP, BATCHES)
+        kept = [info.memSize() + info.diskSize() for info in sc._jsc.sc().getRDDStorageInfo()]
+    assert set(counted) == {keys}, counted
+    return {**figures, "bytes_per_key": max(kept) / keys} if kept else figures
+
+
+def _program(news: Any, initial: Any, counted: list[int]) -> None:
+    state = news.updateStateByKey(lambda values, total: sum(values) + (total or 0), initialRDD=initial)
+    state.foreachRDD(lambda rdd: counted.append(rdd.count()))
+
+
+def _resident() -> int:
+    gc.collect()
+    return resident_bytes()
+
+
+def _figures(whole: Figures, seconds: list[float], keys: int, held: int) -> Figures:
+    counted = batch_figures(seconds[WARM_UP:])
+    cpu = whole["cpu_seconds"] / len(seconds)
+    return {**whole, **counted, "cpu_seconds": cpu, "bytes_per_key": max(held, 0) / keys}
+
+
+def workloads(*, quick: bool) -> dict[str, Workload]:
+    engines = {"penstock": penstock, "python-dict": python_dict, "pyspark": pyspark}
+    return {
+        f"W4-{keys}": Workload(
+            f"median time of a batch of 10,000 keys, {keys:,} resident",
+            "python-dict",
+            {name: partial(engine, keys) for name, engine in engines.items()},
+        )
+        for keys in ((10_000, 100_000) if quick else (10_000, 100_000, 1_000_000))
+    }

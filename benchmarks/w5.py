@@ -1,0 +1,146 @@
+"""W5: ``reduceByKeyAndWindow`` of max and of add, without an inverse: 10,000 keys, all in every slide.
+
+10, 60 and 720 slides are in the window (quick: 10 and 60). The loop by hand keeps a dict of each slide and
+folds them anew in every slide. The window is read from the slide on that fills it; the slides after a warm-up
+count, as many as the window holds and at least 60, or fewer if they would take more than a minute: so a
+structure that works most of the time and pauses now and then is seen pausing, in p99. ``seconds`` is the
+median, the mean stands beside it. Combines a slide are calls of the function beyond those that make the
+slide's own sums, counted in a run of its own with 100 keys: a function that counts is no longer the one that
+is timed.
+"""
+
+from __future__ import annotations
+
+import operator
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks.measure import Figures, batch_figures, measured
+from benchmarks.workload import Workload
+
+__all__ = ["workloads"]
+
+KEYS = 10_000
+COUNTED_KEYS = 100
+KINDS = 8  # of slides, in turn
+WARM_UP = 3
+LEAST_SLIDES = 60
+BUDGET_S = 60.0
+
+Function = Callable[[int, int], int]
+Slide = list[tuple[int, int]]
+FUNCTIONS: dict[str, Function] = {"max": max, "add": operator.add}
+
+
+def penstock(function: Function, slides: int, folder: Path) -> Figures:
+    """A queue of RDDs, one a slide."""
+    figures = _penstock(function, slides, KEYS, max(LEAST_SLIDES, slides))
+    calls = 0
+
+    def counting(a: int, b: int) -> int:
+        nonlocal calls
+        calls += 1
+        return function(a, b)
+
+    counted = int(_penstock(counting, slides, COUNTED_KEYS, LEAST_SLIDES)["batches"]) + WARM_UP
+    return {**figures, "combines_per_slide": calls / counted * KEYS / COUNTED_KEYS}
+
+
+def _penstock(function: Function, slides: int, keys: int, count: int) -> Figures:
+    from benchmarks.streams import run_to_end
+    from penstock import RDD, Context, StreamingContext
+
+    reads = _Reads(slides, count)
+    with Context("local[*]", "W5") as sc:
+        ssc = StreamingContext(sc, 1)
+        kinds = [sc.parallelize(slide) for slide in _kinds(keys)]
+        queue = ssc.queueStream([kinds[index % KINDS] for index in range(slides - 1 + WARM_UP + count)])
+
+        def read(rdd: RDD) -> None:
+            if reads.wanted():
+                reads.last = rdd.collect()
+
+        queue.reduceByKeyAndWindow(function, None, slides, 1).foreachRDD(read)
+        with measured() as whole:
+            seconds = run_to_end(ssc)
+    assert len(reads.last) == keys
+    taken = seconds[slides - 1 :][: reads.taken]
+    return {**whole, **batch_figures(taken[WARM_UP:]), "cpu_seconds": reads.cpu_seconds}
+
+
+def recompute(function: Function, slides: int, folder: Path) -> Figures:
+    """By hand: all kept slides folded anew."""
+    reads = _Reads(slides, max(LEAST_SLIDES, slides))
+    kinds = [dict(slide) for slide in _kinds(KEYS)]
+    window: deque[dict[int, int]] = deque(maxlen=slides)
+    seconds: list[float] = []
+    with measured() as whole:
+        for index in range(slides - 1 + WARM_UP + reads.count):
+            begun = time.perf_counter()
+            window.append(dict(kinds[index % KINDS]))
+            if reads.wanted():
+                values: dict[int, int] = {}
+                for slide in window:
+                    for key, value in slide.items():
+                        values[key] = function(values[key], value) if key in values else value
+                reads.last = list(values.items())
+                seconds.append(time.perf_counter() - begun)
+    assert len(reads.last) == KEYS
+    figures = batch_figures(seconds[WARM_UP:])
+    calls = KEYS * (slides - 1)
+    return {**whole, **figures, "cpu_seconds": reads.cpu_seconds, "combines_per_slide": calls}
+
+
+class _Reads:
+    """Says for each slide whether the window is read: from the first that fills it, while there is time.
+
+    ``cpu_seconds`` is the mean CPU time of the slides that were read, as far as one has come after it.
+    """
+
+    def __init__(self, slides: int, count: int) -> None:
+        self.count = count
+        self.taken = 0
+        self.last: Slide = []
+        self.cpu_seconds = 0.0
+        self._passing = slides - 1
+        self._begun: tuple[float, float] | None = None
+        self._over = False
+
+    def wanted(self) -> bool:
+        """Asked once a slide."""
+        if self._passing:
+            self._passing -= 1
+            return False
+        if self._over:
+            return False
+        now = time.monotonic(), time.process_time()
+        if self._begun is None:
+            self._begun = now
+        else:
+            self.cpu_seconds = (now[1] - self._begun[1]) / self.taken
+        self._over = self.taken > WARM_UP and now[0] - self._begun[0] > BUDGET_S
+        self.taken += not self._over
+        return not self._over
+
+
+def _kinds(keys: int) -> Iterator[Slide]:
+    drawn = random.Random(1)
+    for _ in range(KINDS):
+        yield [(key, drawn.randrange(1_000_000)) for key in range(keys)]
+
+
+def workloads(*, quick: bool) -> dict[str, Workload]:
+    engines = {"penstock": penstock, "recompute": recompute}
+    return {
+        f"W5-{name}-{slides}": Workload(
+            f"median time of a slide, {name} of 10,000 keys, {slides} slides in the window",
+            "recompute",
+            {engine: partial(run, function, slides) for engine, run in engines.items()},
+        )
+        for name, function in FUNCTIONS.items()
+        for slides in ((10, 60) if quick else (10, 60, 720))
+    }
