@@ -38,18 +38,21 @@ def main() -> None:
     results: Results = json.loads(options.given.read_text()) if options.given else {}
     if unknown := set(results) - set(known):
         parser.error(f"{options.given} has {', '.join(sorted(unknown))}, which is no workload")
+    failed: list[str] = []
     if chosen:
         try:
             named = options.engines.split(",") if options.engines else None
             engines, lines = chosen_engines(chosen, named, peers=options.peers)
         except EngineMissing as missing:
             parser.error(str(missing))
-        print(*lines, sep="\n", file=sys.stderr, flush=True)
+        for line in lines:
+            print(line, file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="penstock-bench-") as temporary:
             folder = options.folder or Path(temporary)
             folder.mkdir(parents=True, exist_ok=True)
-            for name, figures in run(chosen, engines, options.runs, folder, quick=options.quick).items():
-                results[name] = {**results.get(name, {}), **figures}
+            measured, failed = run(chosen, engines, options.runs, folder, quick=options.quick)
+        for name, figures in measured.items():
+            results[name] = {**results.get(name, {}), **figures}
     results = {name: results[name] for name in known if name in results}
     command = " ".join(["python -m benchmarks", *sys.argv[1:]])
     shown = table(results, known, options.runs, command)
@@ -60,6 +63,8 @@ def main() -> None:
         _write(options.picture, picture(results, known))
     if options.table:
         _write(options.table, page(shown, options.picture.name if options.picture else None))
+    if failed:
+        sys.exit(f"failed: {'; '.join(failed)}")
 
 
 def _parser() -> argparse.ArgumentParser:

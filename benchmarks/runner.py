@@ -62,9 +62,14 @@ def chosen_engines(
 
 def run(
     workloads: Mapping[str, Workload], chosen: Chosen, runs: int, folder: Path, *, quick: bool
-) -> Results:
-    """Every engine ``runs`` times, slow ones once; their medians. Input is made in ``folder``, output too."""
+) -> tuple[Results, list[str]]:
+    """Every engine ``runs`` times, slow ones once; their medians, and the names of those that failed.
+
+    Input is made in ``folder``, output too. An engine that fails stops none of the others, as they may
+    have run for long; what it said stands on standard error.
+    """
     results: Results = {}
+    failed: list[str] = []
     for name, engines in chosen.items():
         workloads[name].prepare(folder)
         found: dict[str, list[Figures]] = {engine: [] for engine in engines}
@@ -73,9 +78,12 @@ def run(
                 total = 1 if peer_of(engine).slow else runs
                 if turn < total:
                     print(f"{name} {engine}, run {turn + 1} of {total}", file=sys.stderr, flush=True)
-                    found[engine].append(in_own_process(name, engine, folder, quick=quick))
-        results[name] = {engine: _medians(figures) for engine, figures in found.items()}
-    return results
+                    try:
+                        found[engine].append(in_own_process(name, engine, folder, quick=quick))
+                    except subprocess.CalledProcessError:
+                        failed.append(f"{name} {engine}, run {turn + 1}")
+        results[name] = {engine: _medians(figures) for engine, figures in found.items() if figures}
+    return results, failed
 
 
 def in_own_process(name: str, engine: str, folder: Path, *, quick: bool) -> Figures:

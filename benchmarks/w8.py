@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.data import emptied
 from benchmarks.engines import ROOT
 from benchmarks.measure import Figures
-from benchmarks.workload import Workload
+from benchmarks.workload import Engine, Workload
 
 __all__ = ["workloads"]
 
@@ -96,7 +96,7 @@ def _until_written(program: str, *arguments: str) -> Figures:
 
 
 def workloads(*, quick: bool) -> dict[str, Workload]:
-    engines = {
+    engines: dict[str, Engine] = {
         "penstock": partial(streamed, PROGRAM + SAID, "penstock"),
         "imports": imports,
         "pyspark": partial(streamed, SPARK + SAID + STOP, "pyspark"),

@@ -1,1 +1,1 @@
-"""The brokerage dashboard on other engines, one a file: each does all the work and writes the same figures."""
+"""The brokerage dashboard on other engines, one a file: each does all the work, with the same figures."""

@@ -33,7 +33,7 @@ def over_files(files: list[Path], output: Path, warm_up: int, all_files: int) ->
     """The dashboard over these files, with its output in ``output``; batches without a file write too."""
     inbox = emptied(output / "inbox")
     with stream("dashboard", INTERVAL_S) as (ssc, batches), rejects_file(output) as file:
-        ssc.checkpoint(str(output / "checkpoint"))
+        ssc.sparkContext.setCheckpointDir(str(output / "checkpoint"))
         parsed: Any = ssc.textFileStream(str(inbox)).map(_read)
         orders = parsed.filter(lambda record: isinstance(record, Order))
         rejects = parsed.filter(lambda record: not isinstance(record, Order))

@@ -14,6 +14,10 @@ def test_the_guide_runs_and_prints_what_it_says() -> None:
     assert count >= 25
 
 
+def test_the_columns_page_runs_and_prints_what_it_says() -> None:
+    assert Page(ROOT / "docs" / "columns.md").run() == 2
+
+
 def test_the_readme_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "README.md").run() == 2
 

@@ -83,7 +83,7 @@ CASES: dict[str, tuple[str, list[Any]]] = {
     "max with NaN first or last": ("lambda r: (max(r[0], r[1]), max(r[1], r[0]))", FLOATS),
     "zero times constants": ("lambda r: (r[0] * 0.0, r[0] * -0.0, -r[0] * 0.0)", INTS),
     # where Arrow is not Python
-    "an int that is no float": ("lambda r: (r[0] < r[1], r[0] > r[1])", [(2**53 + 1, 2.0**53), (2**53, 2.0**53)]),  # noqa: E501
+    "an int that is no float": ("lambda r: r[0] < r[1]", [(2**53 + 1, 2.0**53), (2**53 + 3, 2.0**53 + 4)]),
     "ties that are none": (
         "lambda r: round(r[0], 2)", [(2.675,), (1.005,), (0.285,), (-2.675,), (1.115,), (0.015,), (8.345,)],
     ),

@@ -10,8 +10,8 @@ One order is one line of seven fields::
                         | client id
                         order id
 
-How each field is written is what ``parseCsv`` reads of its class (see ``docs/formats.md``); what else makes an
-order is one rule, :func:`is_plausible`. It keeps every figure exact: a price of whole cents below a thousand
+How each field is written is what ``parseCsv`` reads of its class (see ``docs/formats.md``); what else makes
+an order is one rule, :func:`is_plausible`. It keeps every figure exact: a price of whole cents below a thousand
 million is a float from which ``round(price * 100)`` gets back precisely the cents that were written.
 """
 
@@ -34,8 +34,8 @@ SYMBOL_LENGTH_MAX: Final = 12
 class Order(NamedTuple):
     """One order of a client to buy or sell shares.
 
-    ``time`` has no time zone; ``amount`` counts shares, 1 to :data:`AMOUNT_MAX`; ``price`` is that of one share, in
-    dollars and whole cents; ``buy`` is false for a sale.
+    ``time`` has no time zone; ``amount`` counts shares, 1 to :data:`AMOUNT_MAX`; ``price`` is that of one share,
+    in dollars and whole cents; ``buy`` is false for a sale.
 
     >>> Order(datetime(2016, 3, 22, 20, 25, 28), 1, 80, "EPE", 710, 51.0, True).symbol
     'EPE'
@@ -59,7 +59,7 @@ class MalformedOrder(ValueError):
 
 
 def is_symbol(text: str) -> bool:
-    """Whether this is 1 to 12 capital letters, digits, points and hyphens, not all of them points and hyphens.
+    """Whether this is 1 to 12 capital letters, digits, points and hyphens, not only points and hyphens.
 
     >>> [text for text in ("EPE", "BRK.B", "epe", "E PE", "-", "") if is_symbol(text)]
     ['EPE', 'BRK.B']
@@ -92,7 +92,7 @@ _FORMAT: Final = CsvFormat(Order)
 
 
 def parse_order(line: str) -> Order:
-    r"""The order that ``line`` (without its line end) holds: ``parseCsv(Order, check=is_plausible)`` for one line.
+    r"""The order that ``line`` (without its line end) holds: as ``parseCsv(Order, check=is_plausible)``.
 
     Raises :class:`MalformedOrder`, and nothing else, for text that is no order. The reason names the
     first field that is wrong, what it holds and what the rule is.
@@ -101,7 +101,7 @@ def parse_order(line: str) -> Order:
     710
     >>> parse_order("2016-02-30 20:25:28,1,80,EPE,710,51.00,B")
     Traceback (most recent call last):
-    penstock.brokerage.orders.MalformedOrder: field 1 (time) is '2016-02-30 20:25:28': there is no such day ...
+    penstock.brokerage.orders.MalformedOrder: field 1 (time) is '2016-02-30 20:25:28': there is no ...
     >>> parse_order("2016-03-22 20:25:28,1,80,EPE")
     Traceback (most recent call last):
     penstock.brokerage.orders.MalformedOrder: 4 fields instead of 7
