@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ALWAYS_THERE", "Peer", "peer_of"]
+__all__ = ["ALWAYS_THERE", "ROOT", "Peer", "peer_of"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _BENCH_HINT = "pip install '.[bench]', or make bench"

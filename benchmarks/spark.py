@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 from pyspark import SparkConf, SparkContext
 from pyspark.streaming import StreamingContext, StreamingListener
 
+from benchmarks.engines import ROOT
 from benchmarks.measure import Figures, batch_figures, cpu_seconds, peak_rss_mib
 
 __all__ = ["Batches", "context", "file_by_file", "stream", "timed_batches"]
@@ -32,6 +34,10 @@ _PATIENCE_S = 120
 def context(name: str) -> Iterator[SparkContext]:
     """A context on all cores of this machine, without a web page and without words."""
     warnings.simplefilter("ignore")  # DStreams are deprecated, which is why we are here
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # else the first python3 on the PATH, which has no Penstock
+    # Its workers are started by name, and shall be this Python, with the same modules to import.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     conf = SparkConf().setMaster("local[*]").setAppName(name)
     conf.set("spark.ui.enabled", "false").set("spark.ui.showConsoleProgress", "false")
     sc = SparkContext(conf=conf)

@@ -1,12 +1,28 @@
-"""Batches of Penstock, timed one by one: as the listener tells it, from their start to their end."""
+"""Batches of Penstock: typed pairs as their input, and their times as the listener tells them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from penstock import StreamingContext, StreamingListener
+import pyarrow as pa
 
-__all__ = ["Processing", "run_to_end"]
+from penstock import RDD, Context, StreamingContext, StreamingListener
+
+__all__ = ["Processing", "pairs_of_table", "run_to_end"]
+
+
+def pairs_of_table(sc: Context, pairs: Sequence[tuple[int, int]]) -> RDD:
+    """These pairs, read from an Arrow table as a typed source would give them.
+
+    >>> from penstock import Context
+    >>> with Context("local[1]", "pairs") as sc:
+    ...     pairs_of_table(sc, [(1, 2), (3, 4)]).collect()
+    [(1, 2), (3, 4)]
+    """
+    keys, values = zip(*pairs, strict=True)
+    table = pa.table({"key": pa.array(keys, pa.int64()), "value": pa.array(values, pa.int64())})
+    return sc.fromArrow(table).map(lambda row: (row.key, row.value))
 
 
 class Processing(StreamingListener):

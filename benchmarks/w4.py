@@ -2,8 +2,9 @@
 
 10,000, 100,000 and 1,000,000 keys are resident (quick: up to 100,000). Penstock and PySpark do it with
 ``updateStateByKey`` and an ``initialRDD``: every batch makes a new version of the whole state. Penstock has
-no ``mapWithState`` yet, and PySpark none at all; the loop by hand is a dict of which only the keys that got
+no ``mapWithState`` yet, and PySpark none at all in Python; the loop by hand is a dict of which only the keys that got
 a value are touched, which is what ``mapWithState`` is to be measured by. Each batch ends by counting keys.
+Penstock's pairs come from Arrow tables, PySpark's are Python tuples, the dict's too.
 
 ``seconds`` is the median of the batches after a warm-up; bytes per key are what the process holds more at the
 end than before it had state, where it is a single process, and the size that Spark reports of the state's
@@ -42,16 +43,17 @@ def news_of(keys: int, batch: int) -> Pairs:
 
 
 def penstock(keys: int, folder: Path) -> Figures:
-    """``updateStateByKey`` on a queue of RDDs."""
-    from benchmarks.streams import run_to_end
+    """``updateStateByKey`` on a queue of Arrow tables, one a batch."""
+    from benchmarks.streams import pairs_of_table, run_to_end
     from penstock import Context, StreamingContext
 
     with Context("local[*]", "W4") as sc:
         sc.setCheckpointDir(str(folder / "w4-checkpoint"))
         ssc = StreamingContext(sc, 0.1)
-        queue = ssc.queueStream([sc.parallelize(news_of(keys, batch)) for batch in range(WARM_UP + BATCHES)])
+        news = [pairs_of_table(sc, news_of(keys, batch)) for batch in range(WARM_UP + BATCHES)]
+        initial = pairs_of_table(sc, [(key, 1) for key in range(keys)])
         counted: list[int] = []
-        _program(queue, sc.range(keys).map(lambda key: (key, 1)), counted)
+        _program(ssc.queueStream(news), initial, counted)
         before = _resident()
         with measured() as whole:
             seconds = run_to_end(ssc)

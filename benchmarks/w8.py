@@ -39,10 +39,11 @@ SPARK = """
 import os, sys, time, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
-from pyspark import SparkContext
+os.environ["PYSPARK_PYTHON"] = sys.executable
+from pyspark import SparkConf, SparkContext
 from pyspark.streaming import StreamingContext
 directory, output = sys.argv[1:]
-sc = SparkContext("local[*]", "W8")
+sc = SparkContext("local[*]", "W8", conf=SparkConf().set("spark.ui.enabled", "false"))
 sc.setLogLevel("OFF")
 ssc = StreamingContext(sc, 1)
 words = ssc.textFileStream(directory).flatMap(lambda line: line.split())

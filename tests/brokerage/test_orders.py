@@ -155,7 +155,6 @@ def test_one_wrong_field(number: int, name: str, text: str, rule: str) -> None:
         (4, "EPE\u2028"),
         (4, "\uff11"),
         (4, "É"),
-        (4, ".-."),
         (4, "ABCDEFGHIJKLM"),
         (5, "0"),
         (5, "1000000001"),

@@ -186,7 +186,9 @@ _DAMAGES: Final[tuple[Callable[[list[str], int], str], ...]] = (
     lambda f, n: _with(f, 3, f[3] + "\x0c"),  # a form feed ends no line
     lambda f, n: _with(f, 3, f[3] + "\u2028"),  # nor does a Unicode line separator
     lambda f, n: _with(f, 4, ("0", "-710", "+710", "1_000", "7.5", "1e3", "0x1F", "1000000001")[n % 8]),
-    lambda f, n: _with(f, 5, ("0.00", "-1.00", "nan", "inf", "1e400", "51.005", "5.1.0", ".", "51,00")[n % 9]),
+    lambda f, n: _with(
+        f, 5, ("0.00", "-1.00", "nan", "inf", "1e400", "51.005", "5.1.0", ".", "51,00")[n % 9]
+    ),
     lambda f, n: _with(f, 6, ("X", "b", "BUY", "SB", "1")[n % 5]),
     lambda f, n: "\udcfe\udcff\x00\x07" * (1 + n % 5),
     lambda f, n: "# end of day",

@@ -11,8 +11,8 @@ One order is one line of seven fields::
                         order id
 
 How each field is written is what ``parseCsv`` reads of its class (see ``docs/formats.md``); what else makes
-an order is one rule, :func:`is_plausible`. It keeps every figure exact: a price of whole cents below a thousand
-million is a float from which ``round(price * 100)`` gets back precisely the cents that were written.
+an order is one rule, :func:`is_plausible`. It keeps every figure exact: a price of whole cents below a
+thousand million is a float from which ``round(price * 100)`` gets back precisely the cents that were written.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ SYMBOL_LENGTH_MAX: Final = 12
 class Order(NamedTuple):
     """One order of a client to buy or sell shares.
 
-    ``time`` has no time zone; ``amount`` counts shares, 1 to :data:`AMOUNT_MAX`; ``price`` is that of one share,
-    in dollars and whole cents; ``buy`` is false for a sale.
+    ``time`` has no time zone; ``amount`` counts shares, 1 to :data:`AMOUNT_MAX`; ``price`` is that of one
+    share, in dollars and whole cents; ``buy`` is false for a sale.
 
     >>> Order(datetime(2016, 3, 22, 20, 25, 28), 1, 80, "EPE", 710, 51.0, True).symbol
     'EPE'
@@ -59,16 +59,17 @@ class MalformedOrder(ValueError):
 
 
 def is_symbol(text: str) -> bool:
-    """Whether this is 1 to 12 capital letters, digits, points and hyphens, not only points and hyphens.
+    """Whether this is 1 to 12 visible characters of ASCII, without small letters.
 
-    >>> [text for text in ("EPE", "BRK.B", "epe", "E PE", "-", "") if is_symbol(text)]
+    >>> [text for text in ("EPE", "BRK.B", "epe", "E PE", "É", "") if is_symbol(text)]
     ['EPE', 'BRK.B']
     """
     return (
-        len(text) <= SYMBOL_LENGTH_MAX
+        0 < len(text) <= SYMBOL_LENGTH_MAX
         and text.isascii()
+        and text.isprintable()
+        and " " not in text
         and text == text.upper()
-        and text.replace(".", "").replace("-", "").isalnum()
     )
 
 

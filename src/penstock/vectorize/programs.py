@@ -70,11 +70,24 @@ class Evaluation:
         if isinstance(expression, Select):
             return self._selected(expression)
         assert isinstance(expression, Call)
+        if expression.kernel.name == "if_else":
+            only = self._only_branch(expression)
+            if only is not None:
+                return self.value(only)
         operands = [self.value(each) for each in expression.arguments]
         if all(isinstance(each, pa.Scalar) for each in operands):
             operands[0] = _repeated(operands[0], 1)
             return self._run(expression, operands)[0]
         return self._run(expression, operands)
+
+    def _only_branch(self, choice: Call) -> Expression | None:
+        """The branch of an ``if_else`` that all rows take, if they do: the other one is not computed."""
+        condition, yes, no = choice.arguments
+        value = self.value(condition)
+        if isinstance(value, pa.Scalar) or value.null_count or not len(value):
+            return None
+        count = self.count(condition)
+        return yes if count == len(value) else no if count == 0 else None
 
     def _run(self, expression: Call, operands: list[Any]) -> Any:
         """The kernel; if it refuses, once more without operands in the rows that do not come here."""

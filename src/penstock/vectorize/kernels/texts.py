@@ -87,7 +87,14 @@ for _kind in (str, bytes):
         kernel(_name, (_kind, _kind), bool, _python, total=True)(lambda a, b, name=_arrow: call(name, a, b))
     kernel("truth", (_kind,), bool, bool, total=True)(lambda a: arrow_of(bytes_lengths(a) > 0, bool, a))
 
-kernel("len", (str,), int, len, total=True)(lambda a: _as_int(call("utf8_length", a)))
+
+@kernel("len", (str,), int, len, total=True)
+def _length(a: Column) -> Column:
+    if isinstance(a, pa.Array) and is_ascii(a):
+        return arrow_of(bytes_lengths(a), int, a)
+    return _as_int(call("utf8_length", a))
+
+
 kernel("len", (bytes,), int, len, total=True)(lambda a: arrow_of(bytes_lengths(a), int, a))
 
 
@@ -149,7 +156,14 @@ _where_ascii("str.isupper", bool, str.isupper, "ascii_is_upper")
 _where_ascii("str.istitle", bool, str.istitle, "ascii_is_title")
 _where_ascii("str.isprintable", bool, str.isprintable, "ascii_is_printable")
 
-kernel("str.isascii", (str,), bool, str.isascii, total=True)(lambda a: call("string_is_ascii", a))
+
+@kernel("str.isascii", (str,), bool, str.isascii, total=True)
+def _is_ascii(a: Column) -> Column:
+    if isinstance(a, pa.Array) and is_ascii(a):
+        return arrow_of(np.ones(len(a), np.bool_), bool, a)
+    return call("string_is_ascii", a)
+
+
 entered("str.isidentifier", (str,), bool, str.isidentifier, total=True)
 
 
@@ -261,13 +275,20 @@ kernel(
     operator.contains,
     total=True,
     parameters=[("",), ("a",), ("aa",), ("ß",), ("\0",)],
-)(lambda a, needle: call("match_substring", a, options=pc.MatchSubstringOptions(needle)))
+)(lambda a, needle: _with_needle(a, needle))
+
+
+def _with_needle(a: Column, needle: str) -> Column:
+    """What is not in all texts one after the other is in none of them."""
+    if isinstance(a, pa.Array) and needle and needle.encode() not in bytes_in(a):
+        return arrow_of(np.zeros(len(a), np.bool_), bool, a)
+    return call("match_substring", a, options=pc.MatchSubstringOptions(needle))
 
 
 @kernel("contains", (str, str), bool, operator.contains, total=True)
 def _contains(a: Column, needles: Column) -> Column:
     if isinstance(needles, pa.Scalar) and needles.is_valid:
-        return call("match_substring", a, options=pc.MatchSubstringOptions(needles.as_py()))
+        return _with_needle(a, needles.as_py())
     return rowwise(operator.contains, (str, str), bool, (a, needles))
 
 
