@@ -38,6 +38,7 @@ class LocalExecutor(Executor):
         self._pool: ThreadPoolExecutor | None = None
         self._kept: WeakKeyDictionary[Node, Kept] = WeakKeyDictionary()
         self._replaced: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()
+        self._has_replaced = False  # asked far more often than it is true
         self._passed: WeakSet[Node] = WeakSet()
         self._aheads: WeakKeyDictionary[Node, ReadAhead] = WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -122,6 +123,7 @@ class LocalExecutor(Executor):
     def replace(self, plan: Node, source: Node) -> None:
         with self._lock:
             self._replaced[plan] = source
+            self._has_replaced = True
 
     def unsupported(self, plan: Node) -> list[str]:
         return []
@@ -139,7 +141,7 @@ class LocalExecutor(Executor):
         return Job(self._kept.get, aheads, self._passed, self._instead, metrics)
 
     def _instead(self, node: Node) -> Node:
-        return self._replaced.get(node, node)
+        return self._replaced.get(node, node) if self._has_replaced else node
 
     def threads_for(self, tasks: int, rows: int | None) -> ThreadPoolExecutor | None:
         """The pool if several tasks are worth a hop to another thread."""
