@@ -17,12 +17,15 @@ BASE  := $(VENV)/.installed-base
 DEV   := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
+# Pathway holds pyarrow below the newest release.
+PATHWAY := .venv-pathway
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-long check format bench clean
+.PHONY: help setup demo test test-long check format bench bench-peers clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(DEV)  ## make .venv with all that tests and checks need
 
@@ -45,8 +48,12 @@ format: $(DEV)  ## put the code in shape
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-bench: $(BENCH)  ## the workloads beside their peers, as ratios
-	$(RUN) -m benchmarks $(ARGS)
+bench: $(BENCH)  ## small workloads beside loops by hand and other engines, as ratios: some minutes
+	$(RUN) -m benchmarks --quick $(ARGS)
+
+bench-peers: $(BENCH) $(PATHWAY)/.installed  ## all of them, PySpark and Pathway too (needs Java): into benchmarks/RESULTS.md
+	$(RUN) -m benchmarks --peers --json benchmarks/results.json --table benchmarks/RESULTS.md \
+	  --picture benchmarks/results.svg $(ARGS)
 
 clean:  ## remove what was built, keep .venv
 	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -81,4 +88,10 @@ $(DEV): $(BASE)
 
 $(BENCH): $(BASE)
 	$(PIP_INSTALL) --editable '.[test,bench]'
+	@touch $@
+
+$(PATHWAY)/.installed: pyproject.toml | $(RUN)
+	@$(call REQUIRE_PYTHON,$(RUN),remove $(VENV) and try again)
+	$(RUN) -m venv $(PATHWAY)
+	$(PATHWAY)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench-pathway]'
 	@touch $@

@@ -2,9 +2,9 @@
 
 10,000, 100,000 and 1,000,000 keys are resident (quick: up to 100,000). Penstock and PySpark do it with
 ``updateStateByKey`` and an ``initialRDD``: every batch makes a new version of the whole state. Penstock has
-no ``mapWithState`` yet, and PySpark none at all in Python; the loop by hand is a dict of which only the keys that got
-a value are touched, which is what ``mapWithState`` is to be measured by. Each batch ends by counting keys.
-Penstock's pairs come from Arrow tables, PySpark's are Python tuples, the dict's too.
+no ``mapWithState`` yet, and PySpark has none; the loop by hand is a dict of which only the keys that got a
+value are touched, which is what ``mapWithState`` is to be measured by. Each batch ends by counting keys.
+Penstock's pairs come from Arrow tables; those of the others are Python tuples.
 
 ``seconds`` is the median of the batches after a warm-up; bytes per key are what the process holds more at the
 end than before it had state, where it is a single process, and the size that Spark reports of the state's

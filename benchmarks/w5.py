@@ -1,12 +1,14 @@
 """W5: ``reduceByKeyAndWindow`` of max and of add, without an inverse: 10,000 keys, all in every slide.
 
-10, 60 and 720 slides are in the window (quick: 10 and 60). The loop by hand keeps a dict of each slide and
-folds them anew in every slide. The window is read from the slide on that fills it; the slides after a warm-up
-count, as many as the window holds and at least 60, or fewer if they would take more than a minute: so a
-structure that works most of the time and pauses now and then is seen pausing, in p99. ``seconds`` is the
-median, the mean stands beside it. Combines a slide are calls of the function beyond those that make the
-slide's own sums, counted in a run of its own with 100 keys: a function that counts is no longer the one that
-is timed.
+10, 60 and 720 slides are in the window (quick: 10 and 60). Two loops by hand keep what each slide summed up
+to and fold all of that in every slide: one with dicts, one with Arrow tables. Penstock's pairs come from
+Arrow tables as well.
+
+The window is read from the slide on that fills it; the slides after a warm-up count, as many as the window
+holds and at least 60, or fewer if they would take more than a minute: so a structure that works most of the
+time and pauses now and then is seen pausing, in p99. ``seconds`` is the median, the mean stands beside it.
+Combines a slide are calls of the function beyond those that make the slide's own sums, counted in a run of
+its own with 100 keys: a function that counts is no longer the one that is timed, and runs row by row.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import operator
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.measure import Figures, batch_figures, measured
 from benchmarks.workload import Workload
@@ -33,11 +36,13 @@ BUDGET_S = 60.0
 
 Function = Callable[[int, int], int]
 Slide = list[tuple[int, int]]
+Partial = TypeVar("Partial")
 FUNCTIONS: dict[str, Function] = {"max": max, "add": operator.add}
+ARROW_KERNELS: dict[Function, str] = {max: "max", operator.add: "sum"}
 
 
 def penstock(function: Function, slides: int, folder: Path) -> Figures:
-    """A queue of RDDs, one a slide."""
+    """A queue of Arrow tables, one a slide."""
     figures = _penstock(function, slides, KEYS, max(LEAST_SLIDES, slides))
     calls = 0
 
@@ -51,13 +56,13 @@ def penstock(function: Function, slides: int, folder: Path) -> Figures:
 
 
 def _penstock(function: Function, slides: int, keys: int, count: int) -> Figures:
-    from benchmarks.streams import run_to_end
+    from benchmarks.streams import pairs_of_table, run_to_end
     from penstock import RDD, Context, StreamingContext
 
     reads = _Reads(slides, count)
     with Context("local[*]", "W5") as sc:
         ssc = StreamingContext(sc, 1)
-        kinds = [sc.parallelize(slide) for slide in _kinds(keys)]
+        kinds = [pairs_of_table(sc, slide) for slide in _kinds(keys)]
         queue = ssc.queueStream([kinds[index % KINDS] for index in range(slides - 1 + WARM_UP + count)])
 
         def read(rdd: RDD) -> None:
@@ -73,26 +78,47 @@ def _penstock(function: Function, slides: int, keys: int, count: int) -> Figures
 
 
 def recompute(function: Function, slides: int, folder: Path) -> Figures:
-    """By hand: all kept slides folded anew."""
+    """By hand: all kept slides folded anew, as dicts."""
+
+    def fold(window: Iterable[dict[int, int]]) -> Slide:
+        values: dict[int, int] = {}
+        for slide in window:
+            for key, value in slide.items():
+                values[key] = function(values[key], value) if key in values else value
+        return list(values.items())
+
+    figures = _by_hand(slides, [dict(slide) for slide in _kinds(KEYS)], fold)
+    return {**figures, "combines_per_slide": KEYS * (slides - 1)}
+
+
+def recompute_arrow(function: Function, slides: int, folder: Path) -> Figures:
+    """By hand: all kept slides folded anew, as Arrow tables, on all cores."""
+    import pyarrow as pa
+
+    kernel = ARROW_KERNELS[function]
+
+    def fold(window: Iterable[pa.Table]) -> Slide:
+        grouped = pa.concat_tables(window).group_by("key").aggregate([("value", kernel)])
+        return list(zip(*(grouped[name].to_pylist() for name in ("key", f"value_{kernel}")), strict=True))
+
+    columns = [zip(*slide, strict=True) for slide in _kinds(KEYS)]
+    return _by_hand(slides, [pa.table(list(map(pa.array, two)), ["key", "value"]) for two in columns], fold)
+
+
+def _by_hand(slides: int, kinds: list[Partial], fold: Callable[[Iterable[Partial]], Slide]) -> Figures:
+    """A window that keeps what each slide summed up to."""
     reads = _Reads(slides, max(LEAST_SLIDES, slides))
-    kinds = [dict(slide) for slide in _kinds(KEYS)]
-    window: deque[dict[int, int]] = deque(maxlen=slides)
+    window: deque[Partial] = deque(maxlen=slides)
     seconds: list[float] = []
     with measured() as whole:
         for index in range(slides - 1 + WARM_UP + reads.count):
             begun = time.perf_counter()
-            window.append(dict(kinds[index % KINDS]))
+            window.append(kinds[index % KINDS])
             if reads.wanted():
-                values: dict[int, int] = {}
-                for slide in window:
-                    for key, value in slide.items():
-                        values[key] = function(values[key], value) if key in values else value
-                reads.last = list(values.items())
+                reads.last = fold(window)
                 seconds.append(time.perf_counter() - begun)
     assert len(reads.last) == KEYS
-    figures = batch_figures(seconds[WARM_UP:])
-    calls = KEYS * (slides - 1)
-    return {**whole, **figures, "cpu_seconds": reads.cpu_seconds, "combines_per_slide": calls}
+    return {**whole, **batch_figures(seconds[WARM_UP:]), "cpu_seconds": reads.cpu_seconds}
 
 
 class _Reads:
@@ -134,7 +160,7 @@ def _kinds(keys: int) -> Iterator[Slide]:
 
 
 def workloads(*, quick: bool) -> dict[str, Workload]:
-    engines = {"penstock": penstock, "recompute": recompute}
+    engines = {"penstock": penstock, "recompute": recompute, "recompute-arrow": recompute_arrow}
     return {
         f"W5-{name}-{slides}": Workload(
             f"median time of a slide, {name} of 10,000 keys, {slides} slides in the window",

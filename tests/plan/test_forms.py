@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pytest
 
-from penstock import Context, RDD, StreamingContext
+from penstock import RDD, Context, StreamingContext
 from penstock.vectorize import programs
 
 TABLE = pa.table({"name": ["a", "b"] * 300, "n": list(range(600)), "x": [0.5] * 600})
@@ -28,7 +28,8 @@ def forms(explained: str) -> list[str]:
 def test_a_line_a_node_with_the_line_of_the_program(sc: Context) -> None:
     rdd = sc.fromArrow(TABLE, 1).map(lambda row: (row.name, row.n)).reduceByKey(add).map(print)
     lines = rdd.explain().splitlines()
-    assert [line.split(" at ")[0].strip() for line in lines] == ["1 fromArrow", "2 map", "3 combine of reduceByKey", "4 map"]
+    operations = [line.split(" at ")[0].strip() for line in lines]
+    assert operations == ["1 fromArrow", "2 map", "3 combine of reduceByKey", "4 map"]
     assert all(f"{Path(__file__).name}:" in line for line in lines)
     assert forms(rdd.explain()) == [
         "columns: Row(name: str, n: int, x: float)",
@@ -87,16 +88,18 @@ def test_a_stream_from_parsing_to_state(sc: Context, tmp_path: Path) -> None:
     sc.setCheckpointDir(str(tmp_path / "checkpoint"))
     ssc = StreamingContext(sc, 1)
     sales = ssc.textFileStream(str(tmp_path)).parseCsv(Sale, check=lambda sale: sale.n > 0)
-    totals = sales.map(lambda s: (s.name, s.n)).updateStateByKey(lambda news, total: sum(news) + (total or 0), 1)
+    pairs = sales.map(lambda s: (s.name, s.n))
+    totals = pairs.updateStateByKey(lambda news, total: sum(news) + (total or 0), 1)
     window = sales.map(lambda s: (s.name, s.n)).reduceByKeyAndWindow(add, None, 4, 2, 1)
     assert forms(sales.explain())[-1] == "columns: Sale(name: str, n: int)"
     assert forms(totals.explain())[-1] == "columns: tuple[str, int]"
     assert forms(window.explain())[-1] == "columns: tuple[str, int]"
     printed = sales.map(lambda s: print(s)).explain()
     assert "rows: print is a builtin" in printed.splitlines()[-1]
-    assert "rows: its rule is asked for each record" in ssc.textFileStream(str(tmp_path)).parseCsv(
-        Sale, check=lambda sale: print(sale)
-    ).explain()
+    assert (
+        "rows: its rule is asked for each record"
+        in ssc.textFileStream(str(tmp_path)).parseCsv(Sale, check=lambda sale: print(sale)).explain()
+    )
 
 
 def test_explaining_runs_nothing(sc: Context, tmp_path: Path) -> None:

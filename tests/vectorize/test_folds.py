@@ -113,7 +113,10 @@ def test_a_fold_that_is_refused_goes_on_in_python(case: str) -> None:
 
 def test_a_partial_that_is_made_of_the_first_value() -> None:
     mean = Aggregator(
-        lambda v: (v * 10, 1), lambda c, v: (c[0] + v, c[1] + 1), lambda a, b: (a[0] + b[0], a[1] + b[1]), SITE
+        lambda v: (v * 10, 1),
+        lambda c, v: (c[0] + v, c[1] + 1),
+        lambda a, b: (a[0] + b[0], a[1] + b[1]),
+        SITE,
     )
     assert isinstance(mean.columns(exact_row_type(INTS[0]), partials=False), KeyedFold)
     assert same(on(INTS, mean, 0), on(INTS, mean, 10**9))

@@ -101,9 +101,11 @@ TRACED: list[Callable[[Any], Any]] = [
     lambda o: str(o.id) + o.symbol.lower()[:2].strip().replace("e", "E"),
     lambda o: o.symbol.startswith(("E", "A")) and "P" in o.symbol,
     lambda o: o.symbol.split("P")[0],
-    lambda o: (o.time.hour, o.time.weekday(), o.day.year, (o.time - ORDERS[0].time).total_seconds())
-    if False
-    else (o.time.hour, o.time.weekday(), o.day.year),
+    lambda o: (
+        (o.time.hour, o.time.weekday(), o.day.year, (o.time - ORDERS[0].time).total_seconds())
+        if False
+        else (o.time.hour, o.time.weekday(), o.day.year)
+    ),
     lambda o: (o.time - datetime(2016, 1, 1)).days,
     lambda o: o.time.replace(minute=0, second=0),
     lambda o: o.value + o.with_fee(FEE),

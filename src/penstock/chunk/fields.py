@@ -1,4 +1,4 @@
-"""Records in columns for a function that reads only some of their fields: no objects are made of the others."""
+"""Records in columns for a function that reads only some of their fields, and no objects of the others."""
 
 from __future__ import annotations
 
