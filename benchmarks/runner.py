@@ -82,7 +82,8 @@ def run(
                         found[engine].append(in_own_process(name, engine, folder, quick=quick))
                     except subprocess.CalledProcessError:
                         failed.append(f"{name} {engine}, run {turn + 1}")
-        results[name] = {engine: _medians(figures) for engine, figures in found.items() if figures}
+        if medians := {engine: _medians(figures) for engine, figures in found.items() if figures}:
+            results[name] = medians
     return results, failed
 
 

@@ -34,7 +34,6 @@ _PATIENCE_S = 120
 def context(name: str) -> Iterator[SparkContext]:
     """A context on all cores of this machine, without a web page and without words."""
     warnings.simplefilter("ignore")  # DStreams are deprecated, which is why we are here
-    os.environ["PYSPARK_PYTHON"] = sys.executable  # else the first python3 on the PATH, which has no Penstock
     # Its workers are started by name, and shall be this Python, with the same modules to import.
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -95,24 +94,31 @@ def timed_batches(ssc: Any, batches: Batches, warm_up: int, count: int) -> Figur
 
 
 def file_by_file(
-    ssc: Any, batches: Batches, files: list[Path], inbox: Path, warm_up: int, all_files: int
+    ssc: Any,
+    batches: Batches,
+    interval_s: float,
+    files: list[Path],
+    inbox: Path,
+    warm_up: int,
+    all_files: int,
 ) -> Figures:
-    """Start, and move a copy of each file into ``inbox`` once the batch of the one before is over.
+    """Start, and move a copy of a file into ``inbox`` in the middle of each interval, so that every batch
+    has one file: a batch without would cost nearly as much, and nobody asked for it.
 
     The mean of the files after the first ``warm_up`` stands for each of ``all_files``.
     """
-    busy: list[float] = []
     cpu = 0.0
     ssc.start()
     for index, file in enumerate(files):
-        if index == warm_up:
-            cpu = cpu_seconds()
         making = inbox / f".{file.name}"
         shutil.copyfile(file, making)
+        time.sleep(interval_s - (time.time() + interval_s / 2) % interval_s)
+        os.utime(making)
         os.replace(making, inbox / file.name)
-        _wait(ssc, lambda: sum(batch.with_files for batch in batches.over) > len(busy))
-        busy.append([batch.seconds for batch in batches.over if batch.with_files][-1])
-    counted = busy[warm_up:]
+        if index == warm_up:
+            cpu = cpu_seconds()
+    _wait(ssc, lambda: sum(batch.with_files for batch in batches.over) == len(files))
+    counted = [batch.seconds for batch in batches.over if batch.with_files][warm_up:]
     return {
         "seconds": statistics.fmean(counted) * all_files,
         "cpu_seconds": (cpu_seconds() - cpu) / len(counted) * all_files,

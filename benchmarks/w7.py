@@ -147,7 +147,7 @@ def pyspark(folder: Path) -> Figures:
         lines = ssc.textFileStream(str(inbox))
         chapter(ssc, ssc.sparkContext, lines, str(output / "output"), str(folder / "w7-pyspark-checkpoint"))
         figures = file_by_file(
-            ssc, batches, files[:SPARK_FILES], inbox, SPARK_WARM_UP, ORDERS // LINES_PER_FILE
+            ssc, batches, INTERVAL_S, files[:SPARK_FILES], inbox, SPARK_WARM_UP, ORDERS // LINES_PER_FILE
         )
     return {**figures, "records": ORDERS}
 

@@ -3,7 +3,7 @@
 ::
 
     purity      may this function be traced at all: its bytecode
-    twins       what it finds under the names it reads; guards: whether these still are the same
+    twins       what it finds under the names it reads (class_twins, members); guards: whether it is the same
     paths       the ways it can go; symbols, instances, members: what it is given
     tracing     all ways put together: expressions
     programs    expressions on the columns of a chunk; kernels: each operation, proven against Python

@@ -14,7 +14,7 @@ from penstock.chunk.row_types import Optional, Record, RowType, Scalar, Tuple
 from penstock.vectorize.expressions import Call, Expression, Leaf
 from penstock.vectorize.kernels import Kernel, call
 from penstock.vectorize.paths import Path, Untraceable
-from penstock.vectorize.symbols import Symbol, _refusing
+from penstock.vectorize.symbols import Symbol, refusing
 
 __all__ = ["Instance", "LazyTuple", "instance_of", "present"]
 
@@ -125,8 +125,8 @@ class _Sequence:
     def __contains__(self, item: Any) -> bool:
         return item in self._items()
 
-    __hash__ = _refusing("a record as a key of a dict or set")
-    __repr__ = __str__ = __format__ = _refusing("the text of a record")
+    __hash__ = refusing("a record as a key of a dict or set")
+    __repr__ = __str__ = __format__ = refusing("the text of a record")
 
 
 class LazyTuple(_Sequence):
@@ -209,7 +209,7 @@ class Instance(_Sequence):
         raise Untraceable("the order of records")
 
     __lt__ = __le__ = __gt__ = __ge__ = _ordered
-    __hash__ = _refusing("a record as a key of a dict or set")
+    __hash__ = refusing("a record as a key of a dict or set")
 
     def __getattr__(self, name: str) -> Any:
         if name in self._names:

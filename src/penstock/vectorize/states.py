@@ -31,9 +31,9 @@ from penstock.vectorize.instances import instance_of
 from penstock.vectorize.kernels import TYPES, Refused, arrow_of
 from penstock.vectorize.paths import Path, Untraceable
 from penstock.vectorize.programs import REFUSALS, Evaluation
-from penstock.vectorize.symbols import Values
 from penstock.vectorize.tracing import Untraced, leaves_of, outcome_of, traced_by
 from penstock.vectorize.twins import Twins
+from penstock.vectorize.values import Values
 
 __all__ = ["StatePlan", "state_plan"]
 

@@ -9,7 +9,7 @@ refused, so nothing can be concluded from a symbol that does not hold for each r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ from penstock.vectorize.expressions import Call, Constant, Expression
 from penstock.vectorize.kernels import Kernel, find
 from penstock.vectorize.paths import Path, Untraceable
 
-__all__ = ["Symbol", "Values", "built", "holds_symbols", "lifted", "method"]
+__all__ = ["Symbol", "built", "holds_symbols", "lifted", "method"]
 
 KINDS: frozenset[type] = frozenset({int, float, str, bool, bytes, datetime, date, timedelta})
 """The classes of values that expressions are made of."""
@@ -150,7 +150,7 @@ def _equality(name: str, different: bool) -> Callable[[Symbol, Any], Any]:
     return apply
 
 
-def _refusing(what: str) -> Callable[..., Any]:
+def refusing(what: str) -> Callable[..., Any]:
     def refuse(self: Any, *arguments: Any) -> NoReturn:
         raise Untraceable(what)
 
@@ -183,14 +183,14 @@ class Symbol:
     __invert__ = _unary("invert")
     __floor__, __ceil__, __trunc__ = _unary("floor"), _unary("ceil"), _unary("trunc")
 
-    __hash__ = _refusing("a value that must be known at once, as a key of a dict or set")
-    __index__ = _refusing("an index that is another one in each row")
+    __hash__ = refusing("a value that must be known at once, as a key of a dict or set")
+    __index__ = refusing("an index that is another one in each row")
     __int__ = __float__ = __complex__ = __index__
-    __iter__ = _refusing("iterating over a value of a column")
-    __len__ = _refusing("a length that must be known at once")
-    __repr__ = __str__ = _refusing("text that must be known at once")
-    __call__ = _refusing("calling a value of a column")
-    __enter__ = __exit__ = _refusing("a with statement")
+    __iter__ = refusing("iterating over a value of a column")
+    __len__ = refusing("a length that must be known at once")
+    __repr__ = __str__ = refusing("text that must be known at once")
+    __call__ = refusing("calling a value of a column")
+    __enter__ = __exit__ = refusing("a with statement")
 
     def __pos__(self) -> Any:
         return self if self.expression.kind is float else _unary("pos")(self)
@@ -404,7 +404,7 @@ class SplitText:
         """``len(text.split(sep))``."""
         return self.text._method("split_count", (), (self.sep, self.maxsplit))
 
-    __iter__ = _refusing("going through the texts of split(), whose number differs from row to row")
+    __iter__ = refusing("going through the texts of split(), whose number differs from row to row")
     __repr__ = __str__ = __format__ = __iter__
     __len__ = __bool__ = __eq__ = __contains__ = __add__ = __iter__
     __hash__ = __iter__
@@ -413,77 +413,3 @@ class SplitText:
         if name.startswith("__"):
             raise AttributeError(name)
         raise Untraceable(f"{name} of what split() gives has no column form")
-
-
-class Values:
-    """The list of a key's new values, as a state function gets it: only folds of it are known.
-
-    ``of`` are the expressions of the values; ``fold(name, expression)`` makes the expression of a fold of
-    them, ``count`` is that of their number, which may be 0.
-    """
-
-    __slots__ = ("_path", "count", "element", "fold")
-    _penstock_symbolic = True
-
-    def __init__(
-        self,
-        element: Any,
-        count: Expression,
-        fold: Callable[[str, Expression], Expression],
-        path: Path,
-    ) -> None:
-        self.element = element
-        self.count = count
-        self.fold = fold
-        self._path = path
-
-    def __bool__(self) -> bool:
-        return bool(Symbol(self.count, self._path) != 0)
-
-    def length(self) -> Symbol:
-        """``len(values)``."""
-        return Symbol(self.count, self._path)
-
-    def sum(self, start: Any = 0) -> Any:
-        """``sum(values)``: of no values it is the int 0 (or ``start``), which has a way of its own."""
-        if type(self.element) is not Symbol or self.element.expression.kind not in (int, float, bool):
-            raise Untraceable("sum() of values that are no numbers")
-        if not self:
-            return start
-        kind = self.element.expression.kind
-        if type(start) is not int or (kind is float and start != 0):
-            raise Untraceable("sum() with a start of its own")
-        total = Symbol(self.fold("sum", self.element.expression), self._path)
-        return total + start if start else total
-
-    def extreme(self, name: str) -> Any:
-        """``min(values)`` or ``max(values)``; of no values Python raises, and the rows are computed by it."""
-        if type(self.element) is not Symbol or self.element.expression.kind not in (int, float, str, bool):
-            raise Untraceable(f"{name}() of these values")
-        if not self:
-            raise ValueError(f"{name}() arg is an empty sequence")
-        return Symbol(self.fold(name, self.element.expression), self._path)
-
-    def __getitem__(self, index: Any) -> Any:
-        if index not in (0, -1) or type(index) is not int:
-            raise Untraceable("an item of the values that is neither the first nor the last")
-        if not self:
-            raise IndexError("list index out of range")
-        return self._each("first" if index == 0 else "last", self.element)
-
-    def _each(self, name: str, element: Any) -> Any:
-        if type(element) is Symbol:
-            return Symbol(self.fold(name, element.expression), self._path)
-        if type(element) is tuple:
-            return tuple(self._each(name, part) for part in element)
-        raise Untraceable("values that are neither scalars nor tuples of them")
-
-    __iter__: Callable[..., Iterator[Any]] = _refusing("going through the values of a key")
-    __len__ = _refusing("a length that must be known at once")
-    __eq__ = __contains__ = __add__ = __radd__ = _refusing("the list of values itself")
-    __hash__ = __repr__ = __str__ = __format__ = __len__
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise Untraceable(f"{name} of the values of a key has no column form")

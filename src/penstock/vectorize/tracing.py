@@ -28,9 +28,10 @@ from penstock.vectorize.instances import Instance, LazyTuple, instance_of, prese
 from penstock.vectorize.kernels import Kernel, call
 from penstock.vectorize.members import MemberTuple
 from penstock.vectorize.paths import Fork, Path, Refusal, Tree, Untraceable, both, explored, negated
-from penstock.vectorize.symbols import SplitText, Symbol, Values, built, lifted, truth_of
+from penstock.vectorize.symbols import SplitText, Symbol, built, lifted, truth_of
 from penstock.vectorize.twins import Twins
 from penstock.vectorize.unused import dropped
+from penstock.vectorize.values import Values
 
 __all__ = ["Shape", "Traced", "Untraced", "leaves_of", "trace", "trace_filter", "traced_by"]
 

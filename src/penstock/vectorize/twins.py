@@ -8,40 +8,32 @@ compared before the traced function is used again.
 
 from __future__ import annotations
 
-import datetime as datetime_module
-import dis
 import functools
 import inspect
 import math
-import opcode
 import operator
 import sys
 import types
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
-from fractions import Fraction
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from penstock.chunk import isolated
 from penstock.chunk.records import record_fields
 from penstock.errors import RowTypeError
+from penstock.vectorize.class_twins import PLAIN, HolderTwin, ModuleTwin, RecordTwin, TypeTwin
 from penstock.vectorize.expressions import Constant
 from penstock.vectorize.guards import Guards
 from penstock.vectorize.instances import Instance, LazyTuple
 from penstock.vectorize.members import MemberSet, MemberTuple, Table
 from penstock.vectorize.paths import Path, Untraceable
 from penstock.vectorize.purity import global_names, impurity
-from penstock.vectorize.symbols import SplitText, Symbol, Values, built, holds_symbols, lifted, truth_of
+from penstock.vectorize.rewriting import rewritten
+from penstock.vectorize.symbols import SplitText, Symbol, built, holds_symbols, lifted, truth_of
+from penstock.vectorize.values import Values
 
 __all__ = ["HOLDERS", "Twins"]
 
-_PLAIN: frozenset[type] = frozenset(
-    {
-        int, float, str, bool, bytes, complex, type(None), type(Ellipsis), date, datetime, time, timedelta,
-        timezone, Decimal, Fraction, range,
-    }
-)  # fmt: skip
 _WRITING = ("mod", "matmul", "concat", "setitem", "delitem", "is_", "is_not", "length_hint", "call")
 _OPERATORS: dict[int, Any] = {
     id(function): function
@@ -72,8 +64,8 @@ class Twins:
         self._functions: dict[int, Any] = {}
         self._special: dict[int, Any] = {
             id(len): self._len, id(sum): self._sum, id(bool): self._bool, id(ord): self._ord,
-            id(isinstance): self._isinstance, id(str): _TypeTwin(self._str, str, self),
-            id(int): _TypeTwin(self._int, int, self), id(float): _TypeTwin(self._float, float, self),
+            id(isinstance): self._isinstance, id(str): TypeTwin(self._str, str, self),
+            id(int): TypeTwin(self._int, int, self), id(float): TypeTwin(self._float, float, self),
             id(max): self._extreme("max", max), id(min): self._extreme("min", min),
             id(isolated): self._isolated, id(operator.mod): _modulo,
         }  # fmt: skip
@@ -89,7 +81,7 @@ class Twins:
         Raises: :class:`Untraceable` if it is neither plain data nor known to be pure.
         """
         kind = type(value)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             return value
         special = self._special.get(id(value))
         if special is not None:
@@ -118,11 +110,11 @@ class Twins:
         if kind is types.MethodDescriptorType and value.__objclass__ is str:
             return lambda text, *arguments, **named: getattr(text, value.__name__)(*arguments, **named)
         if kind is types.ModuleType:
-            return _ModuleTwin(value, self)
+            return ModuleTwin(value, self)
         if isinstance(value, type):
             return self._class(value, what)
         if kind in HOLDERS:
-            return _HolderTwin(value, HOLDERS[kind], self)
+            return HolderTwin(value, HOLDERS[kind], self)
         raise Untraceable(f"{what} is a {kind.__name__}, which is neither plain data nor known to be pure")
 
     def _must_be_plain(self, values: Any, what: str) -> None:
@@ -130,7 +122,7 @@ class Twins:
             kind = type(value)
             if kind is tuple:
                 self._must_be_plain(value, what)
-            elif kind not in _PLAIN:
+            elif kind not in PLAIN:
                 raise Untraceable(f"{what} holds a {kind.__name__}, which may change")
 
     def _function(self, function: types.FunctionType, what: str, *, outermost: bool) -> Any:
@@ -142,7 +134,7 @@ class Twins:
             raise Untraceable(reason if outermost else f"{what}: {reason}")
         scope: dict[str, Any] = {"__builtins__": {"__build_class__": None, "__import__": None}}
         twin = types.FunctionType(
-            _with_member_constants(function.__code__), scope, function.__name__, None, _empty_cells(function)
+            rewritten(function.__code__), scope, function.__name__, None, _empty_cells(function)
         )
         self._functions[id(function)] = twin
         for name in dict.fromkeys(global_names(function.__code__)):
@@ -170,7 +162,7 @@ class Twins:
 
     def _method_caller(self, given: Any) -> Any:
         _, (name, *arguments) = given.__reduce__()[:2] if len(given.__reduce__()) == 2 else (None, (None,))
-        if name is None or name.startswith("_") or not all(type(each) in _PLAIN for each in arguments):
+        if name is None or name.startswith("_") or not all(type(each) in PLAIN for each in arguments):
             raise Untraceable("this methodcaller is not followed")
         return lambda target: getattr(target, name)(*arguments)
 
@@ -179,14 +171,14 @@ class Twins:
             if cls.__module__ == "builtins":
                 return cls
         elif cls in (datetime, date):
-            return _TypeTwin(self._unsymbolic(cls), cls, self)
+            return TypeTwin(self.unsymbolic(cls), cls, self)
         else:
             try:
                 names = record_fields(cls)
             except RowTypeError:
                 pass
             else:
-                return _RecordTwin(cls, names, self)
+                return RecordTwin(cls, names, self)
         raise Untraceable(f"{what} is a class that is not followed")
 
     def attribute(self, name: str, record: Instance) -> Any:
@@ -204,7 +196,7 @@ class Twins:
 
     # ------------------------------------------------------------------ twins of builtins
 
-    def _unsymbolic(self, function: Any) -> Callable[..., Any]:
+    def unsymbolic(self, function: Any) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
             if holds_symbols(arguments) or holds_symbols(named):
                 raise Untraceable(f"{function.__name__}() of a value of a column has no column form")
@@ -218,7 +210,7 @@ class Twins:
         def parse(*arguments: Any) -> Any:
             if arguments and type(arguments[0]) is Symbol and not holds_symbols(arguments[1:]):
                 return built(self.path, kernel, arguments[0].expression, parameters=arguments[1:])
-            return self._unsymbolic(function)(*arguments)
+            return self.unsymbolic(function)(*arguments)
 
         return parse
 
@@ -257,13 +249,13 @@ class Twins:
         return built(self.path, "ord", value.expression) if type(value) is Symbol else ord(value)
 
     def _isolated(self, value: Any) -> Any:
-        if holds_symbols(value) or type(value) in _PLAIN or isinstance(value, tuple):
+        if holds_symbols(value) or type(value) in PLAIN or isinstance(value, tuple):
             return value
         raise Untraceable(f"a {type(value).__name__} that may be changed")
 
     def _isinstance(self, value: Any, kinds: Any) -> bool:
         given = kinds if isinstance(kinds, tuple) else (kinds,)
-        classes = tuple(each.cls if isinstance(each, (_TypeTwin, _RecordTwin)) else each for each in given)
+        classes = tuple(each.cls if isinstance(each, (TypeTwin, RecordTwin)) else each for each in given)
         if not all(isinstance(each, type) for each in classes):
             raise Untraceable("isinstance() of what is no class")
         if type(value) is Symbol:
@@ -274,7 +266,7 @@ class Twins:
             return issubclass(tuple, classes)
         if isinstance(value, (SplitText, Values)):
             return issubclass(list, classes)
-        if isinstance(value, (MemberTuple, MemberSet, Table, _TypeTwin, _RecordTwin)) or callable(value):
+        if isinstance(value, (MemberTuple, MemberSet, Table, TypeTwin, RecordTwin)) or callable(value):
             raise Untraceable("isinstance() of a captured value")
         return isinstance(value, classes)
 
@@ -282,18 +274,18 @@ class Twins:
         if len(arguments) == 1 and type(arguments[0]) is Symbol:
             symbol = arguments[0]
             return symbol if symbol.expression.kind is str else built(self.path, "str", symbol.expression)
-        return self._unsymbolic(str)(*arguments)
+        return self.unsymbolic(str)(*arguments)
 
     def _int(self, *arguments: Any) -> Any:
         if len(arguments) == 1 and type(arguments[0]) is Symbol:
             return built(self.path, "int", arguments[0].expression)
-        return self._unsymbolic(int)(*arguments)
+        return self.unsymbolic(int)(*arguments)
 
     def _float(self, *arguments: Any) -> Any:
         if len(arguments) == 1 and type(arguments[0]) is Symbol:
             symbol = arguments[0]  # of a float it is the very same object, which matters to NaN
             return symbol if symbol.expression.kind is float else built(self.path, "float", symbol.expression)
-        return self._unsymbolic(float)(*arguments)
+        return self.unsymbolic(float)(*arguments)
 
     def _math(self, name: str, function: Any) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
@@ -304,7 +296,7 @@ class Twins:
                         self.path, "float", built(self.path, "int", operand.expression).expression
                     )
                 return built(self.path, f"math.{name}", operand.expression)
-            return self._unsymbolic(function)(*arguments)
+            return self.unsymbolic(function)(*arguments)
 
         return call
 
@@ -336,135 +328,3 @@ _MISSING = object()
 
 def _empty_cells(function: types.FunctionType) -> tuple[types.CellType, ...] | None:
     return tuple(types.CellType() for _ in function.__closure__) if function.__closure__ else None
-
-
-@functools.lru_cache(maxsize=4096)
-def _with_member_constants(code: types.CodeType) -> types.CodeType:
-    """The code with constant tuples and sets that can be asked whether a symbol is in them."""
-    constants: list[Any] = []
-    names = _names_among_constants(code)
-    for index, constant in enumerate(code.co_consts):
-        if index in names:
-            pass
-        elif type(constant) is tuple:
-            constant = MemberTuple(constant)
-        elif type(constant) is frozenset:
-            constant = MemberSet(constant)
-        elif type(constant) is types.CodeType:
-            constant = _with_member_constants(constant)
-        constants.append(constant)
-    return code.replace(co_consts=tuple(constants), co_code=_without_text_formatting(code.co_code))
-
-
-def _names_among_constants(code: types.CodeType) -> set[int]:
-    """Tuples of names, of a call or of a dict: the interpreter wants plain ones."""
-    steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG")]
-    return {
-        step.arg
-        for step, after in zip(steps, [*steps[1:], None], strict=True)
-        if step.arg is not None
-        and (step.opname == "KW_NAMES" or (after is not None and after.opname == "BUILD_CONST_KEY_MAP"))
-    }
-
-
-def _without_text_formatting(code: bytes) -> bytes:
-    """The code with ``@`` for ``%``: of ``"text" % symbol`` Python would take the symbol for a mapping, and
-    not complain that the text has no place for it. Symbols and members know that ``@`` is ``%``; of two plain
-    values it raises, and so it is a way without a column form."""
-    instead = {_MODULO: _MATRIX, _MODULO_IN_PLACE: _MATRIX_IN_PLACE}
-    changed = bytearray(code)
-    for at in range(0, len(code), 2):
-        if code[at] == dis.opmap["BINARY_OP"] and code[at + 1] in instead:
-            changed[at + 1] = instead[code[at + 1]]
-    return bytes(changed)
-
-
-_BINARY: dict[str, int] = {sign: number for number, (_, sign) in enumerate(opcode._nb_ops)}  # type: ignore[attr-defined]
-_MODULO, _MODULO_IN_PLACE = _BINARY["%"], _BINARY["%="]
-_MATRIX, _MATRIX_IN_PLACE = _BINARY["@"], _BINARY["@="]
-
-
-class _TypeTwin:
-    """A class that is called, asked with isinstance, or whose methods are called as functions."""
-
-    def __init__(self, call: Callable[..., Any], cls: type, twins: Twins) -> None:
-        self._call = call
-        self.cls = cls
-        self._twins = twins
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        return self._call(*arguments, **named)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise Untraceable(f"{self.cls.__name__}.{name}")
-        found = getattr(self.cls, name)
-        if type(found) in _PLAIN:
-            return found
-        if isinstance(inspect.getattr_static(self.cls, name), types.MethodDescriptorType):
-            return lambda target, *arguments, **named: getattr(target, name)(*arguments, **named)
-        if name in ("fromisoformat", "strptime"):
-            return self._twins.parsing(found, f"{self.cls.__name__}.{name}")
-        if name in ("fromordinal", "combine", "maketrans", "fromhex"):
-            return self._twins._unsymbolic(found)
-        raise Untraceable(f"{self.cls.__name__}.{name} is not followed")
-
-
-class _RecordTwin:
-    """A record's class: makes records of symbols."""
-
-    def __init__(self, cls: type, names: tuple[str, ...], twins: Twins) -> None:
-        self.cls = cls
-        self._names = names
-        self._twins = twins
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        bound = inspect.signature(self.cls).bind(*arguments, **named)
-        for name, parameter in inspect.signature(self.cls).parameters.items():
-            if name not in bound.arguments:
-                default = parameter.default
-                if type(default) not in _PLAIN:
-                    raise Untraceable(f"the default of {self.cls.__name__}.{name} is no plain data")
-                bound.arguments[name] = default
-        parts = [bound.arguments[name] for name in self._names]
-        return Instance(self.cls, self._names, parts, self._twins.attribute)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_make":
-            return lambda items: self(*items)
-        if name == "_fields":
-            return self._names
-        found = inspect.getattr_static(self.cls, name)
-        self._twins.guards.note(lambda: inspect.getattr_static(self.cls, name), found)
-        if isinstance(found, staticmethod):
-            found = found.__func__
-        return self._twins.of(found, f"{self.cls.__name__}.{name}")
-
-
-class _HolderTwin:
-    """An object that holds a value."""
-
-    def __init__(self, holder: Any, attribute: str, twins: Twins) -> None:
-        self._held = (holder, attribute, twins)
-
-    def __getattr__(self, name: str) -> Any:
-        holder, attribute, twins = self._held
-        if name != attribute:
-            raise Untraceable(f"{type(holder).__name__}.{name} is not followed")
-        twins.guards.note(lambda: getattr(holder, attribute), getattr(holder, attribute))
-        return twins.of(getattr(holder, attribute), f"{type(holder).__name__}.{name}")
-
-
-class _ModuleTwin:
-    """A module: its attributes are looked at as they are read."""
-
-    def __init__(self, module: types.ModuleType, twins: Twins) -> None:
-        self._module = module
-        self._twins = twins
-
-    def __getattr__(self, name: str) -> Any:
-        module = self._module
-        found = getattr(module, name)
-        if module not in (math, operator, datetime_module):
-            self._twins.guards.note(lambda: getattr(module, name), found)
-        return self._twins.of(found, f"{module.__name__}.{name}")
