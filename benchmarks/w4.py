@@ -8,7 +8,7 @@ Penstock's pairs come from Arrow tables; those of the others are Python tuples.
 
 ``seconds`` is the median of the batches after a warm-up; bytes per key are what the process holds more at the
 end than before it had state, where it is a single process, and the size that Spark reports of the state's
-newest version for PySpark.
+newest version for PySpark. What is loaded on first use is in it, which counts where keys are few.
 """
 
 from __future__ import annotations

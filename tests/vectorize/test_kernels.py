@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from penstock.vectorize.kernels import KERNELS, Kernel
+from penstock.vectorize.kernels import Kernel, all_kernels
 from penstock.vectorize.kernels.texts import WHITESPACE
 from tests.vectorize.proof import problems_of, shown
 
 
-@pytest.mark.parametrize("kernel", KERNELS.values(), ids=shown)
+@pytest.mark.parametrize("kernel", all_kernels().values(), ids=shown)
 def test_a_kernel_gives_what_python_gives_or_refuses(kernel: Kernel) -> None:
     problems = list(itertools.islice(problems_of(kernel), 10))
     assert not problems, "\n" + "\n".join(problems)
@@ -28,10 +28,10 @@ def test_kernels_do_not_import_pandas() -> None:
     program = """
 import sys
 from dataclasses import replace
-from penstock.vectorize.kernels import KERNELS
+from penstock.vectorize.kernels import all_kernels
 assert "pandas" not in sys.modules, "importing"
 from tests.vectorize.proof import problems_of
-for kernel in KERNELS.values():
+for kernel in all_kernels().values():
     if kernel.name != "strftime":
         kernel = replace(kernel, parameters=kernel.parameters[:1])
         assert next(problems_of(kernel), None) is None, kernel

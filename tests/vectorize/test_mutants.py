@@ -16,7 +16,7 @@ import pytest
 from penstock.vectorize import paths, programs, purity, symbols, tracing, twins
 from penstock.vectorize.expressions import Call, Constant
 from penstock.vectorize.guards import Guards
-from penstock.vectorize.kernels import KERNELS, call
+from penstock.vectorize.kernels import all_kernels, call
 from tests.vectorize import test_guards, test_holes
 from tests.vectorize.test_sameness import check, prove_all
 
@@ -29,7 +29,7 @@ def kernel(name: str, *takes: type, run: Callable[..., Any]) -> Mutate:
     """The kernel does this instead."""
 
     def mutate(patch: pytest.MonkeyPatch) -> None:
-        patch.setitem(KERNELS, (name, takes), replace(KERNELS[name, takes], run=run))
+        patch.setitem(all_kernels(), (name, takes), replace(all_kernels()[name, takes], run=run))
 
     mutate.__name__ = f"kernel_{name}"
     return mutate

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from penstock.chunk.leaves import Mask, array_of, numpy_of, packed, values_of_array
 from penstock.formats.text_column import TextColumn, digits_in
+from penstock.vectorize.kernels import call, options_of
 
 __all__ = ["Choice", "Decimals", "Floats", "Kind", "Texts", "WholeNumbers"]
 
@@ -199,7 +199,9 @@ class Choice(Kind):
                 return column.lengths != 1
             codes = self._codes[column.data]
         else:
-            found = pc.index_in(column.array, value_set=array_of(str, self.words))
+            found = call(
+                "index_in", column.array, options=options_of("SetLookupOptions", array_of(str, self.words))
+            )
             known = numpy_of(bool, found.is_valid())
             codes = np.where(known, np.frombuffer(found.buffers()[1], np.int32, len(found)), -1)
         if len(codes) and codes.min() < 0:
@@ -218,4 +220,5 @@ class Choice(Kind):
 
 def _unlike(column: TextColumn, pattern: str) -> Mask:
     """The texts that do not match. About 0.1 us each."""
-    return column.left_in(~numpy_of(bool, pc.match_substring_regex(column.array, pattern=pattern)))
+    options = options_of("MatchSubstringOptions", pattern)
+    return column.left_in(~numpy_of(bool, call("match_substring_regex", column.array, options=options)))

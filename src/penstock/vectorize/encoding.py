@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from penstock.chunk import Columns
 from penstock.chunk import leaves as leaf
 from penstock.chunk.row_types import Optional, Record, RowType, Scalar, Tuple
-from penstock.vectorize.kernels import Refused, call
+from penstock.vectorize.kernels import Refused, call, options_of
 
 __all__ = ["Codes", "codes_of_keys", "encoded", "firsts_of", "must_be_equal_by_leaves"]
 
 Codes = npt.NDArray[Any]
 """For each row the number of its key: 0 for the first that appears, then 1, and so on."""
 
-_ENCODING = pc.DictionaryEncodeOptions(null_encoding="encode")
+
+@cache
+def _encoding() -> Any:
+    return options_of("DictionaryEncodeOptions", null_encoding="encode")
 
 
 def encoded(leaves: Sequence[pa.Array], length: int) -> tuple[Codes, int]:
@@ -63,7 +66,7 @@ def _of_leaf(array: pa.Array) -> tuple[Codes, int]:
             raise Refused("a NaN or a negative zero as a key")
     if pa.types.is_boolean(kind) and not array.null_count:
         return _of_bools(leaf.numpy_of(bool, array)) if len(array) else (np.zeros(0, np.int64), 0)
-    found = call("dictionary_encode", array, options=_ENCODING)
+    found = call("dictionary_encode", array, options=_encoding())
     indices = found.indices
     return np.frombuffer(indices.buffers()[1], np.int32, len(indices), indices.offset * 4), len(
         found.dictionary

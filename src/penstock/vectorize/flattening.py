@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from penstock.chunk import Columns, RowType, Scalar
-from penstock.vectorize.kernels import Refused, call
+from penstock.vectorize.kernels import Refused, call, options_of
 from penstock.vectorize.programs import REFUSALS, Evaluation
 from penstock.vectorize.tracing import Split, Traced, Untraced, trace_items
 
@@ -68,7 +67,7 @@ def _pieces(texts: pa.Array, split: Split) -> Columns:
         pieces = _words(texts, split.maxsplit)
     else:
         limit = None if split.maxsplit < 0 else split.maxsplit
-        options = pc.SplitPatternOptions(split.sep, max_splits=limit)
+        options = options_of("SplitPatternOptions", split.sep, max_splits=limit)
         pieces = call("split_pattern", texts, options=options).flatten()
     return Columns(_TEXT, [pieces], len(pieces))
 

@@ -7,11 +7,10 @@ from datetime import date, datetime
 from typing import Any, NoReturn
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from penstock.chunk import leaves as leaf
 from penstock.vectorize.expressions import Constant, Expression
-from penstock.vectorize.kernels import Kernel, Refused, call
+from penstock.vectorize.kernels import Kernel, Refused, call, options_of
 from penstock.vectorize.paths import Path, Untraceable
 from penstock.vectorize.symbols import Symbol, applied, lifted
 
@@ -88,7 +87,7 @@ class _Members:
 
 def _membership(kind: type, values: tuple[Any, ...]) -> Kernel:
     members = _Members(kind, values)
-    options = pc.SetLookupOptions(members.array)
+    options = options_of("SetLookupOptions", members.array)
     return Kernel(
         f"in {values!r}",
         (kind,),
@@ -145,7 +144,7 @@ class Table(Mapping[Any, Any]):
         if len(kinds) != 1 or not all(isinstance(each, Constant) for each in constants):
             raise Untraceable("a dict with values of several classes, or of one that has no column")
         gives = kinds.pop()
-        options = pc.SetLookupOptions(leaf.array_of(kind, keys))
+        options = options_of("SetLookupOptions", leaf.array_of(kind, keys))
         found = leaf.array_of(gives, values)
 
         def run(a: Any) -> Any:

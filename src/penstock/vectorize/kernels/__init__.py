@@ -1,32 +1,28 @@
 """Python's operations on whole columns: each proven against Python, or it refuses."""
 
-from penstock.vectorize.kernels import numbers, spellings, texts, times
 from penstock.vectorize.kernels.base import (
-    KERNELS,
     TYPES,
     Column,
     Kernel,
     Refused,
     arrow_of,
     call,
-    find,
     numbers_of,
+    options_of,
     scalar_of,
 )
+from penstock.vectorize.kernels.table import all_kernels, find
 
 __all__ = [
-    "KERNELS",
     "TYPES",
     "Column",
     "Kernel",
     "Refused",
+    "all_kernels",
     "arrow_of",
     "call",
     "find",
-    "numbers",
     "numbers_of",
+    "options_of",
     "scalar_of",
-    "spellings",
-    "texts",
-    "times",
 ]

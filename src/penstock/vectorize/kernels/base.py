@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from penstock.chunk import leaves as leaf
 from penstock.chunk.row_types import SCALARS
@@ -29,9 +28,9 @@ __all__ = [
     "Refused",
     "arrow_of",
     "call",
-    "find",
     "kernel",
     "numbers_of",
+    "options_of",
     "scalar_of",
 ]
 
@@ -62,7 +61,7 @@ class Kernel:
 
 
 KERNELS: dict[tuple[str, tuple[type, ...]], Kernel] = {}
-"""All kernels, by name and operands' classes."""
+"""The kernels entered so far, by name and operands' classes; see :mod:`penstock.vectorize.kernels.table`."""
 
 TYPES: dict[type, pa.DataType] = {**SCALARS, timedelta: pa.duration("us")}
 """The Arrow types of what expressions may be: those of row types, and differences of times."""
@@ -88,11 +87,6 @@ def kernel(
     return enter
 
 
-def find(name: str, kinds: Sequence[type]) -> Kernel | None:
-    """The kernel of that name for operands of these classes."""
-    return KERNELS.get((name, tuple(kinds)))
-
-
 # ------------------------------------------------------------------------------ what kernels are made of
 
 _functions: dict[str, Any] = {}
@@ -102,8 +96,17 @@ def call(name: str, *operands: Column, options: Any = None) -> Column:
     """An Arrow compute function, without the wrapper that looks at its arguments first."""
     function = _functions.get(name)
     if function is None:
-        function = _functions[name] = pc.get_function(name)
+        import pyarrow.compute  # costs 20 ms, and programs on rows have no use for it
+
+        function = _functions[name] = pyarrow.compute.get_function(name)
     return function.call(list(operands), options)
+
+
+def options_of(kind: str, *arguments: Any, **named: Any) -> Any:
+    """The options of an Arrow compute function, such as ``options_of("SetLookupOptions", array)``."""
+    import pyarrow.compute
+
+    return getattr(pyarrow.compute, kind)(*arguments, **named)
 
 
 def scalar_of(kind: type, value: Any) -> Any:
