@@ -11,7 +11,7 @@ from operator import add, sub
 
 from penstock import Context, DStream, Minutes, Seconds
 from penstock.brokerage.generate import order_blocks
-from penstock.brokerage.orders import parse_order
+from penstock.brokerage.orders import Order
 from penstock.testing import run_batches
 
 BATCH = Seconds(10)
@@ -20,7 +20,7 @@ WINDOW = Minutes(1)
 
 def top(lines: DStream, count: int) -> DStream:
     """The ``count`` symbols with the largest volume in the window, the largest first."""
-    volumes = lines.map(parse_order).map(lambda order: (order.symbol, order.amount))
+    volumes = lines.parseCsv(Order).map(lambda order: (order.symbol, order.amount))
     in_window = volumes.reduceByKeyAndWindow(add, sub, WINDOW)
     ranked = in_window.transform(lambda rdd: rdd.sortBy(lambda pair: (-pair[1], pair[0])).zipWithIndex())
     return ranked.filter(lambda pair: pair[1] < count).map(lambda pair: pair[0])

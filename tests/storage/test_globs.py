@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.errors import ArgumentError
@@ -77,6 +77,15 @@ def test_a_range_the_wrong_way_round(pattern: str) -> None:
         matcher(pattern)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "members"),
+    [("[+--]", "+,-"), ("[--0]", "-./0"), ("[a-]", "a-"), ("[-a]", "-a"), ("[!--0]", "+1"), ("[--]", "-")],
+)
+def test_a_hyphen_may_be_a_member_or_the_end_of_a_range(pattern: str, members: str) -> None:
+    assert all(matcher(f"x{pattern}").match(f"x{member}") for member in members)
+
+
+@example("[?--]")
 @given(st.text(alphabet="ab*?[]{},\\-^!.", min_size=1))
 def test_every_text_is_a_pattern_or_a_mistake(pattern: str) -> None:
     try:

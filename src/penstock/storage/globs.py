@@ -128,6 +128,18 @@ def matcher(pattern: str) -> re.Pattern[str]:
 
 
 def _character_class(inside: str) -> str:
+    """Members and ranges, read from the left; a hyphen at either end is a member."""
     negated = inside[0] in "!^"
-    escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside[1:] if negated else inside)
-    return f"[{'^' if negated else ''}{escaped}]"
+    members, at = inside[1:] if negated else inside, 0
+    expression = ""
+    while at < len(members):
+        is_range = members[at + 1 : at + 2] == "-" and at + 2 < len(members)
+        expression += _member(members[at])
+        if is_range:
+            expression += f"-{_member(members[at + 2])}"
+        at += 3 if is_range else 1
+    return f"[{'^' if negated else ''}{expression}]"
+
+
+def _member(character: str) -> str:
+    return f"\\{character}" if character in r"\[]^&~|-" else character
