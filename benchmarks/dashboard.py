@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TextIO
 
 from benchmarks.data import emptied
 from benchmarks.measure import Figures, measured
-from penstock.brokerage.orders import MalformedOrder, parse_order
+from benchmarks.peers.lines import MalformedOrder, parse_order
 
 INTERVAL_S = 5
 WINDOW_S = 3600

@@ -1,7 +1,7 @@
 """``python -m benchmarks.thresholds``: from how many records on a chunk in columns is computed as columns.
 
-Prints, for each size, how long a map with a filter and a sum by key take on columns, as a ratio to rows, which
-are made of the columns first, as the engine would have to. ``WORTH_ROWS`` of ``penstock.vectorize.programs``
+Prints, for each size, how long a map with a filter and a sum by key take on columns, as a ratio to rows
+(made of the columns first, as the engine would have to). ``WORTH_ROWS`` of ``penstock.vectorize.programs``
 should lie where both ratios are about 1.
 """
 

@@ -19,7 +19,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import run_main
 
 from benchmarks.dashboard import Figured, Report, lines_of, rejects_file, write_rejects, write_report
-from penstock.brokerage.orders import MalformedOrder, Order, parse_order
+from benchmarks.peers.lines import MalformedOrder, Order, parse_order
 
 
 class Line(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 import pathway as pw
 
 from benchmarks.dashboard import Window, lines_of, rejects_file, report_of, write_rejects, write_report
-from penstock.brokerage.orders import MalformedOrder, parse_order
+from benchmarks.peers.lines import MalformedOrder, parse_order
 
 _NO_ORDER = ("", 0, "", 0, 0)
 

@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks.dashboard import INTERVAL_S, WINDOW_S, rejects_file
 from benchmarks.data import LINES_PER_FILE, ORDERS, emptied
 from benchmarks.measure import Figures
+from benchmarks.peers.lines import MalformedOrder, Order, parse_order
 from benchmarks.spark import file_by_file, stream
-from penstock.brokerage.orders import MalformedOrder, Order, parse_order
 
 __all__ = ["over_files", "run"]
 

@@ -82,7 +82,7 @@ def _read(lines: DataFrame) -> DataFrame:
     """The fields of each line, and whether it is an order."""
     parts = f.split("value", ",", -1)
     fields = [
-        parts[index].try_cast(kind).alias(name)
+        f.get(parts, f.lit(index)).try_cast(kind).alias(name)
         for index, (name, kind) in enumerate(zip(FIELDS, TYPES, strict=True))
     ]
     read = lines.select("value", "_metadata.file_name", f.size(parts).alias("fields"), *fields)

@@ -14,7 +14,9 @@ from penstock.vectorize.programs import WORTH_ROWS
 from tests.docs.pages import ROOT, Page
 
 PATH = ROOT / "docs" / "columns.md"
-ROWS = re.findall(r"^\| `((?:lambda|size)[^|]*)` \| `([^|]*)` \| ?([^|]*?) ?\|$", PATH.read_text(), re.MULTILINE)
+ROWS = re.findall(
+    r"^\| `((?:lambda|size)[^|]*)` \| `([^|]*)` \| ?([^|]*?) ?\|$", PATH.read_text(), re.MULTILINE
+)
 
 
 @pytest.fixture(scope="module")

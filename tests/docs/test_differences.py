@@ -456,6 +456,39 @@ def test_functions_may_change_what_they_are_given(sc: Context) -> None:
     assert slides == [[("a", [1])], [("a", [1, 2])], [("a", [2, 3])]]
 
 
+def test_a_function_that_only_computes_may_be_called_on_symbols_alone(
+    sc: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def doubled(record: str) -> str:
+        return record * 2
+
+    def shown(record: str) -> str:
+        print(record)
+        return record * 2
+
+    (tmp_path / "lines.txt").write_text("ab\n" * 1000)
+    lines = sc.textFile(str(tmp_path / "lines.txt"))
+    given: set[str] = set()
+
+    def look(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_name == "doubled":
+            assert frame.f_code.co_filename == __file__
+            given.add(type(frame.f_locals["record"]).__name__)
+
+    before = sys.getprofile()
+    threading.setprofile(look)
+    sys.setprofile(look)
+    try:
+        assert lines.map(doubled).collect() == ["abab"] * 1000
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+    assert given == {"Symbol"}
+    assert lines.map(shown).collect() == ["abab"] * 1000
+    assert capsys.readouterr().out == "ab\n" * 1000
+    assert "rows: print is" in lines.map(shown).explain()
+
+
 # ------------------------------------------------------------------------------------------ errors
 
 
