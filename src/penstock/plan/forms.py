@@ -83,9 +83,10 @@ def _form_of_source(node: Source) -> Form:
 
 def _behind(what: Any, forms: list[Form]) -> Form:
     """What a step makes of these; Python objects stay what they are."""
-    for form in forms:
-        if isinstance(form, Untraced):
-            return Untraced(_ALREADY)
+    if not getattr(what, "begins_columns", False):
+        for form in forms:
+            if isinstance(form, Untraced):
+                return Untraced(_ALREADY)
     if isinstance(what, Formed):
         return what.form(*forms)
     return Untraced("it works on Python objects")

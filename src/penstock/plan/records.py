@@ -127,18 +127,23 @@ class FlatMap(Step):
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
             row_type = row_type_of(chunk)
-            form = None if row_type is None else flattening(self.function, row_type)
+            form = None if row_type is None else flattening(self.on_columns, row_type)
             made = form.attempt(as_columns(chunk)) if isinstance(form, Flattening) else None
             if made is None:
                 yield from self.on_rows(chunk)
             elif len(made):
                 yield made
 
+    @property
+    def on_columns(self) -> Callable[[Any], Any]:
+        """The function to be traced: that which gives the items of a record."""
+        return self.function
+
     def form(self, form: Any) -> Any:
         """What becomes of records of this form; see :mod:`penstock.plan.forms`."""
         if not isinstance(form, RowType):
             return Untraced("the lists of values are made here")
-        found = flattening(self.function, form)
+        found = flattening(self.on_columns, form)
         return found if isinstance(found, Untraced) else found.row_type
 
     def on_rows(self, chunk: Chunk) -> Iterator[Chunk]:

@@ -12,7 +12,7 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any, Self
 
-from penstock.chunk import Chunk, Rows, isolated, portable_hash
+from penstock.chunk import Chunk, Columns, Rows, RowType, isolated, portable_hash
 from penstock.errors import CallSite
 from penstock.plan import FlatMap, Shuffle, Task, must_be_callable, raise_located
 from penstock.rdd.aggregation import Aggregator, Grouping, Reducing, aggregated
@@ -30,6 +30,7 @@ from penstock.rdd.pair import PairStep, checked_pairs
 from penstock.rdd.partitioner import KeyRouter, Partitioner, Partitioning, partitioner_of
 from penstock.rdd.result_iterable import ResultIterable
 from penstock.rdd.transformations import Transformations
+from penstock.vectorize import Untraced, halves_of
 
 __all__ = ["PairOperations"]
 
@@ -314,12 +315,29 @@ class _MapValues(PairStep):
 class _FlatMapValues(FlatMap):
     """``FlatMap`` on the value of each pair, with the key beside each item."""
 
-    __slots__ = ()
+    __slots__ = ("items_of",)
 
     def __init__(self, function: Callable[[Any], Iterable[Any]], site: CallSite) -> None:
         super().__init__(lambda pair: zip(repeat(pair[0]), function(pair[1])), site)
+        self.items_of = function
+
+    @property
+    def on_columns(self) -> Callable[[Any], Any]:
+        items_of = self.items_of
+        return lambda pair: [(pair[0], item) for item in items_of(pair[1])]
+
+    def form(self, form: Any) -> Any:
+        if isinstance(form, RowType) and halves_of(form) is None:
+            return Untraced(f"{form} is no pair")
+        return super().form(form)
 
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        return super().run(
-            task, (Rows(pairs) for chunk in chunks for pairs in checked_pairs(chunk, self.site))
-        )
+        for chunk in chunks:
+            if isinstance(chunk, Columns) and halves_of(chunk.row_type) is not None:
+                yield from super().run(task, iter((chunk,)))
+            else:
+                yield from self.on_rows(chunk)
+
+    def on_rows(self, chunk: Chunk) -> Iterator[Chunk]:
+        for pairs in checked_pairs(chunk, self.site):
+            yield from super().on_rows(Rows(pairs))

@@ -244,13 +244,14 @@ class Parse(Step):
         row_type = self.format.row_type
         return row_type is not None and not isinstance(trace_filter(self.check, row_type), Untraced)
 
+    begins_columns = True
+    """Whatever the lines are, the records are columns. (See :mod:`penstock.plan.forms`.)"""
+
     def form(self, form: Form) -> Form:
         """Lines become records; see :mod:`penstock.plan.forms`."""
         row_type = self.format.row_type
         if row_type is None:
             return Untraced(f"a field of {self.format.cls.__name__} has no column")
-        if self.check is not None and isinstance(traced := trace_filter(self.check, row_type), Untraced):
-            return Untraced(f"its rule is asked for each record: {traced.reason}")
         return row_type
 
     def _failure(self, reject: Reject) -> DataError:
