@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -115,3 +116,19 @@ def test_a_refusal_is_no_result_of_anything() -> None:
     assert results(function, [1, 2]) == [10, 20]
     with pytest.raises(programs.REFUSALS):
         results(function, [1, 5])
+
+
+def itself(n: int) -> int:
+    return n + len(AROUND)
+
+
+AROUND: tuple[Any, ...] = (itself, 1)
+
+
+def test_what_cannot_be_looked_at_stays_rows_and_breaks_nothing() -> None:
+    around: dict[str, Any] = {}
+    around["again"] = around
+    nothing = Decimal("sNaN")
+    for function in (itself, lambda n: len(around) + n, lambda n: (n, nothing)[0]):
+        for _ in range(2):
+            trace(function, Scalar(int))

@@ -41,8 +41,18 @@ def fingerprint(value: Any) -> Hashable:
     """Equal for values that a traced function cannot tell apart: the same class, value and, for functions,
     code and what they read in turn. What is no plain data is only ever equal to itself.
 
-    A dict or set is as it is now: 50 ns an item.
+    A dict or set is as it is now: 50 ns an item. What cannot be looked at, such as a tuple that holds the
+    function that reads it, is not even equal to itself.
     """
+    try:
+        found = _fingerprint(value)
+        hash(found)
+    except Exception:
+        return _Itself(object())
+    return found
+
+
+def _fingerprint(value: Any) -> Hashable:
     kind = type(value)
     if kind in _AS_IT_IS:
         return (kind, value)
@@ -51,19 +61,16 @@ def fingerprint(value: Any) -> Hashable:
     if kind is types.FunctionType:
         return _of_function(value, ())
     if kind is tuple:
-        return (kind, tuple(map(fingerprint, value)))
+        return (kind, tuple(map(_fingerprint, value)))
     if kind is dict:
         return _Held(value)
     if kind is frozenset or kind is set:
-        return (kind, frozenset(map(fingerprint, value)))
+        return (kind, frozenset(map(_fingerprint, value)))
     if kind is functools.partial:
-        return (kind, fingerprint(value.func), fingerprint(value.args), fingerprint(value.keywords))
+        return (kind, _fingerprint(value.func), _fingerprint(value.args), _fingerprint(value.keywords))
     if kind in (operator.itemgetter, operator.attrgetter, operator.methodcaller):
         return (kind, _Itself(value))
-    try:
-        return (kind, value) if kind.__module__ in ("datetime", "decimal", "fractions") else _Itself(value)
-    except Exception:
-        return _Itself(value)
+    return (kind, value) if kind.__module__ in ("datetime", "decimal", "fractions") else _Itself(value)
 
 
 class _Itself:
