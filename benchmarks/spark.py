@@ -82,9 +82,9 @@ def stream(name: str, interval_s: float) -> Iterator[tuple[Any, Batches]]:
 def timed_batches(ssc: Any, batches: Batches, warm_up: int, count: int) -> Figures:
     """Start; the figures of ``count`` batches after ``warm_up``, of a stream that always has input."""
     ssc.start()
-    _wait(ssc, lambda: len(batches.over) >= warm_up)
+    _wait(ssc, batches, lambda: len(batches.over) >= warm_up)
     before = cpu_seconds()
-    _wait(ssc, lambda: len(batches.over) >= warm_up + count)
+    _wait(ssc, batches, lambda: len(batches.over) >= warm_up + count)
     counted = batches.over[warm_up : warm_up + count]
     return {
         **batch_figures([batch.seconds for batch in counted]),
@@ -117,7 +117,7 @@ def file_by_file(
         os.replace(making, inbox / file.name)
         if index == warm_up:
             cpu = cpu_seconds()
-    _wait(ssc, lambda: sum(batch.with_files for batch in batches.over) == len(files))
+    _wait(ssc, batches, lambda: sum(batch.with_files for batch in batches.over) == len(files))
     counted = [batch.seconds for batch in batches.over if batch.with_files][warm_up:]
     return {
         "seconds": statistics.fmean(counted) * all_files,
@@ -127,8 +127,10 @@ def file_by_file(
     }
 
 
-def _wait(ssc: Any, done: Callable[[], bool]) -> None:
-    until = time.monotonic() + _PATIENCE_S
+def _wait(ssc: Any, batches: Batches, done: Callable[[], bool]) -> None:
+    over, since = len(batches.over), time.monotonic()
     while not done():
-        assert time.monotonic() < until, f"PySpark did nothing for {_PATIENCE_S} s"
+        if len(batches.over) > over:
+            over, since = len(batches.over), time.monotonic()
+        assert time.monotonic() - since < _PATIENCE_S, f"PySpark ended no batch for {_PATIENCE_S} s"
         ssc.awaitTerminationOrTimeout(0.05)  # raises what failed

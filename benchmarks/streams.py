@@ -15,9 +15,7 @@ __all__ = ["Processing", "pairs_of_table", "run_to_end"]
 def pairs_of_table(sc: Context, pairs: Sequence[tuple[int, int]]) -> RDD:
     """These pairs, read from an Arrow table as a typed source would give them.
 
-    >>> from penstock import Context
-    >>> with Context("local[1]", "pairs") as sc:
-    ...     pairs_of_table(sc, [(1, 2), (3, 4)]).collect()
+    >>> pairs_of_table(sc, [(1, 2), (3, 4)]).collect()
     [(1, 2), (3, 4)]
     """
     keys, values = zip(*pairs, strict=True)

@@ -27,6 +27,7 @@ __all__ = ["workloads"]
 TOUCHED = 10_000
 WARM_UP = 3
 BATCHES = 20
+SPARK_BATCHES = 10  # each takes seconds where a million keys are resident
 SPARK_INTERVAL_S = 0.5
 
 Pairs = list[tuple[int, int]]
@@ -87,10 +88,10 @@ def pyspark(keys: int, folder: Path) -> Figures:
     with stream("W4", SPARK_INTERVAL_S) as (ssc, batches):
         sc, more = ssc.sparkContext, 5
         sc.setCheckpointDir(str(folder / "w4-pyspark-checkpoint"))
-        queue = ssc.queueStream([news_of(keys, batch) for batch in range(WARM_UP + BATCHES + more)])
+        queue = ssc.queueStream([news_of(keys, batch) for batch in range(WARM_UP + SPARK_BATCHES + more)])
         counted: list[int] = []
         _program(queue, sc.range(keys).map(lambda key: (key, 1)), counted)
-        figures = timed_batches(ssc, batches, WARM_UP, BATCHES)
+        figures = timed_batches(ssc, batches, WARM_UP, SPARK_BATCHES)
         kept = [info.memSize() + info.diskSize() for info in sc._jsc.sc().getRDDStorageInfo()]
     assert set(counted) == {keys}, counted
     return {**figures, "bytes_per_key": max(kept) / keys} if kept else figures

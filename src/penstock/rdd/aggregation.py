@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Grouped, Rows, RowType, Tuple
+from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Grouped, Rows, RowType, Tuple, concatenated_columns
 from penstock.errors import CallSite
 from penstock.plan import (
     Fold,
@@ -217,15 +217,37 @@ class CombineValues(FoldStep):
         return Lists(found.key_type, found.value_type) if isinstance(found, KeyedGrouping) else found
 
     def on_columns_alone(self, chunks: list[Chunk]) -> Iterator[Chunk] | None:
-        """The fold of these chunks, if it can be done on columns from the first to the last."""
+        """The fold of these chunks, if it can be done on columns from the first to the last.
+
+        They are put together first, as far as they are small: each would have its keys looked up by itself.
+        """
         fold = _Groups(self)
-        if all(fold.pushed(chunk) for chunk in chunks):
+        if all(fold.pushed(chunk) for chunk in _together(chunks)):
             return fold.finish()
         return None
 
     def columns(self, row_type: RowType) -> KeyedFold | KeyedGrouping | Untraced:
         """A fold on columns of pairs of this row type, or why there is none."""
         return self.aggregator.columns(row_type, partials=self.partials)
+
+
+_TOGETHER_ROWS = 2**20
+
+
+def _together(chunks: list[Chunk]) -> Iterator[Chunk]:
+    """The same records in as few chunks as their row types and a bound on their size allow."""
+    held: list[Columns] = []
+    for chunk in chunks:
+        fits = isinstance(chunk, Columns) and (not held or chunk.row_type == held[0].row_type)
+        if held and (not fits or sum(map(len, held)) + len(chunk) > _TOGETHER_ROWS):
+            yield concatenated_columns(held)
+            held = []
+        if isinstance(chunk, Columns):
+            held.append(chunk)
+        else:
+            yield chunk
+    if held:
+        yield concatenated_columns(held)
 
 
 class _Groups(Fold):

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.chunk import Columns
+from penstock.chunk import Columns, concatenated_columns
 from penstock.chunk.row_types import RowType, Tuple
 from penstock.vectorize.accumulators import accumulator_of
 from penstock.vectorize.encoding import Codes, encoded, firsts_of, must_be_equal_by_leaves
@@ -28,16 +28,14 @@ __all__ = ["KeyIndex", "KeyedFold"]
 class KeyIndex:
     """The keys seen so far, each with its slot, in order of first appearance."""
 
-    __slots__ = ("_columns", "_keys", "_slots", "key_type")
+    __slots__ = ("_keys", "key_type")
 
     def __init__(self, key_type: RowType) -> None:
         self.key_type = key_type
-        self._columns: list[Columns] = []  # of new keys, chunk by chunk, until they are wanted as objects
-        self._keys: list[Any] | None = None
-        self._slots: dict[Any, int] = {}
+        self._keys: Columns | None = None
 
     def __len__(self) -> int:
-        return sum(map(len, self._columns))
+        return 0 if self._keys is None else len(self._keys)
 
     def slots_of(self, leaves: list[pa.Array], length: int) -> tuple[Codes, npt.NDArray[np.int64], int]:
         """The slot of each row; the rows in which new keys appear first, which get the next slots in their
@@ -46,48 +44,31 @@ class KeyIndex:
         must_be_equal_by_leaves(self.key_type)
         codes, count = encoded(leaves, length)
         firsts = firsts_of(codes, count)
-        if not self._columns:
+        if self._keys is None:
             return codes, firsts, count
-        keys = self._objects()
-        found = Columns(self.key_type, [_taken(each, firsts) for each in leaves], count).rows()
-        slots = np.empty(count, np.int64)
-        new: list[int] = []
-        for code, key in enumerate(found):
-            slot = self._slots.get(key)
-            if slot is None:
-                slot = len(keys) + len(new)
-                new.append(code)
-            slots[code] = slot
-        return slots[codes], firsts[new], count
+        # Behind the keys that are known, known ones get the numbers that they have, and new ones the next.
+        known = len(self._keys)
+        both = [
+            pa.concat_arrays([old, _taken(new, firsts)])
+            for old, new in zip(self._keys.leaves, leaves, strict=True)
+        ]
+        slots = encoded(both, known + count)[0][known:]
+        return slots[codes], firsts[slots >= known], count
 
     def add(self, leaves: list[pa.Array], firsts: npt.NDArray[np.int64]) -> None:
         """The keys of these rows are new."""
-        if not len(firsts):
-            return
-        news = Columns(self.key_type, [_taken(each, firsts) for each in leaves], len(firsts))
-        self._columns.append(news)
-        if self._keys is not None:
-            for key in news.rows():
-                self._slots[key] = len(self._keys)
-                self._keys.append(key)
-
-    def _objects(self) -> list[Any]:
-        if self._keys is None:
-            self._keys = [key for part in self._columns for key in part.rows()]
-            self._slots = {key: slot for slot, key in enumerate(self._keys)}
-        return self._keys
+        if len(firsts):
+            news = Columns(self.key_type, [_taken(each, firsts) for each in leaves], len(firsts))
+            self._keys = news if self._keys is None else concatenated_columns([self._keys, news])
 
     def objects(self) -> list[Any]:
         """The keys as Python objects."""
-        return list(self._objects())
+        return [] if self._keys is None else self._keys.rows()
 
     def leaves(self) -> list[pa.Array]:
         """The keys as columns."""
-        if len(self._columns) == 1:
-            return list(self._columns[0].leaves)
-        return [
-            pa.concat_arrays(parts) for parts in zip(*(part.leaves for part in self._columns), strict=True)
-        ]
+        assert self._keys is not None, "no keys yet"
+        return list(self._keys.leaves)
 
 
 def _taken(array: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
