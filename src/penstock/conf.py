@@ -232,9 +232,9 @@ INLINE_ROWS = Setting(
     "Handing work to a thread and waiting for it costs about 30 microseconds, what a thousand records cost.",
 )  # fmt: skip
 PREFETCH_BYTES = Setting(
-    "penstock.local.prefetchBytes", SIZE_OR_ZERO, 64 * 1024**2,
+    "penstock.local.prefetchBytes", SIZE_OR_ZERO, 32 * 1024**2,
     "At most so much input of batches that wait is read and parsed while another batch runs; `0`: none.",
-    "Two parts of a large file, or hundreds of small ones. In memory they take a few times as much.",
+    "One part of a large file, or hundreds of small ones. In memory they take up to three times as much.",
 )  # fmt: skip
 
 _USED: tuple[Setting[Any], ...] = (

@@ -28,7 +28,7 @@ __all__ = ["TEXT", "SourceLine", "TextReader", "text_readers"]
 TEXT = Scalar(str)
 """The row type of lines."""
 
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES = 2 << 20
 _PROBE_BYTES = 64 << 10  # to find where a line begins
 _BOM = b"\xef\xbb\xbf"
 
