@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -17,13 +18,13 @@ from penstock.testing.graphs import nodes_of
 from penstock.testing.strategies import rdd_graphs, records, stream_graphs
 
 
-def many(strategy: st.SearchStrategy[Any], count: int = 400) -> list[Any]:
-    """Examples, always the same ones."""
+def many(strategy: st.SearchStrategy[Any], count: int = 400, seed: int = 0) -> list[Any]:
+    """Examples, nearly always the same ones: Hypothesis mixes in constants of the modules that are loaded."""
     found: list[Any] = []
 
+    @hypothesis.seed(seed)
     @settings(
         max_examples=count,
-        derandomize=True,
         database=None,
         deadline=None,
         phases=[Phase.generate],
@@ -87,9 +88,18 @@ def is_shared(graph: Graph) -> bool:
     return any(count > 1 for count in reads.values())
 
 
+def with_all(strategy: st.SearchStrategy[Graph], wanted: set[str]) -> list[Graph]:
+    """Examples in which all these operators occur: a few hundred as a rule, a thousand if one is unlucky."""
+    graphs: list[Graph] = []
+    for seed in range(5):
+        graphs += many(strategy, 300, seed)
+        if wanted <= operators(graphs):
+            return graphs
+    pytest.fail(f"none of {len(graphs)} graphs has {', '.join(sorted(wanted - operators(graphs)))}")
+
+
 def test_graphs_of_rdds_have_all_operators_and_share_nodes() -> None:
-    graphs = many(rdd_graphs(), 400)
-    missing = {
+    wanted = {
         "map",
         "filter",
         "flatMap",
@@ -122,15 +132,14 @@ def test_graphs_of_rdds_have_all_operators_and_share_nodes() -> None:
         "subtractByKey",
         "partitionBy",
         "sortByKey",
-    } - operators(graphs)
-    assert not missing
+    }
+    graphs = with_all(rdd_graphs(), wanted)
     assert sum(map(is_shared, graphs)) > len(graphs) / 10
     assert sum(len(list(nodes_of(graph))) > 5 for graph in graphs) > len(graphs) / 5
 
 
 def test_graphs_of_streams_have_all_operators_and_share_nodes() -> None:
-    graphs = many(stream_graphs(), 300)
-    missing = {
+    wanted = {
         "map",
         "filter",
         "flatMap",
@@ -152,6 +161,6 @@ def test_graphs_of_streams_have_all_operators_and_share_nodes() -> None:
         "groupByKeyAndWindow",
         "updateStateByKey",
         "partitionBy",
-    } - operators(graphs)
-    assert not missing
+    }
+    graphs = with_all(stream_graphs(), wanted)
     assert sum(map(is_shared, graphs)) > len(graphs) / 10
