@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pytest
 
-from penstock.vectorize import paths, programs, purity, symbols, tracing, twins
+from penstock.vectorize import paths, programs, purity, rewriting, symbols, tracing, twins
 from penstock.vectorize.expressions import Call, Constant
 from penstock.vectorize.guards import Guards
 from penstock.vectorize.kernels import all_kernels, call
@@ -84,8 +84,8 @@ def formatted_texts_may_go_anywhere(patch: pytest.MonkeyPatch) -> None:
 
 
 def texts_are_formatted_with_symbols(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(twins, "_without_text_formatting", lambda code: code)
-    twins._with_member_constants.cache_clear()
+    patch.setattr(rewriting, "_without_text_formatting", lambda code: code)
+    rewriting.rewritten.cache_clear()
 
 
 def a_formatted_text_is_always_true(patch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def forget() -> None:
     tracing._known.clear()
     programs.Chain.of.cache_clear()
     purity.impurity.cache_clear()
-    twins._with_member_constants.cache_clear()
+    rewriting.rewritten.cache_clear()
 
 
 @pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__)
