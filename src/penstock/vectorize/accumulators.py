@@ -6,6 +6,7 @@ then takes the values in. Slots beyond those that are known are new: they begin 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import date
 from typing import Any
 
@@ -24,23 +25,26 @@ Numbers = npt.NDArray[Any]
 _LIMIT = 2**63
 
 
-class Accumulator:
+class Accumulator(ABC):
     """One part of the partials: ``prepared`` looks whether Python's result can be promised, ``take``
     folds."""
 
     def __init__(self, part: Part) -> None:
         self.kind = part.kind
 
+    @abstractmethod
     def prepared(
         self, later: pa.Array, first: pa.Array | None, slots: Codes, news: Numbers, total: int
     ) -> Any:
-        raise NotImplementedError
+        """What to fold, if Python's result can be promised; nothing is changed. Raises: ``Refused``."""
 
+    @abstractmethod
     def take(self, values: Any, slots: Codes, news: Numbers, total: int) -> None:
-        raise NotImplementedError
+        """Fold it; of ``total`` slots those of the rows ``news`` are new."""
 
+    @abstractmethod
     def array(self) -> pa.Array:
-        raise NotImplementedError
+        """The partials, one for each slot."""
 
 
 class _Numbers(Accumulator):
@@ -84,11 +88,13 @@ class _Numbers(Accumulator):
             self.partials = grown
         self._fold(slots, values)
 
+    @abstractmethod
     def _start(self) -> Any:
-        raise NotImplementedError
+        """A value that changes nothing: ``fold(start, x)`` is ``x``."""
 
+    @abstractmethod
     def _fold(self, slots: Codes, values: Numbers) -> None:
-        raise NotImplementedError
+        """Fold the values into the slots, in their order."""
 
     def array(self) -> pa.Array:
         values = self.partials.astype(np.bool_) if self.kind is bool else self.partials
