@@ -316,7 +316,8 @@ def _no_floats(value: Any) -> None:
 def _global(function: types.FunctionType, name: str) -> Any:
     if name in function.__globals__:
         return function.__globals__[name]
-    builtin: Any = function.__builtins__  # type: ignore[attr-defined]
+    untyped: Any = function  # which checkers do not all know to have builtins of its own
+    builtin = untyped.__builtins__
     found = builtin.get(name, _MISSING) if isinstance(builtin, dict) else getattr(builtin, name, _MISSING)
     if found is _MISSING:
         raise Untraceable(f"the name {name} is not defined")
