@@ -213,3 +213,14 @@ def _row_type_of(rows: list[Any]) -> Any:
 def test_a_records_class_is_made_with_all_its_fields() -> None:
     assert check([("map", lambda r: Spot(r[0]))], INTS, "Spot(x)") == "raises"  # type: ignore[call-arg]
     assert check([("map", lambda r: Spot(row=r[0], weight=2.5))], INTS, "Spot(x, y)") == "ran"
+
+
+def test_a_value_computed_before_a_branch_that_no_row_takes() -> None:
+    """Python computes it for every row, so it may raise for every row."""
+
+    def early(r: Any) -> Any:
+        share = 100 // r[0]
+        return share if r[1] else 0
+
+    assert check([("map", early)], [(0, False), (1, False)], "100 // x, then a branch") == "raises"
+    assert check([("map", early)], [(4, False), (5, True)], "100 // x, then a branch") == "ran"

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from penstock.chunk import Columns, Grouped, RowType, Tuple
+from penstock.chunk import RowType
 from penstock.errors import CallSite
-from penstock.plan.nodes import Gather, Narrow, Node, Shuffle, Source
+from penstock.plan.nodes import Gather, Narrow, Node, Shuffle, Source, concatenated
 from penstock.vectorize import Untraced
 
 __all__ = ["Form", "Lists", "explained", "forms_of"]
@@ -98,19 +98,12 @@ _ALREADY = "what it reads are Python objects"
 def _gathered(node: Gather, forms: list[Form]) -> Form:
     if isinstance(node.combine, Formed):
         return _behind(node.combine, forms)
-    if getattr(node.combine, "__name__", "") == "concatenated":
-        first = next((form for form in forms if isinstance(form, Untraced)), forms[0])
-        if isinstance(first, Untraced) or all(form == first for form in forms):
-            return first if not isinstance(first, Untraced) else Untraced(_ALREADY)
-        return Untraced("what it reads is of several types")
+    if node.combine is concatenated:
+        if any(isinstance(form, Untraced) for form in forms):
+            return Untraced(_ALREADY)
+        alike = all(form == forms[0] for form in forms)
+        return forms[0] if alike else Untraced("what it reads is of several types")
     return _behind(node.combine, forms)
-
-
-def form_of_chunk(chunk: object) -> RowType | None:
-    """The row type of a chunk that lies in memory as columns."""
-    if isinstance(chunk, Columns):
-        return chunk.row_type
-    return Tuple((chunk.keys.row_type,)) if isinstance(chunk, Grouped) else None
 
 
 def explained(plan: Node) -> str:

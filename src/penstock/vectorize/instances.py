@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from penstock.chunk.row_types import Optional, Record, RowType, Scalar, Tuple
-from penstock.vectorize.expressions import Call, Expression, Leaf
+from penstock.vectorize.expressions import Call, Expression
 from penstock.vectorize.kernels import Kernel, call
 from penstock.vectorize.paths import Path, Untraceable
 from penstock.vectorize.symbols import Symbol, refusing
@@ -231,8 +231,3 @@ class Instance(_Sequence):
             raise ValueError(f"Got unexpected field names: {sorted(unknown)!r}")
         parts = [news.get(name, part) for name, part in zip(self._names, self._parts, strict=True)]
         return Instance(self._cls, self._names, parts, self._methods)
-
-
-def only_selects(leaf: Expression, condition: Expression) -> bool:
-    """Whether a condition asks just whether this optional leaf is there."""
-    return isinstance(leaf, Leaf) and leaf.optional and condition == present(leaf)

@@ -27,12 +27,11 @@ __all__ = ["REFUSALS", "WORTH_ROWS", "Chain", "Evaluation", "Refused", "holding"
 
 WORTH_ROWS = 300
 """Chunks of fewer rows are computed by Python: there a call of a function costs less than a call of a kernel.
-Measured with ``python -m benchmarks.thresholds``: a map and a filter cross at about 250 rows, a sum by key at
-130."""
+Measured with ``python -m benchmarks.thresholds``: a map with a filter crosses at about 200 rows, a sum by key
+between 300 and 500."""
 
 REFUSALS = (Refused, pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowIndexError, OverflowError)
 """What kernels raise where they cannot promise Python's result."""
-
 
 _LONGER_MAX = 64
 
@@ -70,24 +69,11 @@ class Evaluation:
         if isinstance(expression, Select):
             return self._selected(expression)
         assert isinstance(expression, Call)
-        if expression.kernel.name == "if_else":
-            only = self._only_branch(expression)
-            if only is not None:
-                return self.value(only)
         operands = [self.value(each) for each in expression.arguments]
         if all(isinstance(each, pa.Scalar) for each in operands):
             operands[0] = _repeated(operands[0], 1)
             return self._run(expression, operands)[0]
         return self._run(expression, operands)
-
-    def _only_branch(self, choice: Call) -> Expression | None:
-        """The branch of an ``if_else`` that all rows take, if they do: the other one is not computed."""
-        condition, yes, no = choice.arguments
-        value = self.value(condition)
-        if isinstance(value, pa.Scalar) or value.null_count or not len(value):
-            return None
-        count = self.count(condition)
-        return yes if count == len(value) else no if count == 0 else None
 
     def _run(self, expression: Call, operands: list[Any]) -> Any:
         """The kernel; if it refuses, once more without operands in the rows that do not come here."""
