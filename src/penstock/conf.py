@@ -108,6 +108,17 @@ def only(allowed: str, why: str) -> Kind[str]:
     return Kind(f"only `{allowed}`", parse, allowed)
 
 
+def one_of(*words: str) -> Kind[str]:
+    """A choice between words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be {' or '.join(words)}")
+        return text
+
+    return Kind(" or ".join(f"`{word}`" for word in words), parse, words[-1])
+
+
 def duration(unit: str) -> Kind[int]:
     """Durations, parsed to milliseconds; a plain number is a count of ``unit``, as Spark has it for the key.
 
@@ -205,6 +216,11 @@ GRACEFUL_STOP_TIMEOUT: Setting[int | None] = Setting(
     "A stop that loses batches after a while is not graceful. Spark gives up after 10 batch intervals.",
     unset="as long as it takes",
 )  # fmt: skip
+ON_FAILURE = Setting(
+    "penstock.streaming.onFailure", one_of("continue", "stop"), "continue",
+    "After a batch of which anything failed: `continue`, later batches run; `stop`, none begins.",
+    "Spark's behaviour. Figures that go on without the records of a failed batch want `stop`.",
+)  # fmt: skip
 UNPERSIST = Setting(
     "spark.streaming.unpersist", FLAG, True,
     "Whether the datasets of past batches are forgotten as soon as no window and no `remember` needs them.",
@@ -239,7 +255,7 @@ PREFETCH_BYTES = Setting(
 
 _USED: tuple[Setting[Any], ...] = (
     MASTER, APP_NAME, DEFAULT_PARALLELISM, STOP_CONTEXT_BY_DEFAULT, STOP_GRACEFULLY_ON_SHUTDOWN,
-    GRACEFUL_STOP_TIMEOUT, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
+    GRACEFUL_STOP_TIMEOUT, ON_FAILURE, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
     SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES,
 )  # fmt: skip
 

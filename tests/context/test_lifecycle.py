@@ -275,6 +275,26 @@ class TestStop:
             joined(stopping)
             assert gate.batches == [[0]]
 
+    @pytest.mark.parametrize(
+        ("policy", "whole", "others"),
+        [("continue", [[0], [2]], [[0], [1], [2]]), ("stop", [[0]], [[0], [1]])],
+    )
+    def test_after_a_failed_batch_later_ones_run_or_none_does(
+        self, clock: ManualClock, policy: str, whole: list[list[int]], others: list[list[int]]
+    ) -> None:
+        with Context(conf=Conf().setMaster("local[2]").set("penstock.streaming.onFailure", policy)) as sc:
+            ssc = on_threads(sc, clock)
+            good, other = CollectingSink(), CollectingSink()
+            stream = ssc.queueStream([[0], [1], [2]])
+            stream.map(lambda x: x if 1 // (x - 1) else 0).foreachRDD(good)
+            stream.foreachRDD(other)
+            ssc.start(availableNow=True)
+            with pytest.raises(ZeroDivisionError):
+                ssc.awaitTermination()
+            assert ssc.driver._halted.wait(LONG_S)
+            assert good.batches == whole
+            assert other.batches == others
+
     @pytest.mark.parametrize("graceful", [False, True])
     @pytest.mark.parametrize("stop_sc", [False, True])
     def test_from_within_an_output(

@@ -36,9 +36,10 @@ class Life(RuleBasedStateMachine):
     What becomes of every batch is written down beside it, in the plainest way.
     """
 
-    @initialize()
-    def begin(self) -> None:
-        self.machine = BatchMachine()
+    @initialize(stop_on_failure=st.booleans())
+    def begin(self, stop_on_failure: bool) -> None:
+        self.machine = BatchMachine(stop_on_failure=stop_on_failure)
+        self.stop_on_failure = stop_on_failure
         self.now = 0
         self.planning: list[BatchTime] = []
         self.todo: list[Instruction] = []
@@ -60,6 +61,8 @@ class Life(RuleBasedStateMachine):
                 self.accepted.append(instruction.time)
             else:
                 self.todo.append(instruction)
+            if isinstance(instruction, Finish) and instruction.failures and self.stop_on_failure:
+                self.stop = "hurried"
         self.machine.validate()
 
     @rule(step=st.integers(1, 5))
@@ -87,6 +90,7 @@ class Life(RuleBasedStateMachine):
         match instruction:
             case Generate():
                 assert not self.generated or time > self.generated[-1]
+                assert not self.stop_on_failure or not self.failed.intersection(self.finished)
                 assert self.accepted.index(time) == len(self.finished)  # all before it are over
                 self.generated.append(time)
                 self.outputs[time] = 0 if failed else outputs
@@ -134,14 +138,13 @@ class Life(RuleBasedStateMachine):
         """Whatever happened: left alone, all that was accepted comes to its end, in order."""
         if not hasattr(self, "machine"):
             return
-        dropped = self.stop == "hurried"
         while self.planning or self.todo:
             if self.planning:
                 self.plan(None)  # type: ignore[arg-type]
             if self.todo:
                 self.perform(None, 2)  # type: ignore[arg-type]
-        if dropped:
-            assert set(self.finished) <= set(self.accepted)
+        if self.stop == "hurried":
+            assert self.finished == self.accepted[: len(self.finished)]
         else:
             assert self.finished == self.accepted
         assert self.machine.idle
@@ -257,6 +260,42 @@ def test_a_stop_in_a_hurry_overrules_a_graceful_one_and_not_the_other_way_round(
     told(machine, Tick(at(1)), Planned(at(1)), Tick(at(2)), Planned(at(2)))
     told(machine, StopAsked(graceful=True), StopAsked(graceful=False), StopAsked(graceful=True))
     assert told(machine, Generated(at(1), 1))[-1] == Halt()
+
+
+class TestStopOnFailure:
+    @pytest.mark.parametrize("line", [0, 1, 3])
+    def test_of_an_output_the_others_of_its_batch_run_and_no_batch_after_it(self, line: int) -> None:
+        machine = BatchMachine(stop_on_failure=True)
+        told(machine, Tick(at(1)), Planned(at(1)), Generated(at(1), 2))
+        for time in range(2, 2 + line):
+            told(machine, Tick(at(time)), Planned(at(time)))
+        assert told(machine, OutputDone(at(1), 0, "disk full")) == [RunOutput(at(1), 1)]
+        assert told(machine, OutputDone(at(1), 1)) == [Finish(at(1), ("disk full",)), Halt()]
+        assert told(machine, Tick(at(9))) == []
+
+    def test_of_an_input_the_batches_before_it_are_whole(self) -> None:
+        machine = BatchMachine(stop_on_failure=True)
+        told(machine, Tick(at(1)), Planned(at(1)), Tick(at(2)), Planned(at(2), "no input"), Tick(at(3)))
+        told(machine, Generated(at(1), 0))
+        assert told(machine, Committed(at(1))) == [Finish(at(1), ()), Finish(at(2), ("no input",)), Halt()]
+        assert told(machine, Planned(at(3))) == []
+        assert machine.story(3).splitlines()[-2:] == [
+            "StopAsked(graceful=False) -> dropped",
+            "Planned(time=3, failed=None) -> nothing",
+        ]
+
+    @pytest.mark.parametrize("failed", [Generated(at(1), 0, "no"), Committed(at(1), "no")])
+    def test_of_the_jobs_and_the_commit(self, failed: Event) -> None:
+        machine = BatchMachine(stop_on_failure=True)
+        told(machine, Tick(at(1)), Planned(at(1)), Tick(at(2)), Planned(at(2)))
+        if isinstance(failed, Committed):
+            told(machine, Generated(at(1), 0))
+        assert told(machine, failed) == [Finish(at(1), ("no",)), Halt()]
+
+    def test_overrules_a_graceful_stop(self) -> None:
+        machine = BatchMachine(stop_on_failure=True)
+        told(machine, Tick(at(1)), Planned(at(1)), Tick(at(2)), Planned(at(2)), StopAsked(graceful=True))
+        assert told(machine, Generated(at(1), 0, "no")) == [Finish(at(1), ("no",)), Halt()]
 
 
 def test_an_idle_machine_halts_at_once_and_once() -> None:

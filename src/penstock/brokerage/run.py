@@ -15,6 +15,7 @@ from penstock.brokerage.options import Options
 from penstock.brokerage.pipeline import figures_of
 from penstock.brokerage.preflight import notes_before
 from penstock.brokerage.view import View
+from penstock.conf import ON_FAILURE, Conf
 from penstock.context import Context, StreamingContext
 from penstock.rdd import RDD, Reject
 from penstock.scheduler import StreamingListener
@@ -41,7 +42,9 @@ def run(
     What Penstock logs goes to the view, whole if ``verbose``, else a line each.
     """
     with ExitStack() as stack:
-        sc = stack.enter_context(Context(options.master, "brokerage"))
+        conf = Conf().setMaster(options.master).setAppName("brokerage")
+        conf.set(ON_FAILURE.key, "stop")  # batches behind a failed one would be without its orders
+        sc = stack.enter_context(Context(conf=conf))
         for note in notes_before(options):
             view.note(note)
         checkpoint = options.checkpoint or stack.enter_context(tempfile.TemporaryDirectory())
@@ -79,9 +82,6 @@ def run(
                     break
                 if view.abandoned or (enough is not None and enough(view.totals)):
                     break
-        except Exception:  # batches behind a failed one would be without its orders
-            ssc.driver.stop(graceful=False, timeout_s=None)
-            raise
         finally:
             ssc.stop(stopSparkContext=False, stopGraceFully=True)
         ssc.awaitTerminationOrTimeout(0)  # raises what failed on the way to the stop

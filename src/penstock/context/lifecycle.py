@@ -13,6 +13,7 @@ from penstock.clock import Clock
 from penstock.conf import (
     EXTRA_LISTENERS,
     GRACEFUL_STOP_TIMEOUT,
+    ON_FAILURE,
     PREFETCH_BYTES,
     STOP_CONTEXT_BY_DEFAULT,
     STOP_GRACEFULLY_ON_SHUTDOWN,
@@ -139,6 +140,7 @@ class Lifecycle:
             self._bus,
             first,
             available_now=availableNow,
+            stop_on_failure=self._sc.conf.value(ON_FAILURE) == "stop",
             threaded=self._threaded,
             at_end=self._at_end,
         )

@@ -65,6 +65,7 @@ class BatchDriver:
     """Runs the batches of a started graph, from ``first`` on, one every interval.
 
     ``available_now`` runs what the sources have at the start, without waiting, and then stops.
+    ``stop_on_failure`` stops with the first batch that fails.
     ``threaded=False`` starts no thread: :meth:`tick` and :meth:`work` are called by hand. ``at_end`` is
     called once, when nothing of this driver runs any more except the thread that calls.
     """
@@ -78,6 +79,7 @@ class BatchDriver:
         first: BatchTime,
         *,
         available_now: bool = False,
+        stop_on_failure: bool = False,
         threaded: bool = True,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
@@ -89,7 +91,7 @@ class BatchDriver:
         self._available_now = available_now
         self._threaded = threaded
         self._at_end = at_end
-        self._machine = BatchMachine()
+        self._machine = BatchMachine(stop_on_failure=stop_on_failure)
         lock = threading.RLock()  # of all that follows; each thread is woken only by what concerns it
         self._work = threading.Condition(lock)
         self._changed = threading.Condition(lock)

@@ -18,6 +18,8 @@ Rules:
   last committed version.
 - A stop that is in a hurry drops the batches in line; the running one ends after its current output, and
   if that was not its last one, the batch has failed.
+- With ``stop_on_failure`` no batch begins after one that has failed: its end drops the batches in line, and
+  is the end of all.
 - Nothing here reads a clock, runs a function or holds a lock. The driver performs the instructions and
   reports back; between two reports of the driver the machine stands still. Each event costs the same,
   however long the line is.
@@ -173,6 +175,8 @@ class _Batch:
 class BatchMachine:
     """The state of all batches that are not over. See the top of this module.
 
+    ``stop_on_failure``: whether the end of a batch that has failed is the end of all.
+
     >>> machine = BatchMachine()
     >>> machine.handle(Tick(1000))
     [Plan(time=1000)]
@@ -185,7 +189,8 @@ class BatchMachine:
 
     _STORIES = 100  # batches of which the story is kept after they are over
 
-    def __init__(self) -> None:
+    def __init__(self, *, stop_on_failure: bool = False) -> None:
+        self._stop_on_failure = stop_on_failure
         self._line: deque[_Batch] = deque()
         self._planning: dict[BatchTime, _Batch] = {}
         self._last: BatchTime | None = None
@@ -271,8 +276,7 @@ class BatchMachine:
             if not batch.failures:
                 batch.phase = Phase.GENERATING
                 return [*instructions, Generate(batch.time)]
-            self._line.popleft()
-            instructions.append(Finish(batch.time, tuple(batch.failures)))
+            instructions.append(self._taken_out(batch))
         return instructions + self._halt_if_over()
 
     def _generated(self, event: Generated) -> list[Instruction]:
@@ -308,18 +312,27 @@ class BatchMachine:
         return self._over(batch)
 
     def _over(self, batch: _Batch) -> list[Instruction]:
+        return [self._taken_out(batch), *self._next()]
+
+    def _taken_out(self, batch: _Batch) -> Finish:
+        """The oldest batch is over; if it has failed, that may be the end of those behind it."""
         assert self._line[0] is batch, batch
         self._line.popleft()
-        return [Finish(batch.time, tuple(batch.failures)), *self._next()]
+        if batch.failures and self._stop_on_failure:
+            self._stop(StopAsked(graceful=False))
+        return Finish(batch.time, tuple(batch.failures))
 
     def _stop_asked(self, event: StopAsked) -> list[Instruction]:
+        self._stop(event)
+        return self._halt_if_over()
+
+    def _stop(self, event: StopAsked) -> None:
         if self._stopping is None or not event.graceful:
             self._stopping = event
         if not self._stopping.graceful:
             while self._line and self._line[-1].phase not in _BUSY:
                 self._note(self._line.pop().time, event, "dropped")
             self._planning.clear()
-        return self._halt_if_over()
 
     def _halt_if_over(self) -> list[Instruction]:
         if self._stopping is None or self._line or self._halted:
