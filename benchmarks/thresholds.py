@@ -1,8 +1,12 @@
-"""``python -m benchmarks.thresholds``: from how many records on a chunk in columns is computed as columns.
+"""``python -m benchmarks.thresholds``: from how many records on something pays.
 
 Prints, for each size, how long a map with a filter and a sum by key take on columns, as a ratio to rows
 (made of the columns first, as the engine would have to). ``WORTH_ROWS`` of ``penstock.vectorize.programs``
 should lie where both ratios are about 1.
+
+Then, how long a job of two partitions takes on two threads, as a ratio to one: of typed records, and of
+Python objects. Both are above 1 for long, and the second never gets far below, as one thread at a time runs
+Python.
 """
 
 from __future__ import annotations
@@ -12,10 +16,14 @@ from collections.abc import Callable
 from operator import add
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from penstock.chunk import Chunk, Columns
+from penstock.conf import INLINE_ROWS, Conf
+from penstock.context import Context
 from penstock.errors import CallSite
 from penstock.plan import Filter, Map, Metrics, Task, run_fused
-from penstock.rdd import CombineValues, Reducing
+from penstock.rdd import RDD, CombineValues, Reducing
 from penstock.vectorize import programs
 
 SIZES = (50, 100, 150, 200, 300, 500, 1_000, 10_000)
@@ -48,6 +56,39 @@ def main() -> None:
         fold = _ratio(pairs, lambda part: list(combine.run(task, iter((part,)))))
         print(f"{size:7,d}   {chain:11.2f}   {fold:10.2f}")
 
+    print("\nrecords   typed records   Python objects")
+    for size in (300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000):
+        table = pa.table({"client": [i % 37 for i in range(size)], "amount": list(range(size))})
+        print(f"{size:7,d}   {_of_threads(table, 0):13.2f}   {_of_threads(table, 1 << 40):14.2f}")
+
+
+def _of_threads(table: pa.Table, worth: int) -> float:
+    """Time of a job on two threads over that on one."""
+    programs.WORTH_ROWS = worth
+    times = []
+    for inline in (0, 1 << 40):
+        conf = Conf().setMaster("local[2]").set(INLINE_ROWS.key, inline)
+        with Context(conf=conf) as sc:
+            records = sc.fromArrow(table, 2)
+            records.persist().count()
+            times.append(_best(lambda records=records: _job(records), 3 + 300_000 // table.num_rows))
+    return times[0] / times[1]
+
+
+def _job(records: RDD) -> None:
+    records.map(lambda row: (row[0], row[1] * 2 + 1)).reduceByKey(add).count()
+
+
+def _best(work: Callable[[], object], runs: int) -> float:
+    """Of five times ``runs`` runs, the mean of the best."""
+    best = float("inf")
+    for _ in range(5):
+        begun = time.perf_counter()
+        for _ in range(runs):
+            work()
+        best = min(best, (time.perf_counter() - begun) / runs)
+    return best
+
 
 def _ratio(chunk: Columns, work: Callable[[Chunk], list[Chunk]]) -> float:
     """Time on columns over time on rows."""
@@ -55,15 +96,7 @@ def _ratio(chunk: Columns, work: Callable[[Chunk], list[Chunk]]) -> float:
     for worth in (0, len(chunk) + 1):
         programs.WORTH_ROWS = worth
         work(chunk)
-        runs = max(20, 200_000 // len(chunk))
-        best = float("inf")
-        for _ in range(5):
-            begun = time.perf_counter()
-            for _ in range(runs):
-                for part in work(chunk):
-                    part.rows()
-            best = min(best, (time.perf_counter() - begun) / runs)
-        times.append(best)
+        times.append(_best(lambda: [part.rows() for part in work(chunk)], max(20, 200_000 // len(chunk))))
     return times[0] / times[1]
 
 

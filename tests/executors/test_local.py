@@ -12,7 +12,8 @@ import pytest
 
 from penstock import Conf, Context
 from penstock.chunk import Chunk, Rows, rows_of
-from penstock.errors import failure_of
+from penstock.clock import SystemClock
+from penstock.errors import CallSite, failure_of
 from penstock.executors import LocalExecutor
 from penstock.plan import Metrics, Narrow, Shuffle, SliceReader, Source, Step, Task, call_site
 from penstock.rdd import KeyRouter, Partitioner, StorageLevel
@@ -74,6 +75,74 @@ def test_small_work_stays_on_the_calling_thread(
         plan = Narrow(call_site("thread"), source(*[[1]] * parts), Thread())
         names = {name for part in executor.run(plan, rows, None, Metrics()) for name in part}
         assert (names == {threading.current_thread().name}) is inline
+    finally:
+        executor.close()
+
+
+class Paced:
+    """An action that takes its time, on a clock of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.takes_ns = 0
+        self.now_ns = 0
+        self.threads: set[str] = set()
+        monkeypatch.setattr("penstock.executors.local.executor._clock.elapsed_ns", lambda: self.now_ns)
+
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.now_ns += self.takes_ns
+
+    def runs_here(self, executor: LocalExecutor, *counts: int, line: int = 1) -> bool:
+        """Whether a job of partitions with so many records, asked for in that line, needs no other thread."""
+        self.threads.clear()
+        readers = [SliceReader.of([0] * count) for count in counts]
+        executor.run(Source(CallSite("work", "app.py", line), readers), self, None, Metrics())
+        return self.threads == {threading.current_thread().name}
+
+
+@pytest.fixture
+def paced(monkeypatch: pytest.MonkeyPatch) -> Paced:
+    monkeypatch.setattr("penstock.executors.local.executor._clock", SystemClock())
+    return Paced(monkeypatch)
+
+
+def test_what_took_long_goes_to_threads_however_few_records_it_has(paced: Paced) -> None:
+    executor = LocalExecutor(2, inline_rows=1000)
+    try:
+        paced.takes_ns = 5_000_000
+        assert paced.runs_here(executor, 3, 3), "nothing is known yet but that there are few"
+        assert not paced.runs_here(executor, 3, 3)
+        assert not paced.runs_here(executor, 2, 2)
+        assert paced.runs_here(executor, 3, 3, line=2), "of another line nothing is known"
+    finally:
+        executor.close()
+
+
+def test_what_takes_little_stays_however_many_records_it_has(paced: Paced) -> None:
+    executor = LocalExecutor(2, inline_rows=1000)
+    try:
+        paced.takes_ns = 10_000
+        assert not paced.runs_here(executor, 800, 800), "nothing is known yet but that there are many"
+        assert paced.runs_here(executor, 800, 800)
+        paced.takes_ns = 2_000_000
+        assert paced.runs_here(executor, 800, 800)
+        assert not paced.runs_here(executor, 800, 800), "it has become slower"
+    finally:
+        executor.close()
+
+
+def test_where_all_goes_to_threads_it_does(paced: Paced, executor: LocalExecutor) -> None:
+    assert not paced.runs_here(executor, 1, 1)
+    assert not paced.runs_here(executor, 1, 1)
+
+
+def test_the_lines_it_remembers_are_bounded(paced: Paced, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.executors.local.executor._PACES_MAX", 3)
+    executor = LocalExecutor(2, inline_rows=1000)
+    try:
+        for line in range(10):
+            assert paced.runs_here(executor, 1, 1, line=line)
+            assert len(executor._paces) <= 3
     finally:
         executor.close()
 

@@ -96,7 +96,7 @@ def test_all_or_nothing(
         assert error is None or error.errno == errno.ENOSPC, where
         assert error is None or error.filename is not None, where
         if len(faulty.calls) < call:
-            assert call > 10, "hardly anything was tried"
+            assert call > 9, "hardly anything was tried"
             break
 
         if is_complete(storage, final):
@@ -237,9 +237,11 @@ def test_the_marker_is_written_last(sc: Context, use: Use, place: tuple[Storage,
     use(recording)
     stream(sc, f"{url}/out")
     calls = [(call.operation, call.path.rpartition("/")[2]) for call in recording.calls]
-    marker = calls.index(("write_atomic", "_SUCCESS"))
+    marker = min(
+        at for at, call in enumerate(calls) if call in [("write", "_SUCCESS"), ("write_atomic", "_SUCCESS")]
+    )
     assert {name for operation, name in calls[:marker] if operation == "close"} == {
         "part-00000",
         "part-00001",
     }
-    assert not {operation for operation, _ in calls[marker:]} & {"open_write", "write", "close"}
+    assert not [(operation, name) for operation, name in calls[marker:] if name.startswith("part-")]

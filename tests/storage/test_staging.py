@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import fsspec
 import pytest
@@ -33,8 +36,14 @@ def content_of(storage: Storage, directory: str) -> dict[str, bytes]:
     return {info.name: storage.read(info.path) for info in storage.list_directory(directory)}
 
 
-def write(storage: Storage, final: str, existing: object = "error", durable: bool = False) -> str:
-    with StagedDirectory(storage, final, existing=existing, durable=durable) as staged:  # type: ignore[arg-type]
+def write(
+    storage: Storage,
+    final: str,
+    existing: object = "error",
+    durable: bool = False,
+    ahead: tuple[str, ...] = (),
+) -> str:
+    with StagedDirectory(storage, final, existing=existing, durable=durable, ahead=ahead) as staged:  # type: ignore[arg-type]
         for name, content in PARTS.items():
             with staged.open(name) as file:
                 file.write(content)
@@ -185,6 +194,93 @@ def test_of_two_writers_that_rename_the_second_stops(tmp_path: Path) -> None:
     assert hidden(storage, str(tmp_path)) == []
 
 
+# ------------------------------------------------------------------------------------ made ahead
+
+
+AHEAD = (*PARTS, "_SUCCESS")
+
+
+@pytest.mark.parametrize("ahead", [AHEAD, ("part-00001",), ("_SUCCESS",)])
+@pytest.mark.parametrize("durable", [False, True])
+def test_files_may_be_made_ahead(place: tuple[Storage, str], ahead: tuple[str, ...], durable: bool) -> None:
+    storage, root = place
+    assert write(storage, join(root, "deep/er/out"), durable=durable, ahead=ahead) == "placed"
+    assert content_of(storage, join(root, "deep/er/out")) == {**PARTS, "_SUCCESS": RUN}
+    assert hidden(storage, join(root, "deep/er")) == []
+
+
+def test_they_are_made_while_the_caller_does_something_else(tmp_path: Path) -> None:
+    made_by: dict[str, str] = {}
+
+    class Watched(FaultyStorage):
+        def open_write(self, path: str, *, durable: bool = False) -> BinaryIO:
+            made_by[path.rpartition("/")[2]] = threading.current_thread().name
+            return super().open_write(path, durable=durable)
+
+    write(Watched(LocalStorage()), str(tmp_path / "out"), ahead=("part-00000", "_SUCCESS"))
+    here = threading.current_thread().name
+    assert made_by.pop("part-00001") == made_by.pop("part-00002") == here
+    assert all(name.startswith("penstock-staging") for name in made_by.values())
+    assert set(made_by) == {"part-00000", "_SUCCESS"}
+
+
+def test_what_was_made_ahead_is_closed_and_gone_if_nothing_is_put_in_place(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        StagedDirectory(LocalStorage(), str(tmp_path / "out"), ahead=AHEAD) as staged,
+    ):
+        files = dict(staged._making.result())  # type: ignore[union-attr]
+        raise ZeroDivisionError
+    assert set(files) == set(AHEAD)
+    assert all(file.closed for file in files.values())
+    assert LocalStorage().list_directory(str(tmp_path)) == []
+
+
+def test_what_failed_ahead_is_raised_by_who_opens_it(tmp_path: Path) -> None:
+    faulty = FaultyStorage(LocalStorage(), [Fault(2, "open_write")])
+    opened: list[str] = []
+    with (
+        pytest.raises(OSError, match="Input/output"),
+        StagedDirectory(faulty, str(tmp_path / "out"), ahead=AHEAD) as staged,
+    ):
+        opened.append("nothing yet")
+        staged.open("part-00000")
+    assert opened == ["nothing yet"]
+    assert LocalStorage().list_directory(str(tmp_path)) == []
+
+
+def test_what_failed_ahead_and_nobody_opened_is_tidied_up(tmp_path: Path) -> None:
+    faulty = FaultyStorage(LocalStorage(), [Fault(3, "open_write")])
+    with pytest.raises(ZeroDivisionError), StagedDirectory(faulty, str(tmp_path / "out"), ahead=AHEAD):
+        raise ZeroDivisionError
+    assert LocalStorage().list_directory(str(tmp_path)) == []
+
+
+def test_a_file_made_ahead_and_not_written_is_our_mistake(tmp_path: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match="was to be written"),
+        StagedDirectory(LocalStorage(), str(tmp_path / "out"), ahead=AHEAD) as staged,
+    ):
+        staged.commit()
+    assert LocalStorage().list_directory(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("fault", [None, Fault(1, "makedirs")])
+def test_when_no_thread_can_be_had_they_are_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault | None
+) -> None:
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    monkeypatch.setattr("penstock.storage.staging._thread", lambda process: ended)
+    storage = FaultyStorage(LocalStorage(), [] if fault is None else [fault])
+    if fault is None:
+        assert write(storage, str(tmp_path / "out"), ahead=AHEAD) == "placed"
+        assert content_of(storage, str(tmp_path / "out")) == {**PARTS, "_SUCCESS": RUN}
+    else:
+        with pytest.raises(OSError, match="Input/output"):
+            write(storage, str(tmp_path / "out"), ahead=AHEAD)
+
+
 # ---------------------------------------------------------------------------------- with failures
 
 
@@ -205,9 +301,10 @@ def failures(inner: Storage, attempt: Callable[[Storage], object], lasting: bool
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["error", "crash"])
 @pytest.mark.parametrize("durable", [False, True], ids=["", "durable"])
+@pytest.mark.parametrize("ahead", [(), (*PARTS, "_SUCCESS")], ids=["", "ahead"])
 @pytest.mark.parametrize("before", [None, "other run", "leftover"])
 def test_whatever_fails_and_whenever_readers_see_all_or_nothing_and_a_retry_succeeds(
-    place: tuple[Storage, str], lasting: bool, durable: bool, before: str | None
+    place: tuple[Storage, str], lasting: bool, durable: bool, ahead: tuple[str, ...], before: str | None
 ) -> None:
     storage, root = place
     numbers = itertools.count()
@@ -227,7 +324,7 @@ def test_whatever_fails_and_whenever_readers_see_all_or_nothing_and_a_retry_succ
 
     def attempt(faulty: Storage) -> None:
         final = prepare()
-        write(faulty, final, settle(faulty), durable)
+        write(faulty, final, settle(faulty), durable, ahead)
 
     for where in failures(storage, attempt, lasting):
         final = join(home, "out")

@@ -181,6 +181,11 @@ class Router(ABC):
         """Whether :meth:`summarise` and :meth:`decide` come first."""
         return False
 
+    def is_clear_of(self, rows: int) -> bool:
+        """Whether of so few records, in all partitions together, no summary is needed after all: the
+        decision is ``None`` then."""
+        return False
+
     def summarise(self, task: Task, chunks: Iterator[Chunk]) -> Any:
         """As in :meth:`Step.summarise`."""
         raise AssertionError(f"{self.name} has nothing to summarise")

@@ -69,7 +69,7 @@ def leading(plan: Node, function: Callable[[Any], Any], is_kept: Callable[[Node]
     made = Narrow(below.site, made, sort)
     for node in reversed(maps):
         made = Narrow(node.site, made, node.step)
-    return Narrow(plan.site, made, plan.step)
+    return Narrow(plan.site, made, _IndexInFirst())
 
 
 class _Doubt(Exception):
@@ -209,9 +209,13 @@ class _ToFirst(Router):
     def summarise(self, task: Task, chunks: Iterator[Chunk]) -> tuple[int, Any]:
         return self.first.looked_at(_filled(chunks))
 
+    def is_clear_of(self, rows: int) -> bool:
+        """So few are sorted whole."""
+        return rows <= programs.WORTH_ROWS
+
     def decide(self, summaries: list[tuple[int, Any]], targets: int) -> bool:
         """Whether all keys of all partitions are of one class, and so many that it is worth it."""
-        if sum(count for count, _ in summaries) <= programs.WORTH_ROWS:
+        if self.is_clear_of(sum(count for count, _ in summaries)):
             return False
         found = set()
         for count, keys in summaries:
@@ -227,6 +231,13 @@ class _ToFirst(Router):
         held = _filled(chunks)
         sure = task.decision if self.several else True
         return [self.first.of(held) if sure else held, *([] for _ in range(targets - 1))]
+
+
+class _IndexInFirst(ZipWithIndex):
+    """With its index, where all pairs are in the first partition: nobody has to count them."""
+
+    def needs_summary(self, partitions: int) -> bool:
+        return False
 
 
 def _filled(chunks: Iterator[Chunk]) -> list[Chunk]:

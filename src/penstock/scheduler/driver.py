@@ -94,6 +94,7 @@ class BatchDriver:
         self._machine = BatchMachine(stop_on_failure=stop_on_failure)
         lock = threading.RLock()  # of all that follows; each thread is woken only by what concerns it
         self._work = threading.Condition(lock)
+        self._room = threading.Condition(lock)
         self._changed = threading.Condition(lock)
         self._told = threading.Event()  # whoever awaits the end has something to hear
         self._line: deque[Instruction] = deque()
@@ -182,8 +183,8 @@ class BatchDriver:
 
     def _take_available(self) -> None:
         while self.take_next_available():
-            with self._changed:
-                self._changed.wait_for(lambda: self._machine.waiting < _AHEAD or self._stop_intake.is_set())
+            with self._room:
+                self._room.wait_for(lambda: self._machine.waiting < _AHEAD or self._stop_intake.is_set())
             if self._stop_intake.is_set():
                 return
         self._stop_intake.set()
@@ -340,8 +341,8 @@ class BatchDriver:
 
     def _halt(self) -> None:
         self._stop_intake.set()
-        with self._changed:
-            self._changed.notify_all()
+        with self._room:
+            self._room.notify_all()
         for thread in self._threads:
             if thread.name == "penstock-intake" and thread is not threading.current_thread():
                 thread.join()
@@ -366,10 +367,13 @@ class BatchDriver:
     def _post(self, event: Event) -> list[Instruction]:
         """Report to the machine; its answers. Those that are the batch thread's are in line already."""
         with self._changed:
+            waited = self._machine.waiting
             answers = self._machine.handle(event)
             self._line.extend(answer for answer in answers if not isinstance(answer, Plan))
             if self._line:
                 self._work.notify()
+            if self._machine.waiting < min(waited, _AHEAD) or isinstance(event, StopAsked):
+                self._room.notify()
             self._changed.notify_all()
         return answers
 

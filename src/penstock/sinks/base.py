@@ -16,6 +16,9 @@ __all__ = ["Jobs", "Placing", "write_directory"]
 
 T = TypeVar("T")
 
+_FEW_PARTS = 8
+"""Of so few parts the files are made while the first is being computed."""
+
 
 class Jobs(Protocol):
     """Who runs the plan that is written; a ``Context``."""
@@ -90,10 +93,12 @@ def write_directory(
     placing: Placing = "error"
     if replace:
         placing = lambda found: "keep" if _complete_by(storage, found, run_id) else "aside"  # noqa: E731
-    with StagedDirectory(storage, final, existing=placing) as staged:
+    names = [f"part-{partition:05d}{extension}" for partition in range(plan.partitions)]
+    ahead = [*names, MARKER] if len(names) <= _FEW_PARTS else []
+    with StagedDirectory(storage, final, existing=placing, ahead=ahead) as staged:
 
         def write_part(task: Task, chunks: Iterator[Chunk]) -> tuple[str, dict[str, int]]:
-            name = f"part-{task.partition:05d}{extension}"
+            name = names[task.partition]
             measured = _Measured(staged.open(name), storage.url(join(final, name)))
             try:
                 write(measured.write, chunks)

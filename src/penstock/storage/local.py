@@ -75,10 +75,12 @@ class LocalStorage(Storage):
         return stamp if _clock.now_ns() - stamp >= _TELLING_NS else None
 
     def makedirs(self, directory: str, *, durable: bool = False) -> None:
-        if os.path.isdir(directory):  # a call less than to try and fail
-            return
         missing = []
-        if durable:
+        if not durable:
+            with contextlib.suppress(OSError):  # above it all is there, as a rule: one call then
+                os.mkdir(directory)
+                return
+        else:
             above = directory
             while not os.path.isdir(above):
                 missing.append(above)
@@ -113,14 +115,16 @@ class LocalStorage(Storage):
 
     def open_write(self, path: str, *, durable: bool = False) -> BinaryIO:
         # The class is a BufferedWriter, which is what open() returns for a binary file too.
-        return cast(BinaryIO, _DurableWriter(io.FileIO(path, "w"))) if durable else open(path, "wb")
+        if durable:
+            return cast(BinaryIO, _DurableWriter(io.FileIO(path, "w")))
+        return open(path, "wb", buffering=io.DEFAULT_BUFFER_SIZE)  # by itself it would ask the file for that
 
     def rename_directory(self, source: str, target: str) -> None:
-        if not os.path.isdir(source):
-            raise NotADirectoryError(source) if os.path.exists(source) else FileNotFoundError(source)
-        try:
-            os.rename(source, target)  # over an empty directory, but over nothing else
+        try:  # the slash says that it is a directory; it goes over an empty one, but over nothing else
+            os.rename(f"{source}/", target)
         except OSError as error:
+            if not os.path.isdir(source):
+                raise
             if os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
                 raise OutputExists(f"{target} exists already") from error
             raise

@@ -23,8 +23,12 @@ writers of the same directory are kept apart by renaming; marking needs that the
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from types import TracebackType
 from typing import BinaryIO, Literal
 
@@ -59,6 +63,10 @@ class StagedDirectory:
     or, on a store that marks, before anything is written. With ``durable`` all of it outlives a loss of
     power once :meth:`commit` has returned. As a context manager it aborts unless it was committed.
 
+    ``ahead`` names files that will be opened, the marker too if it likes: on a store that renames, where
+    nobody sees them, they and the directory are made on a thread beside the caller, who goes on computing
+    what to write. Making a file may cost a good part of a millisecond. What fails there, :meth:`open` raises.
+
     >>> import tempfile
     >>> from penstock.storage.local import LocalStorage
     >>> final = tempfile.mkdtemp() + "/out"
@@ -78,6 +86,7 @@ class StagedDirectory:
         *,
         existing: Literal["error"] | Callable[[str], Existing] = "error",
         durable: bool = False,
+        ahead: Sequence[str] = (),
     ) -> None:
         self._storage = storage
         self._final = final
@@ -93,18 +102,39 @@ class StagedDirectory:
         else:
             self._way = self._make_way()
             self._directory = temporary_path(final) if self._way == "kept" else final
-        storage.makedirs(parent_of(final), durable=durable)
-        storage.makedirs(self._directory)
+        self._making = _beside(lambda: self._made(ahead)) if ahead and storage.atomic_rename else None
+        if self._making is None:
+            self._made(())
 
     @property
     def directory(self) -> str:
         """Where the parts are written; for writers in other processes, which know the storage only."""
+        if self._making is not None:
+            self._making.result()
         return self._directory
 
     def open(self, name: str) -> BinaryIO:
         """A new file of the directory. The caller closes it, before the commit. Any thread may call."""
         assert "/" not in name, "a staged directory is flat"
         assert not self._ended, "committed or aborted already"
+        made = None if self._making is None else self._making.result().pop(name, None)
+        return self._opened(name) if made is None else made
+
+    def _made(self, names: Sequence[str]) -> dict[str, BinaryIO]:
+        """Make the directory, and open files of it."""
+        if self._durable:
+            self._storage.makedirs(parent_of(self._final), durable=True)
+        self._storage.makedirs(self._directory)
+        made: dict[str, BinaryIO] = {}
+        try:
+            for name in names:
+                made[name] = self._opened(name)
+        except BaseException:
+            _closed(made)
+            raise
+        return made
+
+    def _opened(self, name: str) -> BinaryIO:
         return self._storage.open_write(join(self._directory, name), durable=self._durable)
 
     def commit(self, marker_name: str = MARKER, marker_content: bytes = b"") -> Outcome:
@@ -125,6 +155,8 @@ class StagedDirectory:
         """Remove what was written, unless it is in place already. Again, or after the commit: nothing."""
         if self._ended:
             return
+        if self._making is not None and self._making.exception() is None:
+            _closed(self._making.result())
         in_place = self._directory == self._final and self._marker and self._storage.exists(self._marker)
         if not in_place:
             self._storage.remove_tree(self._directory)
@@ -144,7 +176,11 @@ class StagedDirectory:
             error.add_note(f"and {self._directory} could not be removed: {problem}")
 
     def _commit_by_renaming(self, marker_name: str, content: bytes) -> Outcome:
-        self._storage.write_atomic(join(self._directory, marker_name), content, durable=self._durable)
+        with self.open(marker_name) as marker:
+            marker.write(content)
+        assert self._making is None or not self._making.result(), "a file was to be written and was not"
+        if self._durable:
+            self._storage.sync_directory(self._directory)
         outcome = self._make_way()
         if outcome == "kept":
             self._storage.remove_tree(self._directory)
@@ -197,3 +233,28 @@ class StagedDirectory:
         while self._storage.exists(path := join(parent_of(self._final), f".{name}.replaced-{count}")):
             count += 1
         return path
+
+
+def _closed(files: dict[str, BinaryIO]) -> None:
+    """Close files that nobody wants any more, whatever they say to it."""
+    while files:
+        with contextlib.suppress(OSError):
+            files.popitem()[1].close()
+
+
+def _beside(make: Callable[[], dict[str, BinaryIO]]) -> Future[dict[str, BinaryIO]]:
+    try:
+        return _thread(os.getpid()).submit(make)
+    except RuntimeError:  # the interpreter is about to end, and begins nothing any more
+        made: Future[dict[str, BinaryIO]] = Future()
+        try:
+            made.set_result(make())
+        except BaseException as error:
+            made.set_exception(error)
+        return made
+
+
+@cache
+def _thread(process: int) -> ThreadPoolExecutor:
+    """One for all, by process: a fork has no threads."""
+    return ThreadPoolExecutor(1, thread_name_prefix="penstock-staging")

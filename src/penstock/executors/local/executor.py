@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from penstock.chunk import Chunk
-from penstock.errors import locate
+from penstock.clock import SystemClock
+from penstock.errors import CallSite, locate
 from penstock.executors.base import Executor
 from penstock.executors.local.ahead import ReadAhead, partitions_stand_alone
 from penstock.executors.local.job import Job
@@ -23,13 +24,21 @@ __all__ = ["LocalExecutor"]
 
 T = TypeVar("T")
 
+_WORTH_THREADS_NS = 2_000_000
+"""Work that one thread does in less is not handed to others: where they wait for Python's lock, handing it
+over may cost half a millisecond."""
+_PACES_MAX = 10_000
+
+_clock = SystemClock()
+
 _NOTHING_AHEAD: Mapping[Node, ReadAhead] = {}
 
 
 class LocalExecutor(Executor):
-    """``threads`` threads; work on fewer than ``inline_rows`` records runs on the calling thread.
+    """``threads`` threads; work that takes little time runs on the calling thread.
 
-    Handing a task to another thread costs tens of microseconds: more than a small batch takes.
+    Whether it will is told by how long a record took the last time that the same line of the program asked
+    for it, and before that by there being fewer than ``inline_rows`` records; with 0 all goes to threads.
     """
 
     def __init__(self, threads: int, inline_rows: int) -> None:
@@ -41,6 +50,7 @@ class LocalExecutor(Executor):
         self._has_replaced = False  # asked far more often than it is true
         self._passed: WeakSet[Node] = WeakSet()
         self._aheads: WeakKeyDictionary[Node, ReadAhead] = WeakKeyDictionary()
+        self._paces: dict[CallSite, float] = {}  # ns a record
         self._lock = threading.Lock()
 
     @property
@@ -143,14 +153,27 @@ class LocalExecutor(Executor):
     def _instead(self, node: Node) -> Node:
         return self._replaced.get(node, node) if self._has_replaced else node
 
-    def threads_for(self, tasks: int, rows: int | None) -> ThreadPoolExecutor | None:
+    def threads_for(self, site: CallSite, tasks: int, rows: int | None) -> ThreadPoolExecutor | None:
         """The pool if several tasks are worth a hop to another thread."""
-        if tasks < 2 or self._threads < 2 or (rows is not None and rows < self._inline_rows):
+        if tasks < 2 or self._threads < 2 or (rows is not None and self._takes_little(site, rows)):
             return None
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="penstock-task")
             return self._pool
+
+    def _takes_little(self, site: CallSite, rows: int) -> bool:
+        if not self._inline_rows:
+            return False
+        pace = self._paces.get(site)
+        return rows < self._inline_rows if pace is None else rows * pace < _WORTH_THREADS_NS
+
+    def note(self, site: CallSite, rows: int | None, nanoseconds: int) -> None:
+        """So long it took for so many records, all threads together."""
+        if rows:
+            if len(self._paces) >= _PACES_MAX:  # lines of programs that are made as they run
+                self._paces.clear()
+            self._paces[site] = nanoseconds / rows
 
 
 class _Stages:
@@ -175,12 +198,18 @@ class _Stages:
                 locate(error, partition=partition)
                 raise
 
-        pool = None
-        if len(partitions) > 1 and self._executor.parallelism > 1 and not self._inline:
-            pool = self._executor.threads_for(len(partitions), job.rows_hint(node, partitions))
-        if pool is None:
+        executor = self._executor
+        if len(partitions) < 2 or executor.parallelism < 2 or self._inline:
             return [one(partition) for partition in partitions]
-        return _in_order([pool.submit(copy_context().run, one, partition) for partition in partitions])
+        rows, begun = job.rows_hint(node, partitions), _clock.elapsed_ns()
+        pool = executor.threads_for(node.site, len(partitions), rows)
+        if pool is None:
+            results, threads = [one(partition) for partition in partitions], 1
+        else:
+            results = _in_order([pool.submit(copy_context().run, one, part) for part in partitions])
+            threads = min(len(partitions), executor.parallelism)
+        executor.note(node.site, rows, (_clock.elapsed_ns() - begun) * threads)
+        return results
 
 
 def _in_order(tasks: list[Future[Any]]) -> list[Any]:

@@ -25,6 +25,7 @@ from penstock.plan import (
     Metrics,
     Narrow,
     Node,
+    Router,
     Shuffle,
     Source,
     Task,
@@ -48,7 +49,8 @@ class Job:
         instead: Callable[[Node], Node],
         metrics: Metrics,
     ) -> None:
-        self._kept = kept
+        self._find_kept = kept
+        self._found_kept: dict[Node, Kept | None] = {}
         self._aheads = aheads
         self._passed = passed
         self._instead = instead
@@ -57,6 +59,15 @@ class Job:
         self._held: dict[Node, list[list[Chunk] | None]] = {}
         self._decisions: dict[Node, Any] = {}
         self._reads: dict[Node, int] = {}
+        self._hints: dict[Node, int] = {}
+
+    def _kept(self, node: Node) -> Kept | None:
+        """Where a node is kept: for the whole job it is, or is not, as it was at the first question."""
+        try:
+            return self._found_kept[node]
+        except KeyError:
+            kept = self._found_kept[node] = self._find_kept(node)
+            return kept
 
     # Preparation
 
@@ -89,6 +100,11 @@ class Job:
                 continue
             seen.add(node)
             pending.append((node, True))
+            if not isinstance(node, Gather):
+                for parent in map(self._instead, node.parents):
+                    self._reads[parent] = self._reads.get(parent, 0) + 1
+                    pending.append((parent, False))
+                continue
             parents = list(map(self._instead, node.parents))
             for parent in parents:
                 self._reads[parent] = self._reads.get(parent, 0) + _times_read(node, parent, self._instead)
@@ -112,20 +128,34 @@ class Job:
         router = node.router
         decision: Any = None
         if router.needs_summary(node.targets):
-            self._hold(self._instead(node.parent), stage)
-            summaries = stage(node.parent, router.summarise, range(node.parent.partitions))
-            decision = router.decide(summaries, node.targets)
+            decision = self._decided_of_all(node, stage)
 
         def split(task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk]]:
             return router.split(_decided(task, decision), chunks, node.targets)
 
         self._moved[node] = stage(node.parent, split, range(node.parent.partitions))
 
+    def _decided_of_all(self, node: Shuffle, stage: Stage) -> Any:
+        """What the router decides once it has looked at all records, if there are many."""
+        parent, router = node.parent, node.router
+        everywhere = range(parent.partitions)
+        if self._is_clear(router, parent, everywhere):
+            return None
+        self._hold(self._instead(parent), stage)
+        if self._is_clear(router, parent, everywhere):  # it was not known that there are so few
+            return None
+        return router.decide(stage(parent, router.summarise, everywhere), node.targets)
+
+    def _is_clear(self, router: Router, parent: Node, partitions: Sequence[int]) -> bool:
+        rows = self.rows_hint(parent, partitions)
+        return rows is not None and router.is_clear_of(rows)
+
     def _hold(self, node: Node, stage: Stage) -> None:
         """Compute a node once for several reads within this job."""
         if node not in self._held and not isinstance(node, Source) and not self._lies_ready(node):
             parts = stage(node, lambda task, chunks: list(chunks), range(node.partitions))
             self._held[node] = parts
+            self._hints.pop(node, None)  # now it is exact
 
     # Reading
 
@@ -134,32 +164,45 @@ class Job:
         return Task(partition, node.partitions, self._metrics, self._decisions.get(node))
 
     def rows_hint(self, node: Node, partitions: Sequence[int]) -> int | None:
-        """How many records these partitions read, if that is known."""
+        """How many records these partitions read, if that is known. Once known of a whole node it stays."""
         node = self._instead(node)
+        if len(partitions) != node.partitions or len(set(partitions)) != node.partitions:
+            return self._rows_read(node, partitions)
+        known = self._hints.get(node)
+        if known is None:
+            known = self._rows_read(node, partitions)
+            if known is not None:
+                self._hints[node] = known
+        return known
+
+    def _rows_read(self, node: Node, partitions: Sequence[int]) -> int | None:
         while True:
-            kept, held = self._kept(node), self._held.get(node)
+            held = self._held.get(node)
             if held is not None:
-                return sum(len(chunk) for index in partitions for chunk in held[index] or ())
+                return sum([len(chunk) for index in partitions for chunk in held[index] or ()])
+            kept = self._kept(node)
             if kept is not None and all(map(kept.has, partitions)):
                 return _sum_of(kept.rows_hint(index) for index in partitions)
             ahead = self._aheads.get(node)
             if ahead is not None and all(map(ahead.has, partitions)):
                 return sum(map(ahead.rows_hint, partitions))
-            if isinstance(node, Source):
+            if isinstance(node, Narrow):
+                node = self._instead(node.parent)
+            elif isinstance(node, Source):
                 return _sum_of(node.readers[index].rows_hint for index in partitions)
-            if isinstance(node, Shuffle):
+            elif isinstance(node, Shuffle):
                 moved = self._moved.get(node)
                 if moved is None:
                     return None
-                return sum(len(c) for parent in moved for index in partitions for c in parent[index])
-            if isinstance(node, Gather):
-                return _sum_of(
-                    self.rows_hint(node.sources[source], [part])
-                    for index in partitions
-                    for source, part in node.reads[index]
-                )
-            assert isinstance(node, Narrow)
-            node = self._instead(node.parent)
+                return sum([len(each) for parent in moved for index in partitions for each in parent[index]])
+            else:
+                assert isinstance(node, Gather)
+                wanted: dict[int, list[int]] = {}
+                for index in partitions:
+                    for source, part in node.reads[index]:
+                        wanted.setdefault(source, []).append(part)
+                sources = node.sources
+                return _sum_of(self.rows_hint(sources[source], parts) for source, parts in wanted.items())
 
     def chunks(self, node: Node, partition: int, *, lend: bool = False) -> Iterator[Chunk]:
         """A partition's chunks, kept ones from where they are kept; ``lend`` to a reader of items."""
@@ -235,10 +278,8 @@ class Job:
         return node in self._held or self._kept(node) is not None or self._is_there(node, partition)
 
 
-def _times_read(node: Node, parent: Node, instead: Callable[[Node], Node]) -> int:
+def _times_read(node: Gather, parent: Node, instead: Callable[[Node], Node]) -> int:
     """How often ``node`` reads a partition of ``parent``, at most."""
-    if not isinstance(node, Gather):
-        return 1
     counts: dict[tuple[int, int], int] = {}
     same = [index for index, source in enumerate(node.sources) if instead(source) is parent]
     for reads in node.reads:
