@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from penstock import Context, DStream, StreamingContext
-from penstock.chunk import Columns
+from penstock.chunk import Columns, Grouped
 from penstock.testing import same
 from penstock.vectorize import StatePlan, programs
 from tests.laws.engine import engine
@@ -113,6 +113,71 @@ def test_states_are_computed_on_columns(name: str, monkeypatch: pytest.MonkeyPat
         batches(STATES[name], context, [context.fromArrow(table(seed), 1) for seed in range(3)])
     assert attempts
     assert all(made is not None for made in attempts)
+
+
+FEW_KEYS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {  # for which values sums will do, the function
+    "a sum": ("int", lambda news, total: sum(news) + (total or 0)),  # of no floats it is an int
+    "a sum with a start": ("", lambda news, total: sum(news, total or 0)),
+    "a sum if any": ("int float", lambda news, total: (total or 0) + sum(news) if news else total),
+    "a sum that may go": ("", lambda news, total: None if sum(news) % 2 else sum(news)),
+    "another state": ("int float", lambda news, total: f"{sum(news)}"),
+    "how many": ("", lambda news, total: len(news) + (total or 0)),
+    "a sum and how many": ("", lambda news, total: sum(news) * len(news)),
+    "a sum of squares": ("", lambda news, total: sum(each * each for each in news)),
+    "the last": ("", lambda news, total: news[-1] if news else total),
+    "a sum that fails": ("", lambda news, total: 100 // (sum(news) - sum(news)) if total else 1),
+    "a sum that is printed": ("", lambda news, total: print(end="") or sum(news)),
+}
+
+
+@pytest.mark.parametrize("kind", ["int", "float", "bool"])
+@pytest.mark.parametrize("master", ["local[1]", "local[2]"])
+@pytest.mark.parametrize("name", FEW_KEYS)
+def test_of_few_keys_with_many_values_only_sums_are_made_objects(
+    name: str, master: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sums_alone, function = FEW_KEYS[name]
+    drawn = random.Random(5)
+    amounts = {
+        "int": lambda: drawn.randrange(-50, 1000),
+        "float": lambda: drawn.choice([-0.0, 0.1, 1e300, -1e300, drawn.uniform(-5, 5)]),
+        "bool": lambda: drawn.random() < 0.5,
+    }[kind]
+    tables = [
+        pa.table({"key": [drawn.randrange(9) for _ in range(900)], "amount": [amounts() for _ in range(900)]})
+        for _ in range(3)
+    ]
+    listed: list[int] = []
+    plain = Grouped.rows
+    monkeypatch.setattr(Grouped, "rows", lambda self: listed.append(len(self)) or plain(self))
+
+    def build(stream: DStream) -> DStream:
+        return stream.map(lambda row: (row.key, row.amount)).updateStateByKey(function, 2)
+
+    def run() -> Any:
+        listed.clear()
+        with engine(master) as context:
+            try:
+                return batches(build, context, [*(context.fromArrow(each, 2) for each in tables), []])
+            except Exception as error:
+                return type(error), str(error), [note for note in error.__notes__ if " ms of " not in note]
+
+    found = run()
+    assert bool(listed) is (kind not in sums_alone), "lists of values were made, or were not"
+    monkeypatch.setattr(programs, "WORTH_ROWS", 10**9)
+    assert same(found, run())
+
+
+def test_a_sum_beyond_64_bits_is_pythons(monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine("local[1]") as context:
+        big = pa.table({"key": [1] * 500, "amount": [2**62] * 500})
+        found = batches(
+            lambda s: keyed(s).updateStateByKey(lambda news, total: sum(news) + (total or 0), 2),
+            context,
+            [context.fromArrow(big, 1)] * 2,
+        )
+    pairs = [pair for batch in found for part in batch for pair in part]
+    assert pairs == [(1, 500 * 2**62), (1, 1000 * 2**62)]
 
 
 def test_a_state_that_grows_beyond_64_bits_goes_on_as_python_ints(monkeypatch: pytest.MonkeyPatch) -> None:

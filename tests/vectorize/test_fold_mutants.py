@@ -151,7 +151,7 @@ def keys_come_in_their_order(patch: pytest.MonkeyPatch) -> None:
 def values_of_a_key_are_not_in_order(patch: pytest.MonkeyPatch) -> None:
     plain = np.argsort
     patch.setattr(
-        "penstock.vectorize.grouping.np.argsort",
+        "penstock.chunk.grouped.np.argsort",
         lambda a, kind=None: len(a) - 1 - plain(a[::-1], kind="stable"),
     )
 

@@ -36,6 +36,8 @@ __all__ = ["KeyUpdate", "StateByKey", "Update", "by_arity"]
 NO_STATE = Scalar(type(None))
 """The row type of states where there are none yet."""
 
+_PLAIN = {int, float, str, bool}
+
 Update = Callable[[BatchTime, Iterator[tuple[Any, list[Any], Any]]], Iterable[tuple[Any, Any]]]
 """What becomes of the keys of a partition: (key, new values, state or None), to (key, state)."""
 
@@ -122,10 +124,30 @@ class _Updated:
         state: dict[Any, Any] = {}
         for pair in _pairs(iter(before), self.site):
             state.setdefault(pair[0], pair[1])
-        news: dict[Any, list[Any]] = dict(rows_of(grouped))
-        rows = list(self.update(self.time, _beside(state, news)))
+        rows = self._of_sums(state, grouped)
+        if rows is None:
+            rows = list(self.update(self.time, _beside(state, dict(rows_of(grouped)))))
         if rows:
             yield Rows(rows)
+
+    def _of_sums(self, state: dict[Any, Any], grouped: list[Chunk]) -> list[Any] | None:
+        """The new states, if the function makes of a list of a key's sum what it makes of all its values:
+        then nobody needs them as Python objects. ``None``: it may not, or it fails, and is to fail with the
+        values."""
+        news = grouped[0] if len(grouped) == 1 else None
+        function = self.update.on_columns if isinstance(self.update, KeyUpdate) else None
+        kinds = set(map(type, state.values()))
+        if not isinstance(news, Grouped) or function is None or len(kinds) > 1 or not kinds <= _PLAIN:
+            return None
+        plan = state_plan(function, news.value_type, Scalar(kinds.pop()) if kinds else None)
+        sums = None if isinstance(plan, Untraced) else plan.sums_of(news)
+        if sums is None:
+            return None
+        alone = dict(zip(news.keys.rows(), ([total] for total in sums), strict=True))
+        try:
+            return list(self.update(self.time, _beside(state, alone)))
+        except Exception:
+            return None
 
     def form(self, state: Form, grouped: Form) -> Form:
         """What the states are before there are any; see :mod:`penstock.plan.forms`."""
@@ -157,7 +179,7 @@ class _Updated:
             key_type, state_type = state.row_type.parts
             if news is not None and news.keys.row_type != key_type:
                 return None
-        value_type = state_type if news is None else news.values.row_type
+        value_type = state_type if news is None else news.value_type
         assert value_type is not None
         plan = state_plan(function, value_type, state_type)
         if isinstance(plan, Untraced):

@@ -293,7 +293,7 @@ class _Groups(Fold):
         assert self._step.partials, "only lists of one partition are merged with those of another"
         if not isinstance(self._step.aggregator, Grouping):
             return False
-        halves = (chunk.keys.row_type, chunk.values.row_type)
+        halves = (chunk.keys.row_type, chunk.value_type)
         if self._columns is None:
             self._columns = KeyedGrouping(*halves)
         columns = self._columns

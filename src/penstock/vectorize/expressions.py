@@ -15,14 +15,24 @@ divides only where ``b`` is not zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from penstock.vectorize.kernels.base import Kernel
 
-__all__ = ["Call", "Constant", "Expression", "Leaf", "Select", "leaves_in", "substituted"]
+__all__ = [
+    "Call",
+    "Constant",
+    "Expression",
+    "Leaf",
+    "Select",
+    "leaves_in",
+    "parts_of",
+    "substituted",
+    "within",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,18 +127,21 @@ def parts_of(expression: Expression) -> tuple[Expression, ...]:
     return ()
 
 
-def leaves_in(expressions: list[Expression]) -> Iterator[Leaf]:
-    """Each leaf they read, once."""
+def within(expressions: Iterable[Expression]) -> Iterator[Expression]:
+    """Each expression that these are made of, once, these included."""
     seen: set[Expression] = set()
     pending = list(expressions)
     while pending:
         current = pending.pop()
-        if current in seen:
-            continue
-        seen.add(current)
-        if isinstance(current, Leaf):
+        if current not in seen:
+            seen.add(current)
             yield current
-        pending.extend(parts_of(current))
+            pending.extend(parts_of(current))
+
+
+def leaves_in(expressions: list[Expression]) -> Iterator[Leaf]:
+    """Each leaf they read, once."""
+    return (each for each in within(expressions) if isinstance(each, Leaf))
 
 
 def substituted(

@@ -11,9 +11,6 @@ from penstock.vectorize.programs import REFUSALS
 
 __all__ = ["KeyedGrouping"]
 
-_RADIX = 2**16
-"""Up to so many keys, slots fit 16 bits, which numpy sorts by radix: five times as fast."""
-
 
 class KeyedGrouping:
     """Pairs in columns are pushed in, each key with all its values comes out, both in order of appearance."""
@@ -52,10 +49,4 @@ class KeyedGrouping:
             parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
             for parts in zip(*self._values, strict=True)
         ]
-        values = Columns(self.value_type, leaves, len(slots))
-        offsets = np.zeros(count + 1, np.int64)
-        np.cumsum(np.bincount(slots, minlength=count), out=offsets[1:])
-        if len(slots) == count:  # each key once: they lie in order
-            return Grouped(keys, offsets, values)
-        small = slots.astype(np.uint16) if count <= _RADIX else slots
-        return Grouped(keys, offsets, values.take(np.argsort(small, kind="stable")))
+        return Grouped.scattered(keys, slots, Columns(self.value_type, leaves, len(slots)))

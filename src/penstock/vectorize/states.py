@@ -13,7 +13,7 @@ The function is traced on a list of values of which only folds are known (``sum(
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,9 @@ import pyarrow as pa
 
 from penstock.chunk import Columns, Grouped, RowType
 from penstock.chunk import leaves as leaf
-from penstock.chunk.row_types import Optional, Tuple
+from penstock.chunk.row_types import Optional, Scalar, Tuple
 from penstock.vectorize.encoding import encoded
-from penstock.vectorize.expressions import Expression, Leaf
+from penstock.vectorize.expressions import Call, Constant, Expression, Leaf, parts_of, within
 from penstock.vectorize.guards import Guards, fingerprint
 from penstock.vectorize.instances import instance_of
 from penstock.vectorize.kernels import TYPES, Refused, arrow_of
@@ -51,6 +51,18 @@ class StatePlan:
     refusals: tuple[Expression, ...]
     folds: tuple[tuple[str, Expression], ...]
     removes: bool
+    knows_sums_alone: bool
+
+    def sums_of(self, news: Grouped) -> list[Any] | None:
+        """The sum of the values of each key, if the function makes the same of a list of that sum alone; if
+        it might not, or a sum has to be Python's, ``None``."""
+        if not self.knows_sums_alone:
+            return None
+        try:
+            sums: list[Any] = _folded("sum", self.folds[0][1], news).to_pylist()
+        except REFUSALS:
+            return None
+        return sums
 
     def attempt(self, state: Columns | None, news: Grouped | None, key_type: RowType) -> Columns | None:
         """Pairs of key and new state; ``None`` if Python has to make them."""
@@ -74,7 +86,7 @@ class StatePlan:
             columns.append(_state_leaf(at, expected, old_states, olds, len(fresh), len(state_kinds)))
         if news is not None:
             there = where >= 0
-            counts[there] = np.diff(news.offsets)[where[there]]
+            counts[there] = leaf.numpy_of(int, news.folded("count", _counted))[where[there]]
         columns.append(arrow_of(counts, int))
         places = _nullable(where)
         for name, element in self.folds:
@@ -144,19 +156,27 @@ def _appended(at: int, old: list[pa.Array], new: list[pa.Array], fresh: Numbers)
 
 def _folded(name: str, element: Expression, news: Grouped) -> pa.Array:
     """A fold of the values of each key. Raises: :class:`Refused`."""
-    count = len(news.values)
-    values = Evaluation(news.values.leaves, count).array(element, count)
+    return news.folded((name, element), lambda of: _fold(name, element, of))
+
+
+def _counted(news: Grouped) -> pa.Array:
+    return arrow_of(np.bincount(news.by_slots()[0], minlength=len(news)).astype(np.int64), int)
+
+
+def _fold(name: str, element: Expression, news: Grouped) -> pa.Array:
+    slots, held = news.by_slots()
+    count = len(held)
+    values = Evaluation(held.leaves, count).array(element, count)
     if name in ("first", "last"):
-        places = news.offsets[:-1] if name == "first" else news.offsets[1:] - 1
-        return values.take(
-            pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places.copy())])
-        )
+        places = np.zeros(len(news), np.int64)
+        order = np.arange(count)  # of several places assigned to one slot the last one stays
+        places[slots if name == "last" else slots[::-1]] = order if name == "last" else order[::-1]
+        return values.take(pa.Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)]))
     if values.null_count:
         raise Refused("a None among the values")
     numbers = leaf.numpy_of(element.kind, values) if count else np.zeros(0)
-    groups = np.repeat(np.arange(len(news)), np.diff(news.offsets))
     if name == "sum":
-        return _summed(numbers, groups, len(news), element.kind)
+        return _summed(numbers, slots, len(news), element.kind)
     if element.kind is float and np.any((numbers != numbers) | ((numbers == 0) & np.signbit(numbers))):
         raise Refused("a NaN or a negative zero, whose order Python decides case by case")
     if element.kind not in (int, float, bool):
@@ -165,7 +185,7 @@ def _folded(name: str, element: Expression, news: Grouped) -> pa.Array:
     if element.kind is not float:
         start = 2**63 - 1 if name == "min" else -(2**63)
     found = np.full(len(news), start, np.float64 if element.kind is float else np.int64)
-    function.at(found, groups, numbers)
+    function.at(found, slots, numbers)
     return arrow_of(found.astype(np.bool_) if element.kind is bool else found, element.kind)
 
 
@@ -204,10 +224,31 @@ def state_plan(
         removes = isinstance(traced.row_type, Optional)
         if removes and wanted.leaf_count != 1:
             raise Untraceable("a state of several values that may be None")
-        return StatePlan(value_type, wanted, traced.outputs, traced.refusals, tuple(folds), removes)
+        count = Leaf(int, Optional(wanted).leaf_count)
+        alone = not traced.refusals and _knows_sums_alone(value_type, folds, count, traced.outputs)
+        return StatePlan(value_type, wanted, traced.outputs, traced.refusals, tuple(folds), removes, alone)
 
     found: StatePlan | Untraced = traced_by(("state", fingerprint(function), value_type, state_type), make)
     return found
+
+
+def _knows_sums_alone(
+    value_type: RowType,
+    folds: Sequence[tuple[str, Expression]],
+    count: Expression,
+    made: Sequence[Expression],
+) -> bool:
+    """Whether of the values, which are numbers, nothing matters but their sum, and that there are any."""
+    if len(folds) != 1 or folds[0][0] != "sum" or value_type not in (Scalar(int), Scalar(float)):
+        return False
+    if not isinstance(folds[0][1], Leaf) or count in made:
+        return False
+    for each in within(made):
+        if count in parts_of(each):
+            assert isinstance(each, Call)
+            if each.kernel.name != "ne" or each.arguments[1] != Constant(int, 0):
+                return False
+    return True
 
 
 def _without_none(row_type: RowType) -> RowType:

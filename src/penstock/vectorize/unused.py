@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from penstock.chunk import leaves as leaf
-from penstock.vectorize.expressions import Call, Expression, parts_of
+from penstock.vectorize.expressions import Call, Expression, within
 from penstock.vectorize.kernels import Kernel
 
 __all__ = ["dropped"]
@@ -26,25 +26,11 @@ def dropped(made: Iterable[Expression], kept: Sequence[Expression]) -> tuple[Exp
 
     The one is false in every row, once all of that could be computed.
     """
-    used = set(_within(kept))
+    used = set(within(kept))
     lost = [
-        each
-        for each in _within(made)
-        if isinstance(each, Call) and not each.kernel.total and each not in used
+        each for each in within(made) if isinstance(each, Call) and not each.kernel.total and each not in used
     ]
     return (Call(bool, _COMPUTED, tuple(lost)),) if lost else ()
-
-
-def _within(expressions: Iterable[Expression]) -> Iterator[Expression]:
-    """Each expression that these are made of, once, these included."""
-    seen: set[Expression] = set()
-    pending = list(expressions)
-    while pending:
-        current = pending.pop()
-        if current not in seen:
-            seen.add(current)
-            yield current
-            pending.extend(parts_of(current))
 
 
 _NO = leaf.array_of(bool, [False])
