@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -16,8 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import Context, Milliseconds, Partitioner, Seconds, StreamingContext
+from penstock.chunk import Chunk, Rows
 from penstock.clock import ManualClock
+from penstock.dstream.windows import _Corrected
 from penstock.errors import ArgumentError, SignatureError, failure_of
+from penstock.plan import Metrics, Task, call_site
 from penstock.testing import Stepper, assert_batches_equal, run_batches
 
 pytestmark = pytest.mark.usefixtures("sc")
@@ -461,3 +464,30 @@ def test_a_window_of_slides_longer_than_the_interval_has_its_first_slides() -> N
     assert pairs == [None, [1, 2], None, [1, 2, 3, 4], None, [3, 4, 5, 6], None, [5, 6, 7, 8]]
     sums = run_batches(batches, lambda numbers: numbers.window(2, 2).reduceByWindow(add, 6, 2))
     assert sums == [None, [3], None, [10], None, [21], None, [33]]
+
+
+@pytest.mark.parametrize(
+    ("left", "looked_at"),
+    [
+        ([], 1),  # nothing left: the oldest is only asked whether it is columns
+        ([[("a", 1)]], 2),  # a is in the oldest, c in the second
+        ([[("c", 1), ("a", 1)], [("b", 2)]], 2),
+        ([[("d", 1)]], 3),  # d might be in each
+    ],
+)
+def test_of_the_slides_that_stay_no_more_is_read_than_it_takes(left: list[Pairs], looked_at: int) -> None:
+    stayed = [[("b", 2), ("a", 2)], [("c", 3), ("a", 3)], [("b", 4)]]
+    entered = [("e", 9), ("a", 9)]
+    before = folded(add, [*left, *stayed])
+    read: list[Pairs] = []
+
+    def slides() -> Iterator[Chunk]:
+        for slide in stayed:
+            read.append(slide)
+            yield Rows(list(slide))
+
+    lists = [iter([Rows(list(rows))]) for rows in (before or [], *left)]
+    corrected = _Corrected(add, sub, len(left), 1, call_site("window"))
+    made = list(corrected(Task(0, 1, Metrics()), [*lists, slides(), iter([Rows(list(entered))])]))
+    assert [pair for chunk in made for pair in chunk.rows()] == folded(add, [*stayed, entered])
+    assert len(read) == looked_at

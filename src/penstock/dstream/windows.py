@@ -204,36 +204,42 @@ class _Corrected(_Folded):
         self.staying = staying
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
-        held_chunks = [list(chunks) for chunks in inputs]
-        in_columns = self.on_columns(held_chunks[1 + self.leaving :])
-        if in_columns is not None:
-            yield from in_columns
-            return
-        previous, *slides = [list(rows_of(chunks)) for chunks in held_chunks]
-        left, held = slides[: self.leaving], slides[self.leaving :]
-        entered = held[self.staying :]
-        if all(_is_exact([value for _, value in part]) for part in (previous, *left, *entered)):
-            values = self._correct(dict(previous), left, held[: self.staying], entered)
+        leaving, held = inputs[1 : 1 + self.leaving], inputs[1 + self.leaving :]
+        stayed = _Pulled(chain.from_iterable(held[: self.staying]))
+        entered = [list(chunks) for chunks in held[self.staying :]]
+        if self._may_be_columns(next(chain(stayed, *entered), None)):
+            in_columns = self.on_columns([list(stayed), *entered])
+            if in_columns is not None:
+                yield from in_columns
+                return
+        previous, *left = [list(rows_of(chunks)) for chunks in (inputs[0], *leaving)]
+        news = [list(rows_of(chunks)) for chunks in entered]
+        if all(_is_exact([value for _, value in part]) for part in (previous, *left, *news)):
+            values = self._corrected(dict(previous), left, stayed, news)
         else:
-            values = self.fold(held)
+            values = self.fold([list(rows_of(stayed)), *news])
         if values:
-            yield Rows([(key, values[key]) for key in dict.fromkeys(chain.from_iterable(map(_keys, held)))])
+            yield Rows(list(values.items()))
 
-    def on_columns(self, slides: list[list[Chunk]]) -> Iterator[Chunk] | None:
-        """All slides are folded at once: for the order of the keys all have to be gone through anyway. That
-        gives what the inverse function would give only if it is one, or is not asked."""
-        chunk = next((chunk for slide in slides for chunk in slide), None)
-        if not isinstance(chunk, Columns) or halves_of(chunk.row_type) is None:
-            return None
-        if not takes_back(self.function, self.inverse, chunk.row_type.parts[1]):
-            return None
-        return super().on_columns(slides)
+    def _may_be_columns(self, first: Chunk | None) -> bool:
+        """Whether slides of which this is the first chunk may be folded at once. That gives what the inverse
+        function would give only if it is one, or is not asked."""
+        if not isinstance(first, Columns) or halves_of(first.row_type) is None:
+            return False
+        return takes_back(self.function, self.inverse, first.row_type.parts[1])
 
-    def _correct(
-        self, values: dict[Any, Any], left: list[list[Any]], stayed: list[list[Any]], entered: list[list[Any]]
+    def _corrected(
+        self, values: dict[Any, Any], left: list[list[Any]], stayed: _Pulled, entered: list[list[Any]]
     ) -> dict[Any, Any]:
-        alive = set(chain.from_iterable(map(_keys, stayed)))
-        values = {key: value for key, value in values.items() if key in alive}
+        """The values in the order of the window. Of what stayed no more is looked at than it takes to see
+        which keys are still there, and which come first: where nothing left, none of it."""
+        if left:
+            gone = set(chain.from_iterable(map(_keys, left)))
+            for chunk in stayed if gone else ():
+                gone.difference_update(_keys(chunk.rows()))
+                if not gone:
+                    break
+            values = _in_order_of(stayed, {key: value for key, value in values.items() if key not in gone})
         for slide in left:
             pair = None
             try:
@@ -246,6 +252,34 @@ class _Corrected(_Folded):
         for slide in entered:
             _fold_into(values, slide, self.function, self.site)
         return values
+
+
+class _Pulled:
+    """Chunks that are pulled when somebody comes to them, and kept for who comes again."""
+
+    __slots__ = ("_chunks", "_held")
+
+    def __init__(self, chunks: Iterator[Chunk]) -> None:
+        self._chunks = chunks
+        self._held: list[Chunk] = []
+
+    def __iter__(self) -> Iterator[Chunk]:
+        yield from self._held
+        for chunk in self._chunks:
+            self._held.append(chunk)
+            yield chunk
+
+
+def _in_order_of(slides: _Pulled, values: dict[Any, Any]) -> dict[Any, Any]:
+    """The values with their keys as they appear in the slides, each of which is in one."""
+    found: dict[Any, Any] = {}
+    for chunk in slides if values else ():
+        for key in _keys(chunk.rows()):
+            if key not in found:
+                found[key] = values[key]
+        if len(found) == len(values):
+            break
+    return found
 
 
 def _keys(pairs: list[Any]) -> Iterator[Any]:

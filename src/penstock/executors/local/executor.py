@@ -17,7 +17,7 @@ from penstock.executors.local.ahead import ReadAhead, partitions_stand_alone
 from penstock.executors.local.job import Job
 from penstock.executors.local.kept import Kept
 from penstock.executors.local.passes import OnePass, branches_of, readers_in
-from penstock.plan import Metrics, Node, Task
+from penstock.plan import Metrics, Narrow, Node, Task
 from penstock.rdd import StorageLevel
 
 __all__ = ["LocalExecutor"]
@@ -30,6 +30,9 @@ over may cost half a millisecond."""
 _PACES_MAX = 10_000
 
 _clock = SystemClock()
+
+Work = tuple[CallSite, CallSite]
+"""Which line asks for it, and which for what it is made of: one line may work for several streams."""
 
 _NOTHING_AHEAD: Mapping[Node, ReadAhead] = {}
 
@@ -50,7 +53,7 @@ class LocalExecutor(Executor):
         self._has_replaced = False  # asked far more often than it is true
         self._passed: WeakSet[Node] = WeakSet()
         self._aheads: WeakKeyDictionary[Node, ReadAhead] = WeakKeyDictionary()
-        self._paces: dict[CallSite, float] = {}  # ns a record
+        self._paces: dict[Work, float] = {}  # ns a record
         self._lock = threading.Lock()
 
     @property
@@ -153,27 +156,27 @@ class LocalExecutor(Executor):
     def _instead(self, node: Node) -> Node:
         return self._replaced.get(node, node) if self._has_replaced else node
 
-    def threads_for(self, site: CallSite, tasks: int, rows: int | None) -> ThreadPoolExecutor | None:
+    def threads_for(self, work: Work, tasks: int, rows: int | None) -> ThreadPoolExecutor | None:
         """The pool if several tasks are worth a hop to another thread."""
-        if tasks < 2 or self._threads < 2 or (rows is not None and self._takes_little(site, rows)):
+        if tasks < 2 or self._threads < 2 or (rows is not None and self._takes_little(work, rows)):
             return None
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="penstock-task")
             return self._pool
 
-    def _takes_little(self, site: CallSite, rows: int) -> bool:
+    def _takes_little(self, work: Work, rows: int) -> bool:
         if not self._inline_rows:
             return False
-        pace = self._paces.get(site)
+        pace = self._paces.get(work)
         return rows < self._inline_rows if pace is None else rows * pace < _WORTH_THREADS_NS
 
-    def note(self, site: CallSite, rows: int | None, nanoseconds: int) -> None:
+    def note(self, work: Work, rows: int | None, nanoseconds: int) -> None:
         """So long it took for so many records, all threads together."""
         if rows:
             if len(self._paces) >= _PACES_MAX:  # lines of programs that are made as they run
                 self._paces.clear()
-            self._paces[site] = nanoseconds / rows
+            self._paces[work] = nanoseconds / rows
 
 
 class _Stages:
@@ -202,14 +205,22 @@ class _Stages:
         if len(partitions) < 2 or executor.parallelism < 2 or self._inline:
             return [one(partition) for partition in partitions]
         rows, begun = job.rows_hint(node, partitions), _clock.elapsed_ns()
-        pool = executor.threads_for(node.site, len(partitions), rows)
+        work = _work_of(node)
+        pool = executor.threads_for(work, len(partitions), rows)
         if pool is None:
             results, threads = [one(partition) for partition in partitions], 1
         else:
             results = _in_order([pool.submit(copy_context().run, one, part) for part in partitions])
             threads = min(len(partitions), executor.parallelism)
-        executor.note(node.site, rows, (_clock.elapsed_ns() - begun) * threads)
+        executor.note(work, rows, (_clock.elapsed_ns() - begun) * threads)
         return results
+
+
+def _work_of(node: Node) -> Work:
+    below = node
+    while isinstance(below, Narrow):
+        below = below.parent
+    return node.site, below.site
 
 
 def _in_order(tasks: list[Future[Any]]) -> list[Any]:
