@@ -33,7 +33,9 @@ def test_records_and_rejects() -> None:
 def test_one_parse_for_all_that_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[bytes] = []
     parse = CsvFormat.parse_block
-    monkeypatch.setattr(CsvFormat, "parse_block", lambda self, data: parsed.append(data) or parse(self, data))
+    monkeypatch.setattr(
+        CsvFormat, "parse_block", lambda self, data, count: parsed.append(data) or parse(self, data, count)
+    )
 
     def build(lines: Any) -> Any:
         pairs = lines.parseCsv(Pair)

@@ -68,8 +68,9 @@ class LineFormat(ABC):
         """
 
     @abstractmethod
-    def parse_block(self, data: bytes) -> Block:
-        r"""The records of whole lines: valid UTF-8, lines end with ``\n``, the last may lack its end.
+    def parse_block(self, data: bytes, count: int | None = None) -> Block:
+        r"""The records of whole lines: valid UTF-8, lines end with ``\n``, the last may lack its end. There
+        are ``count`` of them, if somebody has counted already.
 
         The good records are ``Columns`` where there are many of them and they have a row type.
         """

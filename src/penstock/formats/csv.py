@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import csv
 
-from penstock.chunk import Chunk, Columns, Rows
+from penstock.chunk import Chunk, Columns, Lines, Rows
 from penstock.chunk.leaves import Mask, bools_of
 from penstock.chunk.records import values_of
 from penstock.errors import ArgumentError
@@ -163,10 +163,9 @@ class CsvFormat(LineFormat):
 
     # Block by block
 
-    def parse_block(self, data: bytes) -> Block:
-        count = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _FEED)) + (
-            data[-1:] not in (b"\n", b"")
-        )
+    def parse_block(self, data: bytes, count: int | None = None) -> Block:
+        if count is None:
+            count = len(Lines(data))
         if count < COLUMNS_FROM or len(data) > _BLOCK_BYTES_MAX:
             return self._line_by_line(data, count)
         whole, skipped = data, np.zeros(0, np.int64)

@@ -62,7 +62,7 @@ class JsonFormat(LineFormat):
     def parse_line(self, text: str) -> Any:
         return values_of(self.cls, self._names, [[value] for value in self._values(text)], 1)[0]
 
-    def parse_block(self, data: bytes) -> Block:
+    def parse_block(self, data: bytes, count: int | None = None) -> Block:
         lines = data.decode().split("\n")
         if not lines[-1]:
             lines.pop()
@@ -76,11 +76,11 @@ class JsonFormat(LineFormat):
                 continue
             for column, value in zip(columns, values, strict=True):
                 column.append(value)
-        count = len(columns[0])
-        if count < COLUMNS_FROM or self.row_type is None:
-            return Block(Rows(values_of(self.cls, self._names, columns, count)), refused, [], len(lines))
+        good = len(columns[0])
+        if good < COLUMNS_FROM or self.row_type is None:
+            return Block(Rows(values_of(self.cls, self._names, columns, good)), refused, [], len(lines))
         arrays = [field.kind.array_of(column) for field, column in zip(self.fields, columns, strict=True)]
-        return Block(Columns(self.row_type, arrays, count), refused, [], len(lines))
+        return Block(Columns(self.row_type, arrays, good), refused, [], len(lines))
 
     def _values(self, text: str) -> list[Any]:
         if not text:

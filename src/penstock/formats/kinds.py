@@ -195,7 +195,7 @@ class Choice(Kind):
 
     def read(self, column: TextColumn) -> pa.Array | Mask:
         if self._short and len(column.data) == len(column) and column.present is None:
-            if not (column.lengths == 1).all():
+            if len(column) and column.lengths.min() != 1:  # as many bytes as texts: one is longer, then
                 return column.lengths != 1
             codes = self._codes[column.data]
         else:

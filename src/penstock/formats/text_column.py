@@ -22,7 +22,7 @@ class TextColumn:
     ``i`` is ``data[offsets[i]:offsets[i + 1]]``.
     """
 
-    __slots__ = ("array", "data", "lengths", "offsets", "present")
+    __slots__ = ("_lengths", "array", "data", "offsets", "present")
 
     def __init__(self, array: pa.Array, optional: bool) -> None:
         _, places, data = array.buffers()
@@ -31,7 +31,7 @@ class TextColumn:
         held = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
         self.data: npt.NDArray[np.uint8] = held[offsets[0] : offsets[-1]]
         self.offsets: npt.NDArray[np.int32] = offsets - offsets[0] if offsets[0] else offsets
-        self.lengths: npt.NDArray[np.int32] = np.diff(offsets)
+        self._lengths: npt.NDArray[np.int32] | None = None
         self.present: Mask | None = None
         if optional and count and not self.lengths.min():
             self.present = self.lengths > 0
@@ -41,7 +41,14 @@ class TextColumn:
         self.array = array
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """How many bytes each text has."""
+        if self._lengths is None:
+            self._lengths = self.offsets[1:] - self.offsets[:-1]
+        return self._lengths
 
     def left_in(self, doubtful: Mask) -> Mask:
         """``doubtful`` without the texts that are left out."""

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from penstock.errors import CallSite
 
@@ -35,11 +33,18 @@ def call_site(operation: str) -> CallSite:
     return CallSite(operation)
 
 
-@contextmanager
-def asked_at(site: CallSite | None) -> Iterator[None]:
+class asked_at:  # noqa: N801  it is used as a function; made for each node in each batch, so it is no generator
     """Within this block all operations count as asked for at ``site`` (``None``: look again)."""
-    token = _given.set(site)
-    try:
-        yield
-    finally:
-        _given.reset(token)
+
+    __slots__ = ("_site", "_token")
+
+    def __init__(self, site: CallSite | None) -> None:
+        self._site = site
+        self._token: Token[CallSite | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _given.set(self._site)
+
+    def __exit__(self, *error: object) -> None:
+        assert self._token is not None
+        _given.reset(self._token)

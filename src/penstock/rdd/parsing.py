@@ -92,7 +92,7 @@ class Parse(Step):
         before = 0
         for chunk in chunks:
             if isinstance(chunk, Lines):
-                yield from self._parsed(chunk.data, partial(_begin, chunk))
+                yield from self._parsed(chunk.data, len(chunk), partial(_begin, chunk))
             elif isinstance(chunk, Columns) and chunk.row_type == Scalar(str):
                 yield from self._of_texts(chunk.rows(), before)
             else:
@@ -134,7 +134,7 @@ class Parse(Step):
             if not texts[-1]:
                 data += b"\n"
             places = None if lines is None else [(line.source, line.number) for line in lines]
-            yield from self._parsed(data, lambda: ("", before + 1), places)
+            yield from self._parsed(data, len(texts), lambda: ("", before + 1), places)
             return
         for index, text in enumerate(texts):
             at = ("", before + index + 1) if lines is None else (lines[index].source, lines[index].number)
@@ -147,9 +147,13 @@ class Parse(Step):
             yield from self._sorted(block, texts[index : index + 1].__getitem__, partial(_as_it_is, at), None)
 
     def _parsed(
-        self, data: bytes, begin: Callable[[], tuple[str, int]], places: list[tuple[str, int]] | None = None
+        self,
+        data: bytes,
+        count: int,
+        begin: Callable[[], tuple[str, int]],
+        places: list[tuple[str, int]] | None = None,
     ) -> Iterator[Chunk]:
-        block = self.format.parse_block(data)
+        block = self.format.parse_block(data, count)
         held: list[str] = []
 
         def text_at(index: int) -> str:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from penstock.chunk import Columns
 from penstock.chunk import leaves as leaf
 from penstock.chunk.row_types import RowType
-from penstock.vectorize.expressions import Call, Constant, Expression, Leaf, Select, substituted
+from penstock.vectorize.expressions import Call, Constant, Expression, Leaf, Select, substituted, within
 from penstock.vectorize.kernels import TYPES, Refused, call, scalar_of
 from penstock.vectorize.tracing import Traced, leaves_of
 from penstock.vectorize.unused import dropped
@@ -69,11 +69,27 @@ class Evaluation:
         if isinstance(expression, Select):
             return self._selected(expression)
         assert isinstance(expression, Call)
+        if expression.kernel.name == "if_else":
+            way = self._only_way(expression)
+            if way is not None:
+                return self.value(way)
         operands = [self.value(each) for each in expression.arguments]
         if all(isinstance(each, pa.Scalar) for each in operands):
             operands[0] = _repeated(operands[0], 1)
             return self._run(expression, operands)[0]
         return self._run(expression, operands)
+
+    def _only_way(self, choice: Call) -> Expression | None:
+        """The branch that all rows take, if they take the same, and the other need not be computed: what may
+        refuse operands may have been computed before the function came to the branch."""
+        condition = self.value(choice.arguments[0])
+        if not isinstance(condition, pa.BooleanArray) or condition.null_count:
+            return None
+        taken = condition.true_count
+        if 0 < taken < len(condition):
+            return None
+        way, other = choice.arguments[1:] if taken else choice.arguments[:0:-1]
+        return way if _never_refuses(other) else None
 
     def _run(self, expression: Call, operands: list[Any]) -> Any:
         """The kernel; if it refuses, once more without operands in the rows that do not come here."""
@@ -129,6 +145,11 @@ class Evaluation:
 
 
 _REFUSED = object()
+
+
+@lru_cache(maxsize=4096)
+def _never_refuses(expression: Expression) -> bool:
+    return all(each.kernel.total for each in within((expression,)) if isinstance(each, Call))
 
 
 def _repeated(value: Any, length: int) -> pa.Array:
