@@ -116,7 +116,7 @@ def _of_function(function: types.FunctionType, above: tuple[types.FunctionType, 
     def of(value: Any) -> Hashable:
         return _of_function(value, above) if type(value) is types.FunctionType else fingerprint(value)
 
-    read = _globals_of(function.__code__)
+    read = global_names(function.__code__)
     values = [of(function.__globals__[name]) for name in read if name in function.__globals__]
     missing = tuple(name for name in read if name not in function.__globals__)
     cells: list[Hashable] = []
@@ -133,8 +133,3 @@ def _of_function(function: types.FunctionType, above: tuple[types.FunctionType, 
         fingerprint(function.__defaults__),
         None if function.__kwdefaults__ is None else fingerprint(function.__kwdefaults__),
     )
-
-
-@functools.lru_cache(maxsize=4096)
-def _globals_of(code: types.CodeType) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(global_names(code)))

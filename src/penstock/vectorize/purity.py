@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType
 
@@ -148,14 +147,17 @@ def impurity(code: CodeType, outermost: bool) -> str | None:
     return None
 
 
-def global_names(code: CodeType) -> Iterator[str]:
-    """The global names that a function and those inside it read."""
+@lru_cache(maxsize=4096)
+def global_names(code: CodeType) -> tuple[str, ...]:
+    """The global names that a function and those inside it read, each once."""
+    found: dict[str, None] = {}
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield instruction.argval
+            found[instruction.argval] = None
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from global_names(constant)
+            found.update(dict.fromkeys(global_names(constant)))
+    return tuple(found)
 
 
 def _formats_flow_to_the_return(instructions: list[dis.Instruction]) -> bool:

@@ -49,6 +49,12 @@ _ITSELF: tuple[Any, ...] = (
 )  # fmt: skip
 """Builtins that reach symbols only through operators, so that they are right as they are."""
 _NAMED = {id(function): function for function in _ITSELF}
+_MATH = {
+    id(function): name
+    for name, function in vars(math).items()
+    if callable(function) and id(function) not in _NAMED
+}
+"""The names of the functions of ``math``, whose kernels are named after them."""
 
 
 HOLDERS: dict[type, str] = {}
@@ -69,9 +75,6 @@ class Twins:
             id(max): self._extreme("max", max), id(min): self._extreme("min", min),
             id(isolated): self._isolated, id(operator.mod): _modulo,
         }  # fmt: skip
-        for name, function in vars(math).items():
-            if callable(function) and id(function) not in _NAMED:
-                self._special[id(function)] = self._math(name, function)
 
     # ------------------------------------------------------------------ what a name stands for
 
@@ -86,6 +89,8 @@ class Twins:
         special = self._special.get(id(value))
         if special is not None:
             return special
+        if id(value) in _MATH:
+            return self._math(_MATH[id(value)], value)
         if id(value) in _OPERATORS or id(value) in _NAMED:
             return value
         if kind is tuple:
@@ -137,7 +142,7 @@ class Twins:
             rewritten(function.__code__), scope, function.__name__, None, _empty_cells(function)
         )
         self._functions[id(function)] = twin
-        for name in dict.fromkeys(global_names(function.__code__)):
+        for name in global_names(function.__code__):
             scope[name] = self.of(_global(function, name), name)
         for name, cell, given in zip(
             function.__code__.co_freevars, twin.__closure__ or (), function.__closure__ or (), strict=True
