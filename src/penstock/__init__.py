@@ -8,11 +8,12 @@ from penstock.conf import Conf
 from penstock.conf import Conf as SparkConf
 from penstock.context import Context, StreamingContext
 from penstock.context import Context as SparkContext
-from penstock.dstream import DStream
+from penstock.dstream import DStream, MapWithStateDStream, StateSpec
 from penstock.formats import Format, Words
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, Reject, StorageLevel
 from penstock.scheduler import StreamingListener
 from penstock.sources import SourceLine
+from penstock.state import State
 from penstock.times import Duration, Durations, Milliseconds, Minutes, Seconds
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ __all__ = [
     "Duration",
     "Durations",
     "Format",
+    "MapWithStateDStream",
     "Milliseconds",
     "Minutes",
     "Partitioner",
@@ -36,6 +38,8 @@ __all__ = [
     "SourceLine",
     "SparkConf",
     "SparkContext",
+    "State",
+    "StateSpec",
     "StorageLevel",
     "StreamingContext",
     "StreamingListener",

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow
 import pytest
 
-from penstock import Conf, Context, StreamingContext, StreamingListener
+from penstock import Conf, Context, State, StateSpec, StreamingContext, StreamingListener
 from penstock.chunk import portable_hash
 from penstock.clock import SystemClock
 from penstock.conf import SettingWarning
@@ -294,6 +294,23 @@ def test_update_functions_are_told_apart_by_their_arguments(sc: Context) -> None
     assert run_batches(batches, lambda s: s.updateStateByKey(by_all, 1))[0] == [("A", 1)]
     by_time = lambda time, key, values, state: (time.second, key)  # noqa: E731
     assert run_batches(batches, lambda s: s.updateStateByKey(by_time, 1))[1] == [("a", (2, "a"))]
+
+
+def test_a_key_times_out_when_it_is_due_and_only_update_changes_a_state() -> None:
+    def note(key: str, value: int | None, state: State) -> Any:
+        if state.isTimingOut():
+            return (key, state.get())
+        if state.exists():
+            state.get().append(value)
+        else:
+            state.update([value])
+        return None
+
+    spec = StateSpec.function(note).timeout(2)
+    batches = [[("a", 1)], [("a", 2)]]
+    assert run_batches(batches, lambda s: s.mapWithState(spec), batches=6) == [
+        [], [], [], [], [("a", [1])], [],
+    ]  # fmt: skip
 
 
 def test_a_failed_batch_changes_no_state(sc: Context) -> None:

@@ -7,16 +7,19 @@ from os import PathLike, fspath
 from types import NoneType
 from typing import Any, Self
 
-from penstock.dstream.handle import callback
+from penstock.dstream.handle import Streaming, callback
+from penstock.dstream.mapped import MapWithState, emitted_by, snapshots_of
+from penstock.dstream.node import StreamNode
 from penstock.dstream.outputs import batch_directory, print_batch, save_batch
 from penstock.dstream.rehearsal import rehearsed
+from penstock.dstream.spec import StateSpec
 from penstock.dstream.windowed import Windowed
 from penstock.errors import SignatureError
-from penstock.plan import explained
+from penstock.plan import call_site, explained
 from penstock.rdd import RDD, StorageLevel
 from penstock.times import DurationLike, TimeLike, milliseconds_of, moment_ms
 
-__all__ = ["DStream"]
+__all__ = ["DStream", "MapWithStateDStream"]
 
 
 class DStream(Windowed):
@@ -91,6 +94,38 @@ class DStream(Windowed):
         rdd = rehearsed(self._node, self._ssc.sparkContext)
         return "no batch of this stream has an RDD" if rdd is None else explained(rdd.plan)
 
+    # State
+
+    def mapWithState(self, spec: StateSpec) -> MapWithStateDStream:
+        """What the function of ``spec`` returns for each record, beside the state of its key. Needs
+        ``sc.setCheckpointDir`` or ``ssc.checkpoint``.
+
+        Unlike ``updateStateByKey`` it looks at keys with records in the batch alone, and at those that time
+        out. Records of a key see what those before them have done.
+
+        >>> def count(key, value, state):
+        ...     state.update((state.getOption() or 0) + 1)
+        ...     return (key, state.get())
+        >>> batches = [[("a", 1), ("a", 2)], [("b", 3), ("a", 4)]]
+        >>> run_batches(batches, lambda pairs: pairs.mapWithState(StateSpec.function(count)))
+        [[('a', 1), ('a', 2)], [('b', 1), ('a', 3)]]
+        """
+        site = call_site("mapWithState")
+        if not isinstance(spec, StateSpec):
+            hint = " Hint: StateSpec.function(f)." if callable(spec) else ""
+            raise SignatureError(f"mapWithState needs a StateSpec, not {type(spec).__name__}.{hint}")
+        node = MapWithState(
+            site,
+            self._node,
+            spec._function,
+            self._partitioner(spec._partitioner),
+            self._initial(spec._initial, "initialState", site),
+            with_time=spec._with_time,
+            timeout_ms=spec._timeout_ms,
+        )
+        self._ssc.must_be_open()
+        return MapWithStateDStream(node, self._ssc)
+
     # Keeping
 
     def cache(self) -> Self:
@@ -126,3 +161,32 @@ class DStream(Windowed):
         ``StateError`` before the start.
         """
         return self._ssc.slice_of(self._node, moment_ms(begin, "begin"), moment_ms(end, "end"))
+
+
+class MapWithStateDStream(DStream):
+    """What the function of a ``mapWithState`` returns; :meth:`stateSnapshots` is what it remembers."""
+
+    __slots__ = ("_mapping",)
+
+    def __init__(self, mapping: MapWithState, ssc: Streaming) -> None:
+        super().__init__(emitted_by(mapping), ssc)
+        self._mapping = mapping
+
+    def _derive(self, node: StreamNode) -> Any:
+        self._ssc.must_be_open()
+        return DStream(node, self._ssc)
+
+    def stateSnapshots(self) -> DStream:
+        """``(key, state)`` of all keys, every batch, in order of their first appearance. It costs what it
+        holds, where it is read.
+
+        >>> def total(key, value, state):
+        ...     state.update((state.getOption() or 0) + value)
+        >>> spec = StateSpec.function(total).numPartitions(1)
+        >>> batches = [[("a", 1)], [("b", 2), ("a", 3)]]
+        >>> run_batches(batches, lambda pairs: pairs.mapWithState(spec).stateSnapshots())
+        [[('a', 1)], [('a', 4), ('b', 2)]]
+        """
+        site = call_site("stateSnapshots")
+        snapshots: DStream = self._derive(snapshots_of(self._mapping, site))
+        return snapshots

@@ -166,14 +166,18 @@ class Windowed(Stateless):
         """
         site = call_site("updateStateByKey")
         update, changes_keys = by_arity(updateFunc, arity(updateFunc, (2, 1, 4), "updateStateByKey"), site)
-        initial: RDD | None = None
-        if isinstance(initialRDD, RDD):
-            initial = initialRDD
-        elif initialRDD is not None:
-            reader = SliceReader.of(_pairs_given(initialRDD, site))
-            initial = RDD(Source(site, (reader,)), self._ssc.sparkContext)
+        initial = self._initial(initialRDD, "initialRDD", site)
         to = self._partitioner(numPartitions)
         return self._derive(StateByKey(site, self._node, update, to, initial, changes_keys=changes_keys))
+
+    def _initial(
+        self, given: RDD | Iterable[tuple[Any, Any]] | None, name: str, site: CallSite
+    ) -> RDD | None:
+        """The states before the first batch, as an RDD."""
+        if given is None or isinstance(given, RDD):
+            return given
+        reader = SliceReader.of(_pairs_given(given, name, site))
+        return RDD(Source(site, (reader,)), self._ssc.sparkContext)
 
     def _combined(
         self,
@@ -238,19 +242,19 @@ def _told_apart(
     return given
 
 
-def _pairs_given(given: Any, site: CallSite) -> list[Any]:
+def _pairs_given(given: Any, name: str, site: CallSite) -> list[Any]:
     """The initial state that a user gave as an iterable; what is wrong with it is said at once."""
     if isinstance(given, Mapping):
         return list(given.items())
     if not isinstance(given, Iterable) or isinstance(given, (str, bytes)):
         raise SignatureError(
-            f"initialRDD of {site} must be an RDD or an iterable of pairs (key, state), "
+            f"{name} of {site} must be an RDD or an iterable of pairs (key, state), "
             f"not {type(given).__name__}"
         )
     pairs = list(given)
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise SignatureError(f"initialRDD of {site} must hold pairs (key, state), not {shown(pair)}")
+            raise SignatureError(f"{name} of {site} must hold pairs (key, state), not {shown(pair)}")
     return pairs
 
 

@@ -9,7 +9,7 @@ from penstock.rdd.aggregation import (
     ReducingAll,
     aggregated,
 )
-from penstock.rdd.pair import PairStep, checked_pairs, keys_of, raise_for_key
+from penstock.rdd.pair import PairStep, checked_pairs, keys_of, raise_for_key, with_distinct_nans
 from penstock.rdd.parsing import Accepted, Parse, Reject, Rejected, no_rejects
 from penstock.rdd.partitioner import KeyRouter, Partitioner, Partitioning, partition_count, partitioner_of
 from penstock.rdd.rdd import RDD
@@ -49,4 +49,5 @@ __all__ = [
     "partition_count",
     "partitioner_of",
     "raise_for_key",
+    "with_distinct_nans",
 ]

@@ -17,6 +17,7 @@ __all__ = [
     "KEY_FUNCTIONS",
     "LIST_REDUCERS",
     "MAPPERS",
+    "MAPPINGS",
     "PAIR_MAPPERS",
     "PARTITION_FUNCTIONS",
     "PREDICATES",
@@ -297,3 +298,39 @@ def over_all_keys(keys: Iterator[tuple[Any, list[Any], Any]]) -> Iterator[tuple[
 
 
 UPDATES = (collected_in_place, counted, only_with_news, over_all_keys)
+
+
+def remembered_in_place(key: Any, value: Any, state: Any) -> Any:
+    """A list of values that grows in place; all of it is emitted, and changed where it comes out."""
+    held = state.getOption()
+    if state.isTimingOut():
+        return ["over", key, held]
+    if isinstance(held, list):
+        held.append(value)
+    state.update(held if isinstance(held, list) else [value])
+    return state.get()
+
+
+def changed_without_update(key: Any, value: Any, state: Any) -> Any:
+    """What it does to a state that it does not set is lost."""
+    if not state.exists():
+        state.update([key])
+    elif not state.isTimingOut():
+        marked_in_place(state.get())
+    return None if size_of(value) % 2 else (key, state.get())
+
+
+def gone_at_three(key: Any, value: Any, state: Any) -> Any:
+    """A number, and no state any more when it has reached three; a key that is over says so."""
+    if state.isTimingOut():
+        return ("over", key, state.get())
+    total = state.getOption() if isinstance(state.getOption(), int) else 0
+    if total == 2:
+        state.update(3)
+        state.remove()
+        return (key, state.exists())
+    state.update(total + 1)
+    return None
+
+
+MAPPINGS = (remembered_in_place, changed_without_update, gone_at_three)

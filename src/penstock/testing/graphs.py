@@ -20,7 +20,7 @@ from typing import Any
 
 from penstock.chunk import isolated
 from penstock.context import Context
-from penstock.dstream import DStream
+from penstock.dstream import DStream, StateSpec
 from penstock.rdd import RDD
 
 __all__ = ["Apply", "Batches", "Graph", "Hole", "Records", "Template", "as_rdd", "as_stream", "nodes_of"]
@@ -157,10 +157,22 @@ def _built(graph: Graph, leaf: Callable[[Graph], Any]) -> Any:
             given = [*others, *map(_argument, node.arguments)]
             if node.operator == "transformWith":  # the function first
                 given.reverse()
+            if node.operator == "mapWithState":
+                given = [_state_spec(*given)]
             built[node] = getattr(first, node.operator)(*given, **node.named)
         else:
             built[node] = leaf(node)
     return built[graph]
+
+
+def _state_spec(
+    function: Callable[..., Any], partitions: int, initial: Any, timeout: int | None
+) -> StateSpec:
+    """``timeout`` counts batches, which are a second apart."""
+    spec = StateSpec.function(function).numPartitions(partitions)
+    if initial is not None:
+        spec.initialState(initial)
+    return spec if timeout is None else spec.timeout(timeout)
 
 
 def _argument(given: Any) -> Any:

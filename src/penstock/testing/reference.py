@@ -24,7 +24,18 @@ from penstock.chunk import portable_hash
 from penstock.errors import DataError, EmptyError, KeyTypeError, NotAPairError
 from penstock.testing.graphs import Apply, Graph, Records, nodes_of
 
-__all__ = ["OPERATORS", "Partitions", "Raised", "aggregate", "cut", "evaluate", "fold", "reduce"]
+__all__ = [
+    "OPERATORS",
+    "Partitions",
+    "Raised",
+    "aggregate",
+    "cut",
+    "evaluate",
+    "fold",
+    "hashable",
+    "reduce",
+    "same_key",
+]
 
 Partitions = list[list[Any]]
 Groups = list[tuple[Any, list[Any]]]
@@ -101,7 +112,7 @@ def _pair(record: Any) -> tuple[Any, Any]:
     return record[0], record[1]
 
 
-def _hashable(record: Any) -> Any:
+def hashable(record: Any) -> Any:
     """The record, which must be a pair with a key that has a hash."""
     try:
         hash(_pair(record)[0])
@@ -110,10 +121,10 @@ def _hashable(record: Any) -> Any:
     return record
 
 
-def _same_key(one: Any, other: Any) -> bool:
+def same_key(one: Any, other: Any) -> bool:
     """``one == other``, but a NaN is alone even beside itself; tuples say otherwise of what they hold."""
     if isinstance(one, tuple) and isinstance(other, tuple):
-        return len(one) == len(other) and all(map(_same_key, one, other))
+        return len(one) == len(other) and all(map(same_key, one, other))
     return bool(one == other)
 
 
@@ -267,7 +278,7 @@ def _placed(parts: Partitions, to: Any, function: Any = portable_hash) -> Partit
         for record in part:
             key = _pair(record)[0]
             if count > 1 and function is portable_hash:
-                _hashable(record)
+                hashable(record)
             at = _call(record, lambda key: function(key) % count, key) if count > 1 else 0
             targets[at].append(record)
     return targets
@@ -282,8 +293,8 @@ def _grouped(part: list[Any]) -> Groups:
     """The values of each key, keys in order of first appearance and as they first appeared."""
     groups: Groups = []
     for record in part:
-        key, value = _pair(_hashable(record))
-        values = next((values for known, values in groups if _same_key(known, key)), None)
+        key, value = _pair(hashable(record))
+        values = next((values for known, values in groups if same_key(known, key)), None)
         if values is None:
             groups.append((key, [value]))
         else:

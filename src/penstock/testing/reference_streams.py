@@ -20,7 +20,7 @@ from typing import Any
 
 from penstock.chunk import portable_hash
 from penstock.testing.graphs import Apply, Batches, Graph, Template, nodes_of
-from penstock.testing.reference import OPERATORS, Partitions, copied, cut, evaluate
+from penstock.testing.reference import OPERATORS, Partitions, copied, cut, evaluate, hashable, same_key
 
 __all__ = ["evaluate_batches", "window_arguments"]
 
@@ -50,6 +50,7 @@ class _Streams:
         self._parallelism = parallelism
         self._known: dict[tuple[Graph, int], Partitions | None] = {}
         self._partials: dict[tuple[Graph, int], Partitions | None] = {}
+        self._remembered: dict[tuple[Graph, int], list[_Remembered]] = {}
 
     def batches(self, graph: Graph, count: int) -> list[Partitions | None]:
         nodes = list(nodes_of(graph))
@@ -64,7 +65,7 @@ class _Streams:
         """What later batches may ask of this one."""
         if not isinstance(node, Apply):
             return
-        if node.operator == "updateStateByKey":
+        if node.operator in ("updateStateByKey", "mapWithState"):
             self._at(node, time)
         elif node.operator == "window":
             self._at(node.inputs[0], time)
@@ -223,6 +224,91 @@ class _Streams:
         if len(signature(update).parameters) != 1:
             return out
         return OPERATORS["partitionBy"](out, count, portable_hash)
+
+    def _mapWithState(self, node: Apply, time: int) -> Partitions:
+        """One call a record, in their order; then one for each key without news for longer than ``timeout``
+        batches, in the order in which the keys appeared."""
+        function, count, initial, timeout = node.arguments
+        slide = self._slide(node)
+        if time > slide:
+            self._at(node, time - slide)
+            before = deepcopy(self._remembered[node, time - slide])
+        else:
+            parts = OPERATORS["partitionBy"]([deepcopy(list(initial or []))], count)
+            before = [_remembered(part, time) for part in parts]
+        data = OPERATORS["partitionBy"](self._at(node.inputs[0], time) or [], count)
+        out = [_mapped(*each, function, time, timeout) for each in zip(before, data, strict=True)]
+        self._remembered[node, time] = deepcopy(before)
+        return out
+
+    def _stateSnapshots(self, node: Apply, time: int) -> Partitions:
+        mapping = node.inputs[0]
+        self._at(mapping, time)
+        return [[(key, deepcopy(held)) for key, held, _ in part] for part in self._remembered[mapping, time]]
+
+
+_Remembered = list[tuple[Any, Any, int]]
+"""Key, state, and the time of its last news."""
+
+
+class _State:
+    """What a function of ``mapWithState`` is given, in the plainest way."""
+
+    def __init__(self, held: list[Any], *, over: bool) -> None:
+        self.held = deepcopy(held)
+        self.set = False
+        self.over = over
+
+    def exists(self) -> bool:
+        return bool(self.held)
+
+    def get(self) -> Any:
+        return self.held[0]
+
+    def getOption(self) -> Any:
+        return self.held[0] if self.held else None
+
+    def update(self, new: Any) -> None:
+        self.held, self.set = [new], True
+
+    def remove(self) -> None:
+        self.held, self.set = [], False
+
+    def isTimingOut(self) -> bool:
+        return self.over
+
+
+def _remembered(pairs: list[Any], time: int) -> _Remembered:
+    found: _Remembered = []
+    for key, held in pairs:
+        if not any(same_key(known, key) for known, _, _ in found):
+            found.append((key, held, time))
+    return found
+
+
+def _mapped(
+    states: _Remembered, pairs: list[Any], function: Any, time: int, timeout: int | None
+) -> list[Any]:
+    out = []
+    for key, value in map(hashable, pairs):
+        at = next((at for at, (known, _, _) in enumerate(states) if same_key(known, key)), None)
+        state = _State([] if at is None else [states[at][1]], over=False)
+        made = function(key, value, state)
+        if not state.held and at is not None:
+            del states[at]
+        elif state.set and at is None:
+            states.append((key, deepcopy(state.held[0]), time))
+        elif state.set and at is not None:
+            states[at] = (states[at][0], deepcopy(state.held[0]), time)
+        elif at is not None and timeout is not None:
+            states[at] = (*states[at][:2], time)
+        out += [] if made is None else [deepcopy(made)]
+    late = [each for each in states if timeout is not None and each[2] < time - timeout]
+    for key, held, _ in late:
+        made = function(key, None, _State([held], over=True))
+        out += [] if made is None else [deepcopy(made)]
+    states[:] = [each for each in states if timeout is None or each[2] >= time - timeout]
+    return out
 
 
 def _updated(state: list[Any], news: list[Any], update: Any) -> list[Any]:

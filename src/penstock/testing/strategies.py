@@ -453,6 +453,15 @@ def _stateful(draw: Draw, at: _Grown, pool: list[_Grown]) -> _Grown:
     return _Grown(graph, "pairs", at.rows * 4)
 
 
+def _mapped_with_state(draw: Draw, at: _Grown, pool: list[_Grown]) -> _Grown:
+    initial = draw(st.none() | st.lists(pairs(st.integers(0, 3)), min_size=1, max_size=3))
+    arguments = (draw(st.sampled_from(fn.MAPPINGS)), draw(partition_counts(3)), initial)
+    graph: Graph = Apply("mapWithState", (at.graph,), (*arguments, draw(st.none() | st.integers(1, 3))))
+    if draw(st.booleans()):
+        return _Grown(Apply("stateSnapshots", (graph,), ()), "pairs", at.rows * 4)
+    return _Grown(graph, "any", at.rows)
+
+
 def _transformed(draw: Draw, at: _Grown, pool: list[_Grown]) -> _Grown | None:
     """``transform`` and ``transformWith`` with a small graph of RDD operators."""
     holes: tuple[Hole, ...] = (Hole(),)
@@ -511,6 +520,8 @@ _ON_STREAM_OF_PAIRS: list[Production] = [
     _reduced_by_key_and_window,
     _stateful,
     _stateful,
+    _mapped_with_state,
+    _mapped_with_state,
 ]
 
 

@@ -1,0 +1,6 @@
+"""State by key that is versioned: a batch costs what it touches, and a batch that fails changes nothing."""
+
+from penstock.state.handle import State
+from penstock.state.rows import RowUpdate, RowVersion
+
+__all__ = ["RowUpdate", "RowVersion", "State"]
