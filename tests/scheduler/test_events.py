@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock import StreamingContext
+from penstock import Context, StateSpec, StreamingContext
 from penstock.clock import ManualClock
 from penstock.errors import StateError
 from penstock.scheduler import BatchInfo, StreamingListener, StreamInputInfo
@@ -180,3 +180,32 @@ def test_listeners_may_come_and_go_while_it_runs(ssc: StreamingContext, clock: M
     assert [event.batchInfo.batchTime for event in late.of("BatchCompleted")] == [2000]
     with pytest.raises(TypeError, match="needs a StreamingListener, not object"):
         ssc.addStreamingListener(object())  # type: ignore[arg-type]
+
+
+def test_what_operators_with_state_did(sc: Context, clock: ManualClock) -> None:
+    sc.setCheckpointDir("memory://statistics")
+    ssc = StreamingContext(sc, 1, clock=clock)
+    events = Events()
+    ssc.addStreamingListener(events)
+    pairs = ssc.queueStream([[("a", 1), ("b", 2), ("c", 3), ("a", 4)], [("a", 1)], [("d", 1)]])
+    spec = StateSpec.function(lambda key, value, state: None if state.isTimingOut() else state.update(value))
+    pairs.mapWithState(spec.timeout(1)).foreachRDD(lambda rdd: rdd.count())
+    pairs.updateStateByKey(lambda news, total: sum(news) + (total or 0)).foreachRDD(lambda rdd: rdd.count())
+    pairs.foreachRDD(lambda rdd: None)
+    with Stepper(ssc, clock) as stepper:
+        for _ in range(3):
+            stepper.step()
+    ssc.stop(stopSparkContext=False)
+    told = [
+        [
+            (each.operator.partition(" (")[0], each.numKeys, each.numTouched, each.numExpired)
+            for each in event.batchInfo.stateOperatorInfos
+        ]
+        for event in events.of("BatchCompleted")
+    ]
+    assert told == [
+        [("mapWithState", 3, 3, 0), ("updateStateByKey", 3, 3, 0)],
+        [("mapWithState", 3, 1, 0), ("updateStateByKey", 3, 1, 0)],
+        [("mapWithState", 2, 1, 2), ("updateStateByKey", 4, 1, 0)],
+    ]
+    assert all(event.batchInfo.stateOperatorInfos == () for event in events.of("BatchSubmitted"))

@@ -15,6 +15,7 @@ from typing import Any
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Rows
 from penstock.dstream.node import Batch, StreamNode, Transformed
+from penstock.dstream.statistics import note_state
 from penstock.errors import CallSite
 from penstock.plan import Gather, Narrow, Node, Shuffle, Source, Step, Task
 from penstock.rdd import RDD, KeyRouter, Partitioner, checked_pairs, raise_for_key, with_distinct_nans
@@ -137,10 +138,7 @@ class _Mapped:
                 for pairs in checked_pairs(chunk, self.node.site):
                     calls.records(update, pairs)
             calls.timeouts(update)
-        place = (self.node.site, task.partition)
-        task.metrics.note("state_keys", place, len(update.version))
-        task.metrics.note("state_touched", place, update.touched)
-        task.metrics.note("state_expired", place, update.expired)
+        note_state(task, self.node, keys=len(update.version), touched=update.touched, expired=update.expired)
         made = calls.made
         emitted = [Rows(made[at : at + CHUNK_ROWS]) for at in range(0, len(made), CHUNK_ROWS)]
         yield _Result(update.version, emitted)

@@ -17,6 +17,7 @@ from penstock.chunk import (
     rows_of,
 )
 from penstock.dstream.node import Batch, StreamNode
+from penstock.dstream.statistics import note_state
 from penstock.errors import CallSite, RowTypeError, SignatureError
 from penstock.plan import (
     Form,
@@ -82,7 +83,7 @@ class StateByKey(StreamNode):
         grouped = aggregated(data.plan, Grouping(self.site), data.partitioner, self.partitioner)
         count = self.partitioner.numPartitions
         reads = [[(0, index), (1, index)] for index in range(count)]
-        updated = Gather(self.site, (state.plan, grouped), reads, _Updated(self.update, time, self.site))
+        updated = Gather(self.site, (state.plan, grouped), reads, _Updated(self, time))
         if not self.changes_keys:
             return batch.new_rdd(updated, self.partitioner)
         return batch.new_rdd(
@@ -107,18 +108,21 @@ class StateByKey(StreamNode):
 class _Updated:
     """A partition's state beside its grouped data, through the update function."""
 
-    __slots__ = ("__name__", "site", "time", "update")
+    __slots__ = ("__name__", "node", "site", "time", "update")
 
-    def __init__(self, update: Update, time: BatchTime, site: CallSite) -> None:
+    def __init__(self, node: StateByKey, time: BatchTime) -> None:
         self.__name__ = "updateStateByKey"
-        self.update = update
+        self.node = node
+        self.update = node.update
         self.time = time
-        self.site = site
+        self.site = node.site
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
         before, grouped = list(inputs[0]), list(inputs[1])
+        touched = sum(map(len, grouped))
         in_columns = self._in_columns(before, grouped)
         if in_columns is not None:
+            note_state(task, self.node, keys=len(in_columns), touched=touched)
             yield from (in_columns.slice(at, at + CHUNK_ROWS) for at in range(0, len(in_columns), CHUNK_ROWS))
             return
         state: dict[Any, Any] = {}
@@ -127,6 +131,7 @@ class _Updated:
         rows = self._of_sums(state, grouped)
         if rows is None:
             rows = list(self.update(self.time, _beside(state, dict(rows_of(grouped)))))
+        note_state(task, self.node, keys=len(rows), touched=touched)
         if rows:
             yield Rows(rows)
 

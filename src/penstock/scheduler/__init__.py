@@ -6,6 +6,7 @@ from penstock.scheduler.listener import (
     ListenerBus,
     OutputOperationInfo,
     ReceiverInfo,
+    StateOperatorInfo,
     StreamingListener,
     StreamInputInfo,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "ListenerBus",
     "OutputOperationInfo",
     "ReceiverInfo",
+    "StateOperatorInfo",
     "StreamInputInfo",
     "StreamingListener",
 ]

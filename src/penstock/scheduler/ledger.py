@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from penstock.clock import Clock
 from penstock.plan import Metrics
-from penstock.scheduler.listener import BatchInfo, OutputOperationInfo, StreamInputInfo
+from penstock.scheduler.listener import BatchInfo, OutputOperationInfo, StateOperatorInfo, StreamInputInfo
 from penstock.sources import Intent
 from penstock.times import BatchTime
 
@@ -52,7 +52,20 @@ class BatchRecord:
             totalDelay=(self.ended_ns - self.submitted_ns) / 1e6 if ended else -1.0,
             outputOperationInfos=dict(self.outputs),
             failureReason=self.failure,
+            stateOperatorInfos=self._state_operators(),
         )
+
+    def _state_operators(self) -> tuple[StateOperatorInfo, ...]:
+        """Each node with state, over its partitions, in the order in which they ran."""
+        found: dict[object, list[int]] = {}
+        names: dict[object, str] = {}
+        for at, figure in enumerate(("state_keys", "state_touched", "state_expired")):
+            for place, count in self.metrics.places(figure).items():
+                assert isinstance(place, tuple)
+                node, name, _ = place
+                found.setdefault(node, [0, 0, 0])[at] += count
+                names[node] = name
+        return tuple(StateOperatorInfo(names[node], *counts) for node, counts in found.items())
 
     def _inputs(self) -> dict[int, StreamInputInfo]:
         counted: dict[object, int] = {}

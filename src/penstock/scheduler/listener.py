@@ -14,6 +14,7 @@ __all__ = [
     "ListenerBus",
     "OutputOperationInfo",
     "ReceiverInfo",
+    "StateOperatorInfo",
     "StreamInputInfo",
     "StreamingListener",
 ]
@@ -49,12 +50,24 @@ class OutputOperationInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class StateOperatorInfo:
+    """What an operator with state did in a batch: how many keys it remembers now, how many had records or
+    were set or removed, and how many it forgot for want of news."""
+
+    operator: str
+    numKeys: int
+    numTouched: int
+    numExpired: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchInfo:
     """One batch. Times in ms since the epoch, delays in ms; -1 for what is not yet known.
 
     ``schedulingDelay`` is from submission to the start of processing, ``processingDelay`` from there to
     the end, ``totalDelay`` both together. ``failureReason`` is what failed first: the input, the making of
-    the RDDs, an output, or the commit of state; ``None`` if all went well.
+    the RDDs, an output, or the commit of state; ``None`` if all went well. ``stateOperatorInfos`` has one
+    entry for each operator with state that ran in the batch, by the line that asked for it.
     """
 
     batchTime: int
@@ -67,6 +80,7 @@ class BatchInfo:
     totalDelay: float = -1.0
     outputOperationInfos: Mapping[int, OutputOperationInfo] = field(default_factory=dict)
     failureReason: str | None = None
+    stateOperatorInfos: tuple[StateOperatorInfo, ...] = ()
 
     @property
     def numRecords(self) -> int:
