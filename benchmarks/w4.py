@@ -1,10 +1,10 @@
 """W4: state by key: 10,000 of the resident keys get a value in each batch, which is added to their sum.
 
 10,000, 100,000 and 1,000,000 keys are resident (quick: up to 100,000). Penstock and PySpark do it with
-``updateStateByKey`` and an ``initialRDD``: every batch makes a new version of the whole state. Penstock has
-no ``mapWithState`` yet, and PySpark has none; the loop by hand is a dict of which only the keys that got a
-value are touched, which is what ``mapWithState`` is to be measured by. Each batch ends by counting keys.
-Penstock's pairs come from Arrow tables; those of the others are Python tuples.
+``updateStateByKey`` and an ``initialRDD``: every batch makes a new version of the whole state, and ends by
+counting its keys. ``mapWithState``, which PySpark has not, touches only the keys that got a value, as does
+the loop by hand on a dict; it ends by counting what the function returned. Penstock's pairs come from Arrow
+tables; those of the others are Python tuples.
 
 ``seconds`` is the median of the batches after a warm-up; bytes per key are what the process holds more at the
 end than before it had state, where it is a single process, and the size that Spark reports of the state's
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,17 @@ def news_of(keys: int, batch: int) -> Pairs:
 
 def penstock(keys: int, folder: Path) -> Figures:
     """``updateStateByKey`` on a queue of Arrow tables, one a batch."""
+    return _by_penstock(_program, keys, keys, folder)
+
+
+def penstock_mapped(keys: int, folder: Path) -> Figures:
+    """``mapWithState`` on the same."""
+    return _by_penstock(_mapped, keys, TOUCHED, folder)
+
+
+def _by_penstock(
+    program: Callable[[Any, Any, list[int]], None], keys: int, expected: int, folder: Path
+) -> Figures:
     from benchmarks.streams import pairs_of_table, run_to_end
     from penstock import Context, StreamingContext
 
@@ -54,12 +66,12 @@ def penstock(keys: int, folder: Path) -> Figures:
         news = [pairs_of_table(sc, news_of(keys, batch)) for batch in range(WARM_UP + BATCHES)]
         initial = pairs_of_table(sc, [(key, 1) for key in range(keys)])
         counted: list[int] = []
-        _program(ssc.queueStream(news), initial, counted)
+        program(ssc.queueStream(news), initial, counted)
         before = _resident()
         with measured() as whole:
             seconds = run_to_end(ssc)
         held = _resident() - before
-    assert counted == [keys] * (WARM_UP + BATCHES), counted
+    assert counted == [expected] * (WARM_UP + BATCHES), counted
     return _figures(whole, seconds, keys, held)
 
 
@@ -102,6 +114,18 @@ def _program(news: Any, initial: Any, counted: list[int]) -> None:
     state.foreachRDD(lambda rdd: counted.append(rdd.count()))
 
 
+def _mapped(news: Any, initial: Any, counted: list[int]) -> None:
+    from penstock import State, StateSpec
+
+    def add(key: int, value: int, state: State) -> int:
+        total: int = (state.getOption() or 0) + value
+        state.update(total)
+        return total
+
+    totals = news.mapWithState(StateSpec.function(add).initialState(initial))
+    totals.foreachRDD(lambda rdd: counted.append(rdd.count()))
+
+
 def _resident() -> int:
     gc.collect()
     return resident_bytes()
@@ -114,7 +138,12 @@ def _figures(whole: Figures, seconds: list[float], keys: int, held: int) -> Figu
 
 
 def workloads(*, quick: bool) -> dict[str, Workload]:
-    engines = {"penstock": penstock, "python-dict": python_dict, "pyspark": pyspark}
+    engines = {
+        "penstock": penstock,
+        "penstock-mapped": penstock_mapped,
+        "python-dict": python_dict,
+        "pyspark": pyspark,
+    }
     return {
         f"W4-{keys}": Workload(
             f"median time of a batch of 10,000 keys, {keys:,} resident",
