@@ -168,6 +168,23 @@ def test_of_few_keys_with_many_values_only_sums_are_made_objects(
     assert same(found, run())
 
 
+@pytest.mark.parametrize("worth", [0, 300, 10**9])
+def test_of_values_that_are_none_python_makes_the_states(worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "WORTH_ROWS", worth)
+    numbers = pa.table({"n": list(range(1000))})
+    for function in (
+        lambda news, last: news[-1] if news else last,
+        lambda news, last: min(news) if news and len(news) < 2 else None,
+    ):
+        with engine("local[1]") as context:
+            found = batches(
+                lambda s, f=function: s.map(lambda row: (row.n % 3, None)).updateStateByKey(f, 1),
+                context,
+                [context.fromArrow(numbers, 1), []],
+            )
+        assert found == [[[]], [[]]]
+
+
 def test_a_sum_beyond_64_bits_is_pythons(monkeypatch: pytest.MonkeyPatch) -> None:
     with engine("local[1]") as context:
         big = pa.table({"key": [1] * 500, "amount": [2**62] * 500})

@@ -296,6 +296,61 @@ class TestTimeout:
         assert failed == [1]
         assert seen == [[], [], [(datetime.fromtimestamp(4).second, "a")]]
 
+    def test_of_an_older_batch_they_are_the_same_again(self, sc: Context) -> None:
+        def tell(key: str, value: int, state: State) -> Any:
+            if state.isTimingOut():
+                return ("over", key, state.get())
+            return state.update(value) or (key, value)
+
+        clock = ManualClock()
+        ssc = StreamingContext(sc, 1, clock=clock)
+        held: list[Any] = []
+        mapped = ssc.queueStream([[("a", 1), ("b", 1)], [("b", 2)], [("b", 3)], [], [("c", 4)]])
+        mapped.mapWithState(one(tell).timeout(1)).foreachRDD(lambda rdd: held.append((rdd, rdd.collect())))
+        with Stepper(ssc, clock) as stepper:
+            for _ in range(8):
+                stepper.step()
+            for at in (2, 0, 5, 4, 7, 2, 3, 6, 1):
+                rdd, before = held[at]
+                assert rdd.collect() == before, at
+        assert [records for _, records in held][2] == [("b", 3), ("over", "a", 1)]
+
+    def test_the_key_is_given_out_as_a_copy(self, sc: Context) -> None:
+        failed: list[int] = []
+
+        def tell(key: Key, value: int, state: State) -> Any:
+            if state.isTimingOut() and not failed:
+                key.seen += 100
+                failed.append(1)
+                raise ZeroDivisionError
+            if not state.isTimingOut():
+                state.update(value)
+            return (state.isTimingOut(), key.seen)
+
+        seen: list[Any] = []
+
+        def build(stream: DStream) -> None:
+            stream.mapWithState(one(tell).timeout(1)).foreachRDD(lambda rdd: seen.append(rdd.collect()))
+
+        assert len(run_and_fail(sc, [[(Key(), 1)]], 4, build)) == 1
+        assert seen == [[(False, 0)], [], [(True, 0)]]
+
+
+class Key:
+    """All of them are equal."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key)
+
+    def __portable_hash__(self) -> int:
+        return 1
+
 
 class TestFailures:
     def test_a_batch_that_fails_half_way_leaves_the_version_before_it(self, sc: Context) -> None:

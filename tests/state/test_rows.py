@@ -53,12 +53,15 @@ class Versions(RuleBasedStateMachine):
         version=versions,
         changes=st.lists(st.tuples(st.sampled_from(["put", "remove", "touch"]), keys, st.integers())),
         timeout=st.integers(1, 4),
+        forgets=st.booleans(),
     )
-    def batch(self, version: Any, changes: list[tuple[str, Any, int]], timeout: int) -> Any:
+    def batch(self, version: Any, changes: list[tuple[str, Any, int]], timeout: int, forgets: bool) -> Any:
         before, model = version[0], version[1].copy()
         self.now += 1
         with before.update(self.now) as update:
             self.change(update, model, changes)
+            if forgets:  # keys that old are gone in this version
+                update.forget_times(min(model.times.values(), default=self.now))
             late = [key for key in model.states if model.times[key] < self.now - timeout]
             assert update.expiring(self.now - timeout) == [(key, model.states[key]) for key in late]
             for key in late:
@@ -113,21 +116,37 @@ def test_a_batch_costs_what_it_touches() -> None:
         for key in range(5):
             update.put(key, 1)
         assert update.expiring(0) == []
-    assert update.touched == 5
     assert len(version._note.slots) == 5  # type: ignore[union-attr]
     assert len(update.version) == 100_000
 
 
-def test_touched_counts_each_key_once() -> None:
-    with RowVersion.of([("a", 1), ("b", 1), ("c", 1)], 0).update(1) as update:
-        for _ in range(3):
-            update.put("a", 2)
-            update.put("new", 2)
-        update.remove("b")
-        update.remove("b")
-        update.remove("nobody")
-        update.expire("c")
-    assert (update.touched, update.expired) == (3, 1)
+def test_where_nobody_asks_for_times_none_are_kept() -> None:
+    version = RowVersion.of([("a", 1)], 0, expires=False)
+    for time in range(1, 100):
+        with version.update(time) as update:
+            update.put("a", time)
+            update.put(time, time)
+            update.remove(time)
+        version = update.version
+    assert version._table.touched == {}
+
+
+def test_keys_are_nobody_else_s() -> None:
+    class Key:
+        def __init__(self) -> None:
+            self.seen = 0
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Key)
+
+    given = Key()
+    with RowVersion.of([], 0).update(1) as update:
+        update.put(given, 1)
+    given.seen = 100
+    assert [key.seen for key, _ in update.version.pairs()] == [0]
 
 
 def test_times_that_are_over_are_forgotten() -> None:

@@ -194,6 +194,16 @@ def test_of_two_writers_that_rename_the_second_stops(tmp_path: Path) -> None:
     assert hidden(storage, str(tmp_path)) == []
 
 
+def test_a_link_to_a_directory_makes_way_as_a_directory_does(tmp_path: Path) -> None:
+    storage = LocalStorage()
+    storage.makedirs(str(tmp_path / "real"))
+    storage.write_atomic(str(tmp_path / "real/junk"), b"junk")
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    assert write(storage, str(tmp_path / "out"), settle(storage)) == "replaced"
+    assert content_of(storage, str(tmp_path / "out")) == {**PARTS, "_SUCCESS": RUN}
+    assert content_of(storage, str(tmp_path / ".out.replaced-1")) == {"junk": b"junk"}
+
+
 # ------------------------------------------------------------------------------------ made ahead
 
 
@@ -249,6 +259,19 @@ def test_what_failed_ahead_is_raised_by_who_opens_it(tmp_path: Path) -> None:
     assert LocalStorage().list_directory(str(tmp_path)) == []
 
 
+def test_each_who_opens_what_failed_ahead_gets_an_error_of_its_own(tmp_path: Path) -> None:
+    faulty = FaultyStorage(LocalStorage(), [Fault(1, "open_write", errno=28)])
+    errors: list[OSError] = []
+    with StagedDirectory(faulty, str(tmp_path / "out"), ahead=AHEAD) as staged:
+        for name in PARTS:
+            with pytest.raises(OSError, match="No space left") as caught:
+                staged.open(name)
+            errors.append(caught.value)
+    assert len(set(map(id, errors))) == len(PARTS)
+    assert {error.errno for error in errors} == {28}
+    assert len({error.filename for error in errors}) == 1
+
+
 def test_what_failed_ahead_and_nobody_opened_is_tidied_up(tmp_path: Path) -> None:
     faulty = FaultyStorage(LocalStorage(), [Fault(3, "open_write")])
     with pytest.raises(ZeroDivisionError), StagedDirectory(faulty, str(tmp_path / "out"), ahead=AHEAD):
@@ -265,7 +288,7 @@ def test_a_file_made_ahead_and_not_written_is_our_mistake(tmp_path: Path) -> Non
     assert LocalStorage().list_directory(str(tmp_path)) == []
 
 
-@pytest.mark.parametrize("fault", [None, Fault(1, "makedirs")])
+@pytest.mark.parametrize("fault", [None, Fault(1, "open_write")])
 def test_when_no_thread_can_be_had_they_are_made_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault | None
 ) -> None:

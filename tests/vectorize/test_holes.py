@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from penstock.chunk import exact_row_type
+from penstock.chunk import Columns, exact_row_type
+from penstock.errors import CallSite
+from penstock.plan import Map, run_fused
 from penstock.vectorize import Untraced, trace
 from tests.vectorize.generated import Spot, namespace
 from tests.vectorize.test_sameness import check
@@ -224,3 +226,22 @@ def test_a_value_computed_before_a_branch_that_no_row_takes() -> None:
 
     assert check([("map", early)], [(0, False), (1, False)], "100 // x, then a branch") == "raises"
     assert check([("map", early)], [(4, False), (5, True)], "100 // x, then a branch") == "ran"
+
+
+@pytest.mark.parametrize("flag", [lambda p: 1 if p[1] > 1000 else 0, lambda p: p[1] if p[1] > 1000 else None])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda q: 7 // q[0] if q[1] else 0.0,
+        lambda q: 7 % q[0] if q[1] else 0.0,
+        lambda q: q[0] // 0 if q[1] else 0.0,
+        lambda q: q[0] ** -1 if q[1] else 0.0,
+    ],
+)
+def test_a_condition_that_becomes_the_same_in_all_rows(flag: Any, function: Any) -> None:
+    """What it keeps from being computed is masked by it, though it is one value then and no column."""
+    rows = [(float(i % 3), i % 7) for i in range(2000)]
+    chunk = Columns.from_rows(rows)
+    steps = [Map(each, CallSite("map")) for each in (lambda p: (p[0], flag(p)), function)]
+    found = [row for made in run_fused(steps, iter([chunk])) for row in made.rows()]
+    assert found == [function((p[0], flag(p))) for p in rows]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Rows
+from penstock.chunk import CHUNK_ROWS, Chunk, Rows, isolated
 from penstock.dstream.node import Batch, StreamNode, Transformed
 from penstock.dstream.statistics import note_state
 from penstock.errors import CallSite
@@ -138,7 +138,7 @@ class _Mapped:
                 for pairs in checked_pairs(chunk, self.node.site):
                     calls.records(update, pairs)
             calls.timeouts(update)
-        note_state(task, self.node, keys=len(update.version), touched=update.touched, expired=update.expired)
+        note_state(task, self.node, keys=len(update.version), touched=len(calls.keys), expired=update.expired)
         made = calls.made
         emitted = [Rows(made[at : at + CHUNK_ROWS]) for at in range(0, len(made), CHUNK_ROWS)]
         yield _Result(update.version, emitted)
@@ -148,13 +148,14 @@ class _Mapped:
         if held and isinstance(held[0], _Result):
             return held[0].version
         first = (pair for chunk in held for pairs in checked_pairs(chunk, self.node.site) for pair in pairs)
-        return RowVersion.of(with_distinct_nans(list(first)), self.time)
+        expires = self.node.timeout_ms is not None
+        return RowVersion.of(with_distinct_nans(list(first)), self.time, expires=expires)
 
 
 class _Calls:
     """The calls of the function in one partition, and what came of them."""
 
-    __slots__ = ("_function", "_keeps_time", "_site", "_state", "_threshold", "made")
+    __slots__ = ("_function", "_keeps_time", "_site", "_state", "_threshold", "keys", "made")
 
     def __init__(self, node: MapWithState, time: BatchTime) -> None:
         function, moment = node.function, local_datetime(time)
@@ -166,16 +167,19 @@ class _Calls:
         self._keeps_time = node.timeout_ms is not None
         self._threshold = time - (node.timeout_ms or 0)
         self._state = State()
+        self.keys: set[Any] = set()  # those with records
         self.made: list[Any] = []
 
     def records(self, update: RowUpdate, pairs: list[Any]) -> None:
         """One call a record, each with the state that the one before has left."""
-        function, state, absent, made = self._function, self._state, State.absent(), self.made
+        function, state, absent = self._function, self._state, State.absent()
+        seen, made = self.keys.add, self.made
         pair: Any = None
         try:
             for pair in with_distinct_nans(pairs):
                 key, value = pair
                 held = update.get(key, absent)
+                seen(key)
                 state.open(held)
                 result = function(key, value, state)
                 if state.removed:
@@ -199,7 +203,7 @@ class _Calls:
         try:
             for key, held in update.expiring(self._threshold):
                 self._state.open(held, timing_out=True)
-                result = self._function(key, None, self._state)
+                result = self._function(isolated(key), None, self._state)
                 update.expire(key)
                 if result is not None:
                     self.made.append(result)

@@ -51,8 +51,8 @@ class OutputOperationInfo:
 
 @dataclass(frozen=True, slots=True)
 class StateOperatorInfo:
-    """What an operator with state did in a batch: how many keys it remembers now, how many had records or
-    were set or removed, and how many it forgot for want of news."""
+    """What an operator with state did in a batch: how many keys it remembers now, how many had records, and
+    how many it forgot for want of them."""
 
     operator: str
     numKeys: int

@@ -9,7 +9,8 @@ So a batch costs what it touches, and any version may be read, or gone on from: 
 then, and noted the other way round. A key that is removed leaves a hole; where more than half of a table is
 holes, the next version begins a new one.
 
-Which keys have had no news for too long is found in lists of the slots that each batch has touched.
+Which keys have had no news for too long is found in lists of the slots that each batch has touched, which
+are kept where somebody will ask.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from itertools import takewhile
 from types import TracebackType
 from typing import Any
 
+from penstock.chunk import isolated
+
 __all__ = ["RowUpdate", "RowVersion"]
 
 _HOLE: Any = object()
@@ -27,24 +30,27 @@ _HOLES_MIN = 64  # fewer are not worth a new table
 
 
 class _Note:
-    """How an older version differs from the one after it: how many slots and keys it has, and what is in
-    the slots that have changed (key or hole, state, time)."""
+    """How an older version differs from the one after it: how many slots and keys it has, what is in the
+    slots that have changed (key or hole, state, time), and the lists of touched slots that were dropped."""
 
-    __slots__ = ("count", "length", "slots")
+    __slots__ = ("count", "length", "slots", "touched")
 
     def __init__(self, length: int, count: int) -> None:
         self.length = length
         self.count = count
         self.slots: dict[int, tuple[Any, Any, int]] = {}
+        self.touched: dict[int, list[int]] = {}
 
 
 class _Table:
     """The slots of the newest version (key or hole, state, batch time of the last news), and where each key
-    is; ``touched`` lists by batch time the slots that had news then, and some that had not."""
+    is; ``touched`` lists by batch time the slots that had news then, and some that had not: nothing if nobody
+    will ask (``expires``)."""
 
-    __slots__ = ("index", "keys", "lock", "newest", "states", "times", "touched")
+    __slots__ = ("expires", "index", "keys", "lock", "newest", "states", "times", "touched")
 
-    def __init__(self) -> None:
+    def __init__(self, expires: bool) -> None:
+        self.expires = expires
         self.lock = threading.RLock()
         self.index: dict[Any, int] = {}
         self.keys: list[Any] = []
@@ -60,6 +66,18 @@ class _Table:
         self.times.append(time)
         self.index[key] = len(self.keys) - 1
         return len(self.keys) - 1
+
+    def touch(self, slot: int, time: int) -> None:
+        """A slot has had its news at a time."""
+        if not self.expires:
+            return
+        slots = self.touched.get(time)
+        if slots is None:
+            late = bool(self.touched) and time < next(reversed(self.touched))
+            slots = self.touched[time] = []
+            if late:  # an older version is gone on from
+                self.touched = dict(sorted(self.touched.items()))
+        slots.append(slot)
 
     def clear(self, slot: int) -> None:
         """Leave a hole."""
@@ -87,6 +105,8 @@ class _Table:
             self.keys[slot], self.states[slot], self.times[slot] = key, state, time
             if key is not _HOLE:
                 self.index[key] = slot
+        if note.touched:  # what is put back may be asked for by its time again
+            self.touched = dict(sorted({**self.touched, **note.touched}.items()))
         return other
 
 
@@ -111,12 +131,13 @@ class RowVersion:
         self._newer: RowVersion | None = None
 
     @staticmethod
-    def of(pairs: Iterable[tuple[Any, Any]], time: int) -> RowVersion:
-        """A first version; of a key that is there twice the first counts. All had their news at ``time``."""
-        table = _Table()
+    def of(pairs: Iterable[tuple[Any, Any]], time: int, *, expires: bool = True) -> RowVersion:
+        """A first version; of a key that is there twice the first counts. All had their news at ``time``.
+        Without ``expires`` nobody will ask which keys have had none for long."""
+        table = _Table(expires)
         for key, state in pairs:
             if key not in table.index:
-                table.touched.setdefault(time, []).append(table.add(key, state, time))
+                table.touch(table.add(key, state, time), time)
         return table.newest
 
     def __len__(self) -> int:
@@ -171,11 +192,10 @@ class RowUpdate:
     One thread makes it. Meanwhile the version that it comes from can be read by others, and waits for it.
     """
 
-    __slots__ = ("_before", "_note", "_table", "expired", "time", "touched", "version")
+    __slots__ = ("_before", "_note", "_table", "expired", "time", "version")
 
     def __init__(self, before: RowVersion, time: int) -> None:
         self.time = time
-        self.touched = 0  # keys that were put or removed
         self.expired = 0  # keys that were forgotten for want of news
         self.version = before  # the new one, once it is begun
         self._before = before
@@ -212,15 +232,14 @@ class RowUpdate:
         table = self._table
         slot = table.index.get(key)
         if slot is None:
-            slot = table.add(key, state, self.time)
-            self.touched += 1
+            slot = table.add(isolated(key), state, self.time)
         else:
             self._note_down(slot)
             table.states[slot] = state
             if table.times[slot] == self.time:
                 return
             table.times[slot] = self.time
-        table.touched.setdefault(self.time, []).append(slot)
+        table.touch(slot, self.time)
 
     def touch(self, key: Any) -> None:
         """A key that has a state has its news now."""
@@ -247,16 +266,14 @@ class RowUpdate:
 
     def expire(self, key: Any) -> None:
         """Forget a key for want of news."""
-        touched = self.touched
         self.remove(key)
-        self.touched = touched
         self.expired += 1
 
     def forget_times(self, before: int) -> None:
-        """Nobody will ask for keys whose last news is of a time before that one: all of them are gone, and
-        will not come back."""
+        """Of this version and those after it nobody will ask for keys whose last news is of a time before
+        that one, as they are gone."""
         for time in self._times_before(before):
-            del self._table.touched[time]
+            self._note.touched[time] = self._table.touched.pop(time)
 
     def _times_before(self, before: int) -> list[int]:
         return list(takewhile(lambda time: time < before, self._table.touched))  # they lie in their order
@@ -264,16 +281,16 @@ class RowUpdate:
     def _note_down(self, slot: int) -> None:
         if slot < self._note.length and slot not in self._note.slots:
             table = self._table
-            self.touched += 1
             self._note.slots[slot] = table.keys[slot], table.states[slot], table.times[slot]
 
 
 def _without_holes(table: _Table) -> _Table:
     """The newest version in a table of its own."""
-    made = _Table()
+    made = _Table(table.expires)
     touched: dict[int, list[int]] = {}
     for key, state, time in zip(table.keys, table.states, table.times, strict=True):
         if key is not _HOLE:
             touched.setdefault(time, []).append(made.add(key, state, time))
-    made.touched = dict(sorted(touched.items()))
+    if table.expires:
+        made.touched = dict(sorted(touched.items()))
     return made

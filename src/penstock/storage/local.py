@@ -120,11 +120,11 @@ class LocalStorage(Storage):
         return open(path, "wb", buffering=io.DEFAULT_BUFFER_SIZE)  # by itself it would ask the file for that
 
     def rename_directory(self, source: str, target: str) -> None:
-        try:  # the slash says that it is a directory; it goes over an empty one, but over nothing else
-            os.rename(f"{source}/", target)
+        if not os.path.isdir(source):
+            raise NotADirectoryError(source) if os.path.exists(source) else FileNotFoundError(source)
+        try:
+            os.rename(source, target)  # over an empty directory, but over nothing else
         except OSError as error:
-            if not os.path.isdir(source):
-                raise
             if os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
                 raise OutputExists(f"{target} exists already") from error
             raise

@@ -28,6 +28,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from functools import cache
 from types import TracebackType
 from typing import BinaryIO, Literal
@@ -64,8 +65,8 @@ class StagedDirectory:
     power once :meth:`commit` has returned. As a context manager it aborts unless it was committed.
 
     ``ahead`` names files that will be opened, the marker too if it likes: on a store that renames, where
-    nobody sees them, they and the directory are made on a thread beside the caller, who goes on computing
-    what to write. Making a file may cost a good part of a millisecond. What fails there, :meth:`open` raises.
+    nobody sees them, they are made on a thread beside the caller, who goes on computing what to write. Making
+    a file may cost a good part of a millisecond. What fails there, :meth:`open` raises.
 
     >>> import tempfile
     >>> from penstock.storage.local import LocalStorage
@@ -102,29 +103,30 @@ class StagedDirectory:
         else:
             self._way = self._make_way()
             self._directory = temporary_path(final) if self._way == "kept" else final
+        if durable:
+            storage.makedirs(parent_of(final), durable=True)
+        storage.makedirs(self._directory)
         self._making = _beside(lambda: self._made(ahead)) if ahead and storage.atomic_rename else None
-        if self._making is None:
-            self._made(())
 
     @property
     def directory(self) -> str:
         """Where the parts are written; for writers in other processes, which know the storage only."""
-        if self._making is not None:
-            self._making.result()
         return self._directory
 
     def open(self, name: str) -> BinaryIO:
         """A new file of the directory. The caller closes it, before the commit. Any thread may call."""
         assert "/" not in name, "a staged directory is flat"
         assert not self._ended, "committed or aborted already"
-        made = None if self._making is None else self._making.result().pop(name, None)
+        made = None
+        if self._making is not None:
+            error = self._making.exception()
+            if error is not None:  # a copy for each thread that asks, to note down where it was
+                raise copy(error) from error
+            made = self._making.result().pop(name, None)
         return self._opened(name) if made is None else made
 
     def _made(self, names: Sequence[str]) -> dict[str, BinaryIO]:
-        """Make the directory, and open files of it."""
-        if self._durable:
-            self._storage.makedirs(parent_of(self._final), durable=True)
-        self._storage.makedirs(self._directory)
+        """Open files of the directory."""
         made: dict[str, BinaryIO] = {}
         try:
             for name in names:

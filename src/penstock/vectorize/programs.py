@@ -107,6 +107,8 @@ class Evaluation:
         if known is not _REFUSED:
             return known
         live = self.value(expression.live)
+        if isinstance(live, pa.Scalar):  # the same in all rows; masked by it, a scalar would be no column
+            live = _repeated(live, next(len(each) for each in operands if isinstance(each, pa.Array)))
         masked = [
             call("if_else", live, each, _nothing(argument.kind))
             for each, argument in zip(operands, expression.arguments, strict=True)

@@ -218,6 +218,8 @@ def state_plan(
         wanted = state_type
         if wanted is None:
             wanted = _without_none(_made(function, value_type, None, guards)[0].row_type)
+            if wanted == Scalar(type(None)):
+                raise Untraceable("it makes no state of the first values")
         traced, folds = _made(function, value_type, wanted, guards)
         if _without_none(traced.row_type) != wanted:
             raise Untraceable(f"it makes {traced.row_type} of a state that is {wanted}")
