@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock import Context, Milliseconds, Partitioner, Seconds, StreamingContext
+from penstock import Context, DStream, Milliseconds, Partitioner, Seconds, StorageLevel, StreamingContext
 from penstock.chunk import Chunk, Rows
 from penstock.clock import ManualClock
 from penstock.dstream.windows import _Corrected
@@ -209,6 +209,30 @@ def test_exact_values_are_corrected_by_the_inverse(values: list[Any]) -> None:
     assert_batches_equal(out, [folded(add, slides) for slides in held(batches, 4, 1)])
     assert calls == (values * 3)[: len(calls)]
     assert len(calls) == len(batches) - 4
+
+
+@pytest.mark.parametrize("length", [2, 3])
+@pytest.mark.parametrize("persisted", [False, True])
+@pytest.mark.parametrize(
+    ("function", "inverse", "values"),
+    [
+        (add, sub, [1, True, 2, None, 3, True, None, False, None, None]),
+        (add, sub, [True, 1, 1, True, True, None, 5, 5, 5]),
+        (lambda a, b: int(a + b), lambda a, b: int(a - b), [1, 0.6, 0.6, 1, 2, 0.5, None, 3, 4, 5]),
+    ],
+)
+def test_what_is_not_exact_may_stay_behind_values_that_are(
+    function: Any, inverse: Any, values: list[Any], length: int, persisted: bool
+) -> None:
+    """The value of a window may be an int, and that of the one after it no int, as a bool has stayed."""
+    batches = [[] if value is None else [("a", value), ("b", 1)] for value in values]
+
+    def build(stream: DStream) -> DStream:
+        made = stream.reduceByKeyAndWindow(function, inverse, length, 1, 1)
+        return made.persist(StorageLevel.DISK_ONLY) if persisted else made
+
+    found = run_batches(batches, build, numPartitions=1)
+    assert_batches_equal(found, [folded(function, slides) for slides in held(batches, length, 1)])
 
 
 def test_a_key_that_vanishes_is_gone_and_comes_back_as_new() -> None:

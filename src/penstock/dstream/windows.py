@@ -109,7 +109,8 @@ class KeyedWindow(StreamNode):
         previous = self._previous(time, batch)
         if previous is None:
             parts = [*_joined(batch, held[:-1], self.site), held[-1]]
-            return self._gathered(batch, parts, _Folded(self.function, self.site))
+            folded = _Folded(self.function, self.site, marks=self.inverse is not None)
+            return self._gathered(batch, parts, folded)
         start = time - self.length_ms
         leaving = batch.rdds(
             self.partials, start - self.slide_duration, min(start, time - self.slide_duration)
@@ -138,14 +139,29 @@ class KeyedWindow(StreamNode):
         return batch.new_rdd(Gather(self.site, plans, reads, combine), self.partitioner)
 
 
+class _Inexact(Rows):
+    """The values of a window that holds something that taking away would not undo, such as a bool among ints:
+    it may not show in any of them, so the next window has to look."""
+
+    __slots__ = ()
+
+    def isolated(self) -> _Inexact:
+        return _Inexact(super().isolated().rows())
+
+    def __reduce__(self) -> tuple[type[Rows], tuple[list[Any]]]:
+        return _Inexact, (self.rows(),)
+
+
 class _Folded:
-    """The partials of a key folded from the oldest to the newest."""
+    """The partials of a key folded from the oldest to the newest; with ``marks`` the result is marked where
+    a slide is not exact."""
 
-    __slots__ = ("__name__", "function", "site")
+    __slots__ = ("__name__", "function", "marks", "site")
 
-    def __init__(self, function: Function, site: CallSite) -> None:
+    def __init__(self, function: Function, site: CallSite, *, marks: bool = False) -> None:
         self.__name__ = "window"
         self.function = function
+        self.marks = marks
         self.site = site
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
@@ -154,9 +170,11 @@ class _Folded:
         if in_columns is not None:
             yield from in_columns
             return
-        values = self.fold([list(rows_of(slide)) for slide in slides])
+        rows = [list(rows_of(slide)) for slide in slides]
+        values = self.fold(rows)
         if values:
-            yield Rows(list(values.items()))
+            exact = not self.marks or all(map(_holds_exact, rows))
+            yield (Rows if exact else _Inexact)(list(values.items()))
 
     def form(self, *slides: Form) -> Form:
         """The window's pairs; see :mod:`penstock.plan.forms`."""
@@ -212,14 +230,18 @@ class _Corrected(_Folded):
             if in_columns is not None:
                 yield from in_columns
                 return
-        previous, *left = [list(rows_of(chunks)) for chunks in (inputs[0], *leaving)]
+        before = list(inputs[0])
+        previous, *left = [list(rows_of(chunks)) for chunks in (before, *leaving)]
         news = [list(rows_of(chunks)) for chunks in entered]
-        if all(_is_exact([value for _, value in part]) for part in (previous, *left, *news)):
+        exact = all(map(_holds_exact, (previous, *left, *news)))
+        if exact and any(isinstance(chunk, _Inexact) for chunk in before):
+            exact = _holds_exact(list(rows_of(stayed)))
+        if exact:
             values = self._corrected(dict(previous), left, stayed, news)
         else:
             values = self.fold([list(rows_of(stayed)), *news])
         if values:
-            yield Rows(list(values.items()))
+            yield (Rows if exact else _Inexact)(list(values.items()))
 
     def _may_be_columns(self, first: Chunk | None) -> bool:
         """Whether slides of which this is the first chunk may be folded at once. That gives what the inverse
@@ -291,6 +313,10 @@ _EXACT: frozenset[type] = frozenset(
     {int, str, bytes, type(None), Fraction, date, datetime, timedelta}
 )  # fmt: skip
 _HOLDERS = (list, tuple, set, frozenset)
+
+
+def _holds_exact(pairs: list[Any]) -> bool:
+    return _is_exact([value for _, value in pairs])
 
 
 def _is_exact(values: Iterable[Any]) -> bool:
