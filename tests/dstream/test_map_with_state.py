@@ -21,6 +21,7 @@ from penstock import (
 from penstock.clock import ManualClock
 from penstock.errors import ArgumentError, KeyTypeError, NotAPairError, SignatureError, StateError, failure_of
 from penstock.testing import Stepper, run_batches
+from tests.state.keys import Key
 
 pytestmark = pytest.mark.usefixtures("sc")
 
@@ -334,22 +335,6 @@ class TestTimeout:
 
         assert len(run_and_fail(sc, [[(Key(), 1)]], 4, build)) == 1
         assert seen == [[(False, 0)], [], [(True, 0)]]
-
-
-class Key:
-    """All of them are equal."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-
-    def __hash__(self) -> int:
-        return 1
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key)
-
-    def __portable_hash__(self) -> int:
-        return 1
 
 
 class TestFailures:

@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
 from penstock.state import RowVersion
 from penstock.state import rows as module
+from tests.state.keys import Key
 
 keys = st.sampled_from([*"abcdefgh", 1, True, 1.5, ("t", 1), None])
 ABSENT = object()
@@ -132,16 +133,6 @@ def test_where_nobody_asks_for_times_none_are_kept() -> None:
 
 
 def test_keys_are_nobody_else_s() -> None:
-    class Key:
-        def __init__(self) -> None:
-            self.seen = 0
-
-        def __hash__(self) -> int:
-            return 1
-
-        def __eq__(self, other: object) -> bool:
-            return isinstance(other, Key)
-
     given = Key()
     with RowVersion.of([], 0).update(1) as update:
         update.put(given, 1)

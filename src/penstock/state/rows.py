@@ -94,13 +94,9 @@ class _Table:
             other.slots[slot] = self.keys[slot], self.states[slot], self.times[slot]
         for slot in changed:
             self.clear(slot)
-        missing = note.length - length
-        columns: tuple[tuple[list[Any], Any], ...] = (
-            (self.keys, _HOLE), (self.states, None), (self.times, 0),
-        )  # fmt: skip
-        for column, nothing in columns:
-            column.extend([nothing] * missing)
-            del column[note.length :]
+        _fit(self.keys, note.length, _HOLE)
+        _fit(self.states, note.length, None)
+        _fit(self.times, note.length, 0)
         for slot, (key, state, time) in note.slots.items():
             self.keys[slot], self.states[slot], self.times[slot] = key, state, time
             if key is not _HOLE:
@@ -108,6 +104,12 @@ class _Table:
         if note.touched:  # what is put back may be asked for by its time again
             self.touched = dict(sorted({**self.touched, **note.touched}.items()))
         return other
+
+
+def _fit(column: list[Any], length: int, nothing: Any) -> None:
+    """Make a column so long, with ``nothing`` at the end or without what is there."""
+    column.extend([nothing] * (length - len(column)))
+    del column[length:]
 
 
 class RowVersion:
@@ -154,10 +156,8 @@ class RowVersion:
                 keys, states = table.keys.copy(), table.states.copy()
                 for version in reversed(self._to_newest()):
                     assert version._note is not None
-                    missing = version._note.length - len(keys)
-                    for column, nothing in ((keys, _HOLE), (states, None)):
-                        column.extend([nothing] * missing)
-                        del column[version._note.length :]
+                    _fit(keys, version._note.length, _HOLE)
+                    _fit(states, version._note.length, None)
                     for slot, (key, state, _) in version._note.slots.items():
                         keys[slot], states[slot] = key, state
             return [pair for pair in zip(keys, states, strict=True) if pair[0] is not _HOLE]
