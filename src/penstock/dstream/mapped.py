@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Rows, isolated
+import numpy as np
+
+from penstock.chunk import CHUNK_ROWS, Chunk, Rows, isolated, rows_of
 from penstock.dstream.node import Batch, StreamNode, Transformed
 from penstock.dstream.statistics import note_state
 from penstock.errors import CallSite
 from penstock.plan import Gather, Narrow, Node, Shuffle, Source, Step, Task
 from penstock.rdd import RDD, KeyRouter, Partitioner, checked_pairs, raise_for_key, with_distinct_nans
-from penstock.state import RowUpdate, RowVersion, State
+from penstock.state import RowUpdate, RowVersion, State, TableChange, whole
 from penstock.times import BatchTime, local_datetime
 
 __all__ = ["MapWithState", "emitted_by", "snapshots_of"]
@@ -36,6 +38,7 @@ class MapWithState(StreamNode):
     """
 
     stateful = True
+    keeps_table = True
 
     def __init__(
         self,
@@ -55,6 +58,29 @@ class MapWithState(StreamNode):
         self.initial = initial
         self.with_time = with_time
         self.timeout_ms = timeout_ms
+
+    @property
+    def placing(self) -> Partitioner | None:
+        return self.partitioner
+
+    def changes(self, before: list[list[Chunk]] | None, after: list[list[Chunk]]) -> list[TableChange]:
+        olds = [None] * len(after) if before is None else [_version_in(chunks) for chunks in before]
+        return [_change(old, _version_in(chunks)) for old, chunks in zip(olds, after, strict=True)]
+
+    def restored(self, tables: list[TableChange]) -> list[list[Chunk]]:
+        expires = self.timeout_ms is not None
+        found: list[list[Chunk]] = []
+        for table in tables:
+            times = [0] * table.length if table.times is None else table.times.tolist()
+            found.append([_Result(RowVersion.of_image(rows_of(table.entries), times, expires=expires), [])])
+        return found
+
+    def due_after(self, chunks: list[list[Chunk]], time: int) -> int | None:
+        if self.timeout_ms is None:
+            return None
+        versions = [_version_in(held) for held in chunks]
+        oldest = [news for each in versions if each is not None and (news := each.oldest_news()) is not None]
+        return max(time, min(oldest) + self.timeout_ms) + 1 if oldest else None
 
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
         if has_checkpoint_directory:
@@ -85,6 +111,20 @@ class MapWithState(StreamNode):
     def _by_key(self, plan: Node) -> Node:
         router = KeyRouter(self.partitioner, self.site)
         return Shuffle(self.site, plan, router, self.partitioner.numPartitions)
+
+
+def _version_in(chunks: list[Chunk]) -> RowVersion | None:
+    return next((chunk.version for chunk in chunks if isinstance(chunk, _Result)), None)
+
+
+def _change(before: RowVersion | None, after: RowVersion | None) -> TableChange:
+    if after is None:
+        return whole([])
+    found = None if before is None else after.changes(before)
+    if found is not None:
+        return found
+    pairs, times = after.image()
+    return whole([Rows(pairs)] if pairs else [], np.array(times, np.int64))
 
 
 class _Result(Chunk):

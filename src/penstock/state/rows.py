@@ -21,7 +21,10 @@ from itertools import takewhile
 from types import TracebackType
 from typing import Any
 
-from penstock.chunk import isolated
+import numpy as np
+
+from penstock.chunk import Rows, isolated
+from penstock.state.changes import TableChange
 
 __all__ = ["RowUpdate", "RowVersion"]
 
@@ -141,6 +144,61 @@ class RowVersion:
             if key not in table.index:
                 table.touch(table.add(key, state, time), time)
         return table.newest
+
+    @staticmethod
+    def of_image(
+        pairs: Iterable[tuple[Any, Any]], times: Iterable[int], *, expires: bool = True
+    ) -> RowVersion:
+        """The version that :meth:`image` has shown: distinct keys, states, and when each had its last
+        news."""
+        table = _Table(expires)
+        touched: dict[int, list[int]] = {}
+        for (key, state), time in zip(pairs, times, strict=True):
+            touched.setdefault(time, []).append(table.add(key, state, time))
+        if expires:
+            table.touched = dict(sorted(touched.items()))
+        return table.newest
+
+    def image(self) -> tuple[list[tuple[Any, Any]], list[int]]:
+        """The newest version whole: its pairs as :meth:`pairs` gives them, and the time of the last news of
+        each."""
+        with self._table.lock:
+            assert self._note is None, "only the newest version knows all its times"
+            table = self._table
+            held = [slot for slot, key in enumerate(table.keys) if key is not _HOLE]
+            return [(table.keys[s], table.states[s]) for s in held], [table.times[s] for s in held]
+
+    def changes(self, since: RowVersion) -> TableChange | None:
+        """What makes the newest version of the one before it; ``None`` if that cannot be told from what was
+        touched, so that the whole version is to be told."""
+        with self._table.lock:
+            table, note = self._table, since._note
+            if self._note is not None or since._newer is not self or note is None:
+                return None
+            touched = [*(s for s in note.slots if s < len(table.keys)), *range(note.length, len(table.keys))]
+            set_ = [slot for slot in touched if table.keys[slot] is not _HOLE]
+            holes = [slot for slot in touched if table.keys[slot] is _HOLE]
+            entries = [(table.keys[slot], table.states[slot]) for slot in set_]
+            return TableChange(
+                len(table.keys),
+                np.array(set_, np.int64),
+                [Rows(entries)] if entries else [],
+                np.array([table.times[slot] for slot in set_], np.int64),
+                np.array(holes, np.int64),
+            )
+
+    def oldest_news(self) -> int | None:
+        """The time of the longest-ago last news of a key, of the newest version; or of one earlier than that.
+        ``None`` without keys, or where nobody asks for times."""
+        with self._table.lock:
+            table = self._table
+            for time, slots in table.touched.items():
+                if any(
+                    s < len(table.keys) and table.times[s] == time and table.keys[s] is not _HOLE
+                    for s in slots
+                ):
+                    return time
+            return None
 
     def __len__(self) -> int:
         with self._table.lock:
