@@ -4,7 +4,14 @@
 ``journal`` which files there are and who may write them, ``checkpoint`` the life of one that is in use.
 """
 
-from penstock.checkpoint.checkpoint import Checkpoint, Planned, intent_in, must_trust
+from penstock.checkpoint.checkpoint import (
+    Checkpoint,
+    Planned,
+    RecordedBatch,
+    intent_in,
+    must_trust,
+    recorded_batches,
+)
 from penstock.checkpoint.codec import pickled
 from penstock.checkpoint.frames import FORMAT
 from penstock.checkpoint.image import Commit, Image, InputRecord, OperatorRecord, Plain, begin_record
@@ -21,8 +28,10 @@ __all__ = [
     "OperatorRecord",
     "Plain",
     "Planned",
+    "RecordedBatch",
     "begin_record",
     "intent_in",
     "must_trust",
     "pickled",
+    "recorded_batches",
 ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from penstock.checkpoint.image import Commit, Image, Plain, Record, intent_record
@@ -21,7 +22,7 @@ from penstock.errors import CorruptCheckpoint
 from penstock.sources import Intent
 from penstock.storage import Storage, clean_leftovers, join, storage_for
 
-__all__ = ["Checkpoint", "Planned"]
+__all__ = ["Checkpoint", "Planned", "RecordedBatch", "recorded_batches"]
 
 _log = logging.getLogger(__name__)
 _MOST_FILES = 256  # of a store where each write is a file: more are read slowly
@@ -186,6 +187,30 @@ class Checkpoint:
         if self._compacting is not None:
             self._compacting.join(_CLOSE_S)
         self._journal.close()
+
+
+@dataclass(slots=True)
+class RecordedBatch:
+    """A batch as a checkpoint tells of it: its intents by input, and whether it is over."""
+
+    time: int
+    intents: Mapping[str, Intent]
+    committed: bool = False
+
+
+def recorded_batches(location: str) -> list[RecordedBatch]:
+    """The batches that the files of a checkpoint still tell of, in order of their times; the older ones are
+    in a snapshot, which does not know them one by one."""
+    checkpoint = Checkpoint(location)
+    found: dict[int, RecordedBatch] = {}
+    for frame in checkpoint._journal.records():
+        head = frame.head
+        if head["kind"] == "intent":
+            intents = {name: intent_in(stored, checkpoint) for name, stored in head["inputs"].items()}
+            found[head["time"]] = RecordedBatch(head["time"], intents)
+        elif head["kind"] == "commit" and head["time"] in found:
+            found[head["time"]].committed = True
+    return [found[time] for time in sorted(found)]
 
 
 def must_trust(storage: Storage, path: str, trust_store: bool) -> None:

@@ -19,7 +19,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import cloudpickle
 import pyarrow as pa
 
 from penstock.chunk import Chunk, Columns, Lines, Optional, Record, Rows, RowType, Scalar, Tuple
@@ -80,6 +79,8 @@ def pickled(what: object) -> bytes:
     try:
         return pickle.dumps(what, protocol=5)
     except (pickle.PicklingError, AttributeError, TypeError):
+        import cloudpickle  # slow to import, and seldom needed
+
         data: bytes = cloudpickle.dumps(what, protocol=5)
         return data
 

@@ -264,14 +264,43 @@ class Journal:
     def _url(self, path: str) -> str:
         return self._storage.url(path)
 
-    def frames_of(self, number: int) -> Iterator[Frame]:
-        """The whole records of a file, for who wants to look at them."""
-        return iter(self._frames(number))
+    def sizes(self) -> list[int]:
+        """The bytes of the journal's files."""
+        return [self._storage.stat(self._path(number)).size for number in self.numbers()]
+
+    def verify(self) -> Iterator[tuple[str, str | None, int]]:
+        """Of each file its name, what is wrong with it, and how many records are whole."""
+        paths = [*map(self._snapshot_path, self.snapshots()), *map(self._path, self.numbers())]
+        for path in paths:
+            count, problem = 0, None
+            try:
+                frames = Frames(self._storage.read(path), self._url(path))
+                for _ in frames:
+                    count += 1
+                problem = frames.damage
+            except (CorruptCheckpoint, OSError) as error:
+                problem = str(error)
+            yield self._url(path), problem, count
+
+    def records(self) -> Iterator[Frame]:
+        """All records that count and whose files are still there, the oldest first."""
+        numbers = self.numbers()
+        chain: list[tuple[int, int | None]] = []
+        link: tuple[int, int | None] | None = (numbers[-1], None) if numbers else None
+        while link is not None and link[0] in numbers:
+            chain.insert(0, link)
+            link = self._after(link[0])
+        for number, size in chain:
+            frames = self._frames(number)
+            for frame in frames:
+                yield frame
+                if size is not None and frames.size >= size:
+                    break
 
 
 def _numbers(storage: Storage, directory: str, form: re.Pattern[str]) -> list[int]:
     try:
         names = storage.list_names(directory).files
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(int(found[1]) for name in names if (found := form.fullmatch(name)))

@@ -11,8 +11,6 @@ import pickle
 import platform
 from typing import Any, NamedTuple
 
-import cloudpickle
-
 from penstock.checkpoint import must_trust
 from penstock.checkpoint.frames import PREAMBLE, Frames, framed
 from penstock.conf import Conf
@@ -41,8 +39,15 @@ class Program(NamedTuple):
 
 def program_bytes(conf: Conf, graph: StreamGraph, named: dict[str, Any]) -> bytes:
     """The file. Raises what keeps a function, or what it holds, from being pickled."""
+    import cloudpickle  # slow to import, and needed by programs that are recorded only
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def persistent_id(self, obj: Any) -> str | None:
+            return names.get(id(obj))
+
+    names = {id(value): name for name, value in named.items()}
     buffer = io.BytesIO()
-    _Pickler(buffer, named).dump(graph)
+    Pickler(buffer, protocol=5).dump(graph)
     head = {"kind": "program", "python": platform.python_version(), "interval": graph.interval_ms,
             "conf": dict(conf.getAll())}  # fmt: skip
     return PREAMBLE + framed(head, [buffer.getvalue()])
@@ -78,15 +83,6 @@ def _read(storage: Storage, file: str) -> Program:
         f"{frames.damage or storage.url(file) + ' holds no program'}. "
         f"Hint: getOrCreate(path, setup, upgrade=True) makes the graph from the program."
     )
-
-
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, file: io.BytesIO, named: dict[str, Any]) -> None:
-        super().__init__(file, protocol=5)
-        self._names = {id(value): name for name, value in named.items()}
-
-    def persistent_id(self, obj: Any) -> str | None:
-        return self._names.get(id(obj))
 
 
 class _Unpickler(pickle.Unpickler):

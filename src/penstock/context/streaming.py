@@ -88,6 +88,8 @@ class StreamingContext(Lifecycle):
         ...     ssc = StreamingContext(sc, 1)
         ...     ssc.queueStream([[1], [2]]).foreachRDD(lambda rdd: None)
         ...     return ssc
+        >>> import tempfile
+        >>> directory = tempfile.mkdtemp()
         >>> ssc = StreamingContext.getOrCreate(directory, setup)
         >>> ssc.start(availableNow=True)
         >>> ssc.awaitTermination()

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Rows, concatenated_columns, rows_of
 
@@ -142,6 +141,8 @@ def _differ(a: pa.Array, b: pa.Array) -> npt.NDArray[np.bool_]:
     """Where two arrays are not the same to the last bit."""
     if pa.types.is_null(a.type) or not len(a):
         return np.zeros(len(a), np.bool_)
+    import pyarrow.compute as pc  # here, because it is slow to import, and not every program saves its states
+
     if pa.types.is_floating(a.type):  # not by value: 0.0 is not -0.0, and a NaN is itself
         a, b = a.view(pa.int64()), b.view(pa.int64())
     same = pc.equal(a, b)
