@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import shutil
 from collections.abc import Iterator
 from operator import add, sub
 from pathlib import Path
@@ -14,8 +16,9 @@ from penstock import Conf, Context, StateSpec
 from penstock.brokerage.generate import write_orders
 from penstock.brokerage.pipeline import figures_of
 from penstock.dstream import DStream
+from penstock.storage.faulty import Fault, seeded_faults
 from penstock.testing import crash_everywhere
-from penstock.testing.crashes import _Program
+from penstock.testing.crashes import _compare, _Program
 
 PAIRS: list[list[Any]] = [[("a", 1)], [("b", 2), ("a", 3)], [("a", 4)], [("c", 1)]]
 
@@ -117,3 +120,57 @@ def test_the_lives_of_a_program(tmp_path: Path) -> None:
     assert {time for _, time in outcome.records} == {1000 * n for n in range(1, 7)}
     assert outcome.calls > 6
     assert outcome.steps > 6 * 4
+
+
+@pytest.fixture
+def synced(sc: Context) -> None:
+    sc.conf.set("penstock.checkpoint.syncOutputs", "true")
+
+
+@pytest.mark.usefixtures("synced")
+@pytest.mark.parametrize("program", [with_state, with_windows])
+def test_some_losses_of_power(program: Any) -> None:
+    assert crash_everywhere(program, PAIRS, batches=6, every=13, twice=3, power=True).points
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("synced")
+def test_a_loss_of_power_at_every_point(tmp_path: Path) -> None:
+    assert crash_everywhere(with_state, PAIRS, batches=6, twice=100, power=True).points
+    assert crash_everywhere(brokerage, orders(tmp_path), files=True, batches=7, twice=100, power=True).points
+
+
+def test_without_that_setting_a_loss_of_power_is_noticed() -> None:
+    with pytest.raises(AssertionError, match=r"crashed .*: out/totals"):
+        crash_everywhere(with_state, PAIRS, batches=6, twice=0, power=True)
+
+
+@pytest.mark.parametrize("seeds", [range(12), pytest.param(range(12, 400), marks=pytest.mark.long)])
+@pytest.mark.parametrize("lose_syncs", [False, True])
+def test_a_storage_that_fails_now_and_then(
+    seeds: range, lose_syncs: bool, sc: Context, tmp_path: Path
+) -> None:
+    """Calls fail, some of them half way, and what is said to be durable may not be: the program tries again,
+    stops with an error, or refuses to begin; what it writes is right."""
+    sc.conf.set("penstock.streaming.retries", 2).set("penstock.checkpoint.syncOutputs", "true")
+    for program in (with_state, with_windows):
+        made = _Program(program, PAIRS, False, 1, 6)
+        expected = made.run(tmp_path / "run", [])
+        for seed in seeds:
+            shutil.rmtree(tmp_path / "run")
+            faults = seeded_faults(seed, expected.calls, count=1 + seed % 4)
+            found = made.run(tmp_path / "run", [], faults=faults, lose_syncs=lose_syncs)
+            _compare(found, expected, f"with {faults}")
+        shutil.rmtree(tmp_path / "run")
+
+
+def test_a_disk_that_is_full_for_a_while(sc: Context, tmp_path: Path) -> None:
+    """Nothing can be written in the third batch, until there is room: what is there stays, and all goes
+    on."""
+    made = _Program(with_state, PAIRS, False, 1, 6)
+    expected = made.run(tmp_path / "run", [])
+    shutil.rmtree(tmp_path / "run")
+    full = [Fault(call, errno=errno.ENOSPC) for call in range(expected.calls // 2, expected.calls // 2 + 30)]
+    found = made.run(tmp_path / "run", [], faults=full)
+    assert found.lives > 1
+    _compare(found, expected, "when the disk was full")

@@ -105,10 +105,11 @@ class FaultyStorage(Storage):
         while self._logs:
             self._logs.pop().close()
 
-    def lose_power(self) -> None:
-        """Cut every file written here and not made durable to half. Names stay; this is no call."""
+    def lose_power(self, below: str = "") -> None:
+        """Cut every file written here, below that path, and not made durable to half. Names stay; this is no
+        call."""
         for path in sorted(self._unsynced):
-            if self._inner.exists(path):
+            if path.startswith(below) and self._inner.exists(path):
                 data = self._inner.read(path)
                 self._inner.write_atomic(path, data[: len(data) // 2])
         self._unsynced.clear()

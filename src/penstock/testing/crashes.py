@@ -76,6 +76,7 @@ def crash_everywhere(
     twice: int = 20,
     seed: int = 0,
     every: int = 1,
+    power: bool = False,
 ) -> Crashes:
     """Prove that a program yields the same whenever it crashes; what was tried.
 
@@ -83,7 +84,9 @@ def crash_everywhere(
     (a path); it may return streams, whose records are compared too. It is called anew for each life.
     ``inputs`` are the records of the batches; with ``files`` they are lines, and each batch's come as a file.
     ``batches`` runs more batches, without input. Besides all single crashes, ``twice`` pairs of them are
-    tried, the second in the life after the first, picked by ``seed``. ``every`` n: each n-th point only.
+    tried, the second in the life after the first, picked by ``seed``. ``every`` n: each
+    n-th point only. With ``power`` it is the power that is lost: of every file that was not forced to the
+    disk one half is gone, too. A program stands that with ``penstock.checkpoint.syncOutputs``.
 
     What is compared with a run that does not crash: for every batch the records of the streams, also when a
     batch is run again, and every file below ``folder`` byte by byte; of ``_SUCCESS`` its parts.
@@ -99,7 +102,7 @@ def crash_everywhere(
     >>> len(crashes.points) > 10
     True
     """
-    program = _Program(build, [list(batch) for batch in inputs], files, batchDuration, batches)
+    program = _Program(build, [list(batch) for batch in inputs], files, batchDuration, batches, power)
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / "run"  # always the same: paths may show in what is compared
         expected = program.run(folder, [])
@@ -143,7 +146,9 @@ class _Program:
         files: bool,
         interval: DurationLike,
         batches: int | None,
+        power: bool = False,
     ) -> None:
+        self.power = power
         self.build = build
         self.inputs = inputs
         self.files = files
@@ -151,28 +156,39 @@ class _Program:
         self.interval_ms = milliseconds_of(interval, "batchDuration")
         self.batches = len(inputs) if batches is None else batches
 
-    def run(self, folder: Path, points: list[CrashPoint]) -> _Outcome:
-        """All batches, in as many lives as it takes; the first ends at the first point, and so on."""
+    def run(
+        self,
+        folder: Path,
+        points: list[CrashPoint],
+        *,
+        faults: Sequence[Fault] = (),
+        lose_syncs: bool = False,
+    ) -> _Outcome:
+        """All batches, in as many lives as it takes; the first ends at the first point, and so on.
+
+        With ``faults`` the storage of the first life fails so, and what ends that life is no failure of the
+        program's; with ``lose_syncs`` what of the checkpoint it says to be durable is cut in half when that
+        life is over.
+        """
         outcome = _Outcome()
         (folder / "out").mkdir(parents=True)
         (folder / "in").mkdir()
         done = 0
         while done < self.batches:
-            point = points.pop(0) if points else None
-            before = done
-            done = self._live(folder, done, point, outcome)
+            crash = _Crash(points.pop(0) if points else None, faults, lose_syncs)
+            before, faults, lose_syncs = done, (), False
+            done = self._live(folder, done, crash, outcome)
             outcome.lives += 1
-            assert point is not None or done > before, "a life without a crash has done nothing"
+            assert crash.awaited or done > before, "a life without a crash has done nothing"
         for path in sorted((folder / "out").rglob("*")):
             if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
                 outcome.files[str(path.relative_to(folder))] = _content(path)
         return outcome
 
-    def _live(self, folder: Path, done: int, point: CrashPoint | None, outcome: _Outcome) -> int:
+    def _live(self, folder: Path, done: int, crash: _Crash, outcome: _Outcome) -> int:
         """One life from the batch after the ``done`` first; how many are done for certain afterwards."""
         clock = ManualClock()
         clock.set(done * self.interval_ms + self.interval_ms // 2)
-        crash = _Crash(point)
         active = Context._active
         sc = active or Context("local[2]", "crash_everywhere")
         directory = sc.getCheckpointDir()
@@ -188,14 +204,18 @@ class _Program:
                     ssc.stop(stopSparkContext=False)
                 done = crash.done or done
         except (_Crashed, OSError):  # before there was anything to stop
-            if not crash.happened:
+            if not crash.awaited:
                 raise
         finally:
+            if crash.loses_syncs:
+                crash.lose_power(str(folder / "checkpoint"))
+            elif self.power and crash.point is not None:
+                crash.lose_power("")
             Lifecycle._active = sc._stop_stream = None  # the dead release nothing
             sc._checkpoint_directory = directory
             if active is None:
                 sc.stop()
-        if point is None:
+        if not crash.awaited:
             outcome.calls, outcome.steps = crash.calls, crash.steps
             if crash.error is not None:
                 raise crash.error
@@ -240,9 +260,12 @@ class _Program:
 class _Crash:
     """Ends a life at a point, or counts the points of a life."""
 
-    def __init__(self, point: CrashPoint | None) -> None:
+    def __init__(
+        self, point: CrashPoint | None, faults: Sequence[Fault] = (), lose_syncs: bool = False
+    ) -> None:
         self.point = point
-        self.happened = False
+        self.loses_syncs = lose_syncs
+        self._faults = list(faults)
         self.done = 0
         self.steps = 0
         self.error: BaseException | None = None
@@ -260,17 +283,26 @@ class _Crash:
     def _wrap(self, storage: Storage) -> Storage:
         point = self.point
         if storage not in self._storages:
-            faults = [] if point is None or point.of != "call" else [
-                Fault(point.number, moment=point.moment, lasting=True)
-            ]  # fmt: skip
-            self._storages[storage] = FaultyStorage(storage, faults)
-        self.happened = point is not None
+            faults = self._faults
+            if point is not None and point.of == "call":
+                faults = [Fault(point.number, moment=point.moment, lasting=True)]
+            self._storages[storage] = FaultyStorage(storage, faults, lose_syncs=self.loses_syncs)
         return self._storages[storage]
+
+    @property
+    def awaited(self) -> bool:
+        """Whether this life may end before its time."""
+        return self.point is not None or bool(self._faults) or self.loses_syncs
 
     def die(self) -> None:
         """Nothing reaches the disk any more."""
         for storage in self._storages.values():
             storage.die()
+
+    def lose_power(self, below: str) -> None:
+        """What was not forced to the disk is cut in half."""
+        for storage in self._storages.values():
+            storage.lose_power(below)
 
     def watch(self, ssc: StreamingContext, start: Callable[[], None]) -> None:
         """Start, and count the steps of the batch machine from its first on; one of them may be the last."""
@@ -338,7 +370,10 @@ def _content(path: Path) -> bytes:
     data = path.read_bytes()
     if path.name != "_SUCCESS":
         return data
-    return json.dumps(json.loads(data)["parts"]).encode()
+    try:
+        return json.dumps(json.loads(data)["parts"]).encode()
+    except ValueError:
+        return data
 
 
 def _compare(found: _Outcome, expected: _Outcome, where: str) -> None:
