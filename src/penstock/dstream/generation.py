@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from penstock.chunk import Chunk
 from penstock.dstream.ahead import Ahead, Prefetcher
@@ -20,6 +20,9 @@ from penstock.sources import Intent
 from penstock.times import BatchTime, ceil_to, times_between
 
 __all__ = ["Generation", "Host"]
+
+T = TypeVar("T")
+_NO_PIECES: Mapping[Any, RDD] = {}
 
 
 class Host(Prefetcher, Protocol):
@@ -65,12 +68,14 @@ class Generation:
         windowed = {d for node in self._nodes for d in node.dependencies if node.keeps(d)}
         self._carried = [node for node in self._nodes if node.stateful or node in windowed]
         self._shared = {node for node in self._nodes if readers[node] > 1}.union(self._carried)
+        self._putting_by = [node for node in self._nodes if type(node).pieces is not StreamNode.pieces]
         self._fanned = graph.fans(self._carried)
         self.ahead = Ahead(graph, context, ahead_bytes)
         self._lock = threading.RLock()  # of all that follows
         self._rdds: dict[StreamNode, dict[int, RDD | None]] = {node: {} for node in self._nodes}
         self._inputs: dict[int, Mapping[int, Intent]] = {}
         self._committed: dict[StreamNode, tuple[int, RDD]] = {}
+        self._pieces: dict[StreamNode, Mapping[Any, RDD]] = {}
         self._held: dict[StreamNode, dict[int, Node]] = {node: {} for node in self._nodes}
         self._holders: Counter[Node] = Counter()  # by how many (node, time) a plan is held
         self._persisted: set[Node] = set()
@@ -87,13 +92,13 @@ class Generation:
                 self._known(node, time, self._computed(node, BatchTime(time)))
             return known[time]
 
-    def rdds(self, node: StreamNode, after: int, last: int) -> list[RDD]:
+    def rdds(self, node: StreamNode, after: int, last: int) -> dict[int, RDD]:
         step, first = node.slide_duration, after + node.slide_duration
         with self._lock:
             known = self._rdds[node]
             times = range(first + max(0, (self._zero - after) // step) * step, last + 1, step)
-            found = [known[time] if time in known else self.rdd(node, time) for time in times]
-        return [rdd for rdd in found if rdd is not None]
+            found = [(time, known[time] if time in known else self.rdd(node, time)) for time in times]
+        return {time: rdd for time, rdd in found if rdd is not None}
 
     def _known(self, node: StreamNode, time: int, rdd: RDD | None) -> None:
         if rdd is not None:
@@ -144,6 +149,16 @@ class Generation:
     def committed(self, node: StreamNode, time: int) -> tuple[int, RDD] | None:
         found = self._committed.get(node)
         return found if found is not None and found[0] <= time else None
+
+    def pieces(self, node: StreamNode) -> Mapping[Any, RDD]:
+        return self._pieces.get(node, _NO_PIECES)
+
+    def next_time(self, node: StreamNode, after: int) -> int:
+        step = node.slide_duration
+        return self._zero + ((after - self._zero) // step + 1) * step
+
+    def run(self, plan: Node, action: Callable[[Task, Iterator[Chunk]], T]) -> list[T]:
+        return self._context.run(plan, action)
 
     def input(self, node: StreamNode, time: int) -> Node:
         assert isinstance(node, Input)
@@ -217,6 +232,9 @@ class Generation:
                 self._rdds[node][time] = rdd
                 if node.stateful:
                     self._committed[node] = (time, rdd)
+        for node in self._putting_by:
+            with asked_at(node.site):
+                self._pieces[node] = node.pieces(time, self)
 
     def abandon(self, time: BatchTime) -> None:
         """The batch has failed, before or after it was generated: no later state and no later window holds
