@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from penstock import Context, StreamingContext
 from penstock.clock import ManualClock
-from penstock.dstream import DStream
+from penstock.dstream import DStream, Generation
 from penstock.dstream.bracketing import bracketing
 from penstock.testing import CollectingSink, Stepper, run_batches, same
 from penstock.testing import functions as fn
@@ -301,6 +301,22 @@ def test_a_failed_batch_makes_the_next_one_no_dearer_than_twice() -> None:
             worst = max(worst, calls - before)
         before = calls
     assert worst <= 16
+
+
+def test_a_commit_that_fails_at_its_end_leaves_no_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = {25, 30, 31}
+    commit = Generation.commit
+
+    def committed(self: Generation, time: Any) -> None:
+        commit(self, time)
+        if time // 1000 in failing:
+            raise Failure
+
+    monkeypatch.setattr(Generation, "commit", committed)
+    batches = [[("a", n)] for n in range(1, 61)]
+    program = Program(batches, lambda stream: stream.reduceByKeyAndWindow(nested, None, 12, 1, 1))
+    for at, pairs in program.found().items():
+        assert pairs == specified(nested, batches, at, 12, failing)
 
 
 def test_when_a_program_started_does_not_show() -> None:

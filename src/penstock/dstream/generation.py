@@ -76,6 +76,7 @@ class Generation:
         self._inputs: dict[int, Mapping[int, Intent]] = {}
         self._committed: dict[StreamNode, tuple[int, RDD]] = {}
         self._pieces: dict[StreamNode, Mapping[Any, RDD]] = {}
+        self._put_by_at = self._zero  # when they were put by
         self._held: dict[StreamNode, dict[int, Node]] = {node: {} for node in self._nodes}
         self._holders: Counter[Node] = Counter()  # by how many (node, time) a plan is held
         self._persisted: set[Node] = set()
@@ -219,7 +220,7 @@ class Generation:
         """Carry the batch over to later ones: its state, and what windows will read of it.
 
         These RDDs are computed now, if no output has done so, and become plain data: what they were made
-        of can be forgotten, and no plan grows from batch to batch.
+        of can be forgotten, and no plan grows from batch to batch. Then nodes put pieces by for later ones.
         """
         news: dict[StreamNode, RDD] = {}
         for node in self._carried:
@@ -232,6 +233,7 @@ class Generation:
                 self._rdds[node][time] = rdd
                 if node.stateful:
                     self._committed[node] = (time, rdd)
+        self._put_by_at = time
         for node in self._putting_by:
             with asked_at(node.site):
                 self._pieces[node] = node.pieces(time, self)
@@ -241,6 +243,8 @@ class Generation:
         anything of it."""
         with self._lock:
             self._inputs.setdefault(time, {})
+            if self._put_by_at == time:  # its commit has failed at the very end
+                self._pieces.clear()
             for node in self._carried:
                 if self._slides_at(node, time):
                     self._rdds[node][time] = None
