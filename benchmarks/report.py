@@ -21,7 +21,8 @@ _SECONDS = {
     "beside_p99_seconds": "the empty ticker beside it",
 }
 _COUNTS = {
-    "combines_per_slide": "combines a slide",
+    "combines_per_slide": "combines a slide and key",
+    "most_combines_per_slide": "at most",
     "bytes_per_key": "bytes a key",
 }
 
@@ -65,9 +66,13 @@ def shown_seconds(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.2f} ms"
 
 
+def _shown_count(count: float) -> str:
+    return f"{count:,.0f}" if count >= 10 or count == int(count) else f"{count:.1f}"
+
+
 def _figure(figures: Figures) -> str:
     further = [
         f"{words} {shown_seconds(figures[name])}" for name, words in _SECONDS.items() if name in figures
     ]
-    counts = [f"{words} {figures[name]:,.0f}" for name, words in _COUNTS.items() if name in figures]
+    counts = [f"{words} {_shown_count(figures[name])}" for name, words in _COUNTS.items() if name in figures]
     return ", ".join([shown_seconds(figures["seconds"]), *further, *counts])

@@ -7,14 +7,21 @@ Arrow tables as well.
 The window is read from the slide on that fills it; the slides after a warm-up count, as many as the window
 holds and at least 60, or fewer if they would take more than a minute: so a structure that works most of the
 time and pauses now and then is seen pausing, in p99. ``seconds`` is the median, the mean stands beside it.
-Combines a slide are calls of the function beyond those that make the slide's own sums, counted in a run of
-its own with 100 keys: a function that counts is no longer the one that is timed, and runs row by row.
+Python's garbage collector pauses now and then, too, whatever runs, and for longer than many slides take: what
+is there when the window is full is kept from it (``gc.freeze``), for all engines alike.
+
+Combines of a slide are calls of the function for each key, beyond those that make the slide's own sums: the
+mean, and the most of any slide. They are counted in a run of its own with 100 keys: a function that counts is
+no longer the one that is timed, and runs row by row.
 """
 
 from __future__ import annotations
 
+import gc
+import itertools
 import operator
 import random
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -43,7 +50,7 @@ ARROW_KERNELS: dict[Function, str] = {max: "max", operator.add: "sum"}
 
 def penstock(function: Function, slides: int, folder: Path) -> Figures:
     """A queue of Arrow tables, one a slide."""
-    figures = _penstock(function, slides, KEYS, max(LEAST_SLIDES, slides))
+    figures = _penstock(function, slides, KEYS, _Reads(slides, max(LEAST_SLIDES, slides)))
     calls = 0
 
     def counting(a: int, b: int) -> int:
@@ -51,19 +58,26 @@ def penstock(function: Function, slides: int, folder: Path) -> Figures:
         calls += 1
         return function(a, b)
 
-    counted = int(_penstock(counting, slides, COUNTED_KEYS, LEAST_SLIDES)["batches"]) + WARM_UP
-    return {**figures, "combines_per_slide": calls / counted * KEYS / COUNTED_KEYS}
+    counted: list[
+        int
+    ] = []  # calls so far, as each slide is read: what is made ahead counts for the one after
+    _penstock(counting, slides, COUNTED_KEYS, _Reads(slides, LEAST_SLIDES, lambda: counted.append(calls)))
+    combines = [(after - before) / COUNTED_KEYS for before, after in itertools.pairwise(counted)]
+    return {
+        **figures,
+        "combines_per_slide": statistics.fmean(combines),
+        "most_combines_per_slide": max(combines),
+    }
 
 
-def _penstock(function: Function, slides: int, keys: int, count: int) -> Figures:
+def _penstock(function: Function, slides: int, keys: int, reads: _Reads) -> Figures:
     from benchmarks.streams import pairs_of_table, run_to_end
     from penstock import RDD, Context, StreamingContext
 
-    reads = _Reads(slides, count)
     with Context("local[*]", "W5") as sc:
         ssc = StreamingContext(sc, 1)
         kinds = [pairs_of_table(sc, slide) for slide in _kinds(keys)]
-        queue = ssc.queueStream([kinds[index % KINDS] for index in range(slides - 1 + WARM_UP + count)])
+        queue = ssc.queueStream([kinds[index % KINDS] for index in range(slides - 1 + WARM_UP + reads.count)])
 
         def read(rdd: RDD) -> None:
             if reads.wanted():
@@ -88,7 +102,7 @@ def recompute(function: Function, slides: int, folder: Path) -> Figures:
         return list(values.items())
 
     figures = _by_hand(slides, [dict(slide) for slide in _kinds(KEYS)], fold)
-    return {**figures, "combines_per_slide": KEYS * (slides - 1)}
+    return {**figures, "combines_per_slide": slides - 1, "most_combines_per_slide": slides - 1}
 
 
 def recompute_arrow(function: Function, slides: int, folder: Path) -> Figures:
@@ -122,13 +136,15 @@ def _by_hand(slides: int, kinds: list[Partial], fold: Callable[[Iterable[Partial
 
 
 class _Reads:
-    """Says for each slide whether the window is read: from the first that fills it, while there is time.
+    """Says for each slide whether the window is read: from the first that fills it, while there is time; then
+    ``note`` is called.
 
     ``cpu_seconds`` is the mean CPU time of the slides that were read, as far as one has come after it.
     """
 
-    def __init__(self, slides: int, count: int) -> None:
+    def __init__(self, slides: int, count: int, note: Callable[[], object] = lambda: None) -> None:
         self.count = count
+        self._note = note
         self.taken = 0
         self.last: Slide = []
         self.cpu_seconds = 0.0
@@ -144,8 +160,11 @@ class _Reads:
         if self._over:
             return False
         now = time.monotonic(), time.process_time()
+        self._note()
         if self._begun is None:
-            self._begun = now
+            gc.collect()
+            gc.freeze()
+            self._begun = time.monotonic(), time.process_time()
         else:
             self.cpu_seconds = (now[1] - self._begun[1]) / self.taken
         self._over = self.taken > WARM_UP and now[0] - self._begun[0] > BUDGET_S

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from penstock import Context, DStream, Milliseconds, Partitioner, Seconds, StorageLevel, StreamingContext
 from penstock.chunk import Chunk, Rows
 from penstock.clock import ManualClock
-from penstock.dstream.windows import _Corrected
+from penstock.dstream.bracketing import bracketing
+from penstock.dstream.correcting import Corrected
 from penstock.errors import ArgumentError, SignatureError, failure_of
 from penstock.plan import Metrics, Task, call_site
 from penstock.testing import Stepper, assert_batches_equal, run_batches
@@ -48,6 +49,17 @@ def folded(function: Callable[[Any, Any], Any], slides: list[Pairs] | None) -> P
         for key, value in one.items():
             total[key] = function(total[key], value) if key in total else value
     return list(total.items())
+
+
+def put_together(function: Callable[[Any, Any], Any], batches: list[Pairs], now: int, length: int) -> Pairs:
+    """The window after so many batches, of one value a key and batch, in its brackets."""
+
+    def pairs(brackets: Any) -> Pairs:
+        if isinstance(brackets, int):
+            return batches[brackets - 1] if 0 < brackets <= len(batches) else []
+        return folded(function, [pairs(each) for each in brackets]) or []
+
+    return pairs(bracketing(now, length))
 
 
 RATIOS = [
@@ -186,7 +198,7 @@ INEXACT = [
 def test_what_an_inverse_would_not_give_back_exactly_is_folded_anew(values: list[Any]) -> None:
     batches = [[("k", value)] for value in [*values, *values, *values]]
     out = run_batches(batches, lambda s: s.reduceByKeyAndWindow(add, never, 5, 1, 1))
-    assert_batches_equal(out, [folded(add, slides) for slides in held(batches, 5, 1)])
+    assert_batches_equal(out, [put_together(add, batches, now, 5) for now in range(1, len(batches) + 1)])
 
 
 def test_floats_do_not_depend_on_the_past() -> None:
@@ -493,7 +505,7 @@ def test_a_window_of_slides_longer_than_the_interval_has_its_first_slides() -> N
 @pytest.mark.parametrize(
     ("left", "looked_at"),
     [
-        ([], 1),  # nothing left: the oldest is only asked whether it is columns
+        ([], 0),  # nothing left
         ([[("a", 1)]], 2),  # a is in the oldest, c in the second
         ([[("c", 1), ("a", 1)], [("b", 2)]], 2),
         ([[("d", 1)]], 3),  # d might be in each
@@ -511,7 +523,7 @@ def test_of_the_slides_that_stay_no_more_is_read_than_it_takes(left: list[Pairs]
             yield Rows(list(slide))
 
     lists = [iter([Rows(list(rows))]) for rows in (before or [], *left)]
-    corrected = _Corrected(add, sub, len(left), 1, call_site("window"))
+    corrected = Corrected(add, sub, len(left), 1, lambda: [], call_site("window"))
     made = list(corrected(Task(0, 1, Metrics()), [*lists, slides(), iter([Rows(list(entered))])]))
     assert [pair for chunk in made for pair in chunk.rows()] == folded(add, [*stayed, entered])
     assert len(read) == looked_at

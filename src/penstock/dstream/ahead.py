@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from penstock.dstream.graph import StreamGraph
 from penstock.dstream.inputs import Input
@@ -227,8 +227,11 @@ class _EagerBatch:
         assert time == self._waiting.time, f"{node} was asked ahead for another time"
         return self.made[node]
 
-    def rdds(self, node: StreamNode, after: int, last: int) -> list[RDD]:
+    def rdds(self, node: StreamNode, after: int, last: int) -> dict[int, RDD]:
         raise AssertionError(f"{node} is asked for several batches, so nothing can be computed ahead of it")
+
+    def pieces(self, node: StreamNode) -> Mapping[Any, RDD]:
+        raise AssertionError(f"{node} puts something by, so nothing can be computed ahead of it")
 
     def committed(self, node: StreamNode, time: int) -> tuple[int, RDD] | None:
         raise AssertionError(f"{node} has state, so nothing of it can be computed ahead")

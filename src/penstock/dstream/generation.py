@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from penstock.checkpoint import Commit, Image, Plain
 from penstock.chunk import Chunk, rows_of
@@ -26,6 +27,10 @@ __all__ = ["Carried", "Generation", "Host"]
 
 Carried = dict[StreamNode, RDD]
 """What a batch carries over to later ones."""
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_NO_PIECES: Mapping[Any, RDD] = {}
 
 
 class Host(Prefetcher, Protocol):
@@ -72,6 +77,7 @@ class Generation:
         windowed = {d for node in self._nodes for d in node.dependencies if node.keeps(d)}
         self._carried = [node for node in self._nodes if node.stateful or node in windowed]
         self._shared = {node for node in self._nodes if readers[node] > 1}.union(self._carried)
+        self._putting_by = [node for node in self._nodes if type(node).pieces is not StreamNode.pieces]
         self._fanned = graph.fans(self._carried)
         self._saved = saved_of(graph)
         self._save_whole: set[str] = set()  # whose table is not divided as it was saved
@@ -80,6 +86,7 @@ class Generation:
         self._rdds: dict[StreamNode, dict[int, RDD | None]] = {node: {} for node in self._nodes}
         self._inputs: dict[int, Mapping[int, Intent]] = {}
         self._committed: dict[StreamNode, tuple[int, RDD]] = {}
+        self._pieces: dict[StreamNode, Mapping[Any, RDD]] = {}
         self._held: dict[StreamNode, dict[int, Node]] = {node: {} for node in self._nodes}
         self._holders: Counter[Node] = Counter()  # by how many (node, time) a plan is held
         self._persisted: set[Node] = set()
@@ -93,17 +100,17 @@ class Generation:
         with self._lock:
             known = self._rdds[node]
             if time not in known:
+                if time < self._newest and time not in self._inputs:
+                    return None  # it has failed, or nothing came while nobody ran
                 self._known(node, time, self._computed(node, BatchTime(time)))
             return known[time]
 
-    def rdds(self, node: StreamNode, after: int, last: int) -> list[RDD]:
+    def rdds(self, node: StreamNode, after: int, last: int) -> dict[int, RDD]:
         step, first = node.slide_duration, after + node.slide_duration
         with self._lock:
-            known = self._rdds[node]
             times = range(first + max(0, (self._zero - after) // step) * step, last + 1, step)
-            # What is not known of earlier batches is nothing: they failed, or nothing came while nobody ran.
-            found = [self.rdd(node, time) if time >= self._newest else known.get(time) for time in times]
-        return [rdd for rdd in found if rdd is not None]
+            found = [(time, self.rdd(node, time)) for time in times]
+        return {time: rdd for time, rdd in found if rdd is not None}
 
     def _known(self, node: StreamNode, time: int, rdd: RDD | None) -> None:
         if rdd is not None:
@@ -154,6 +161,16 @@ class Generation:
     def committed(self, node: StreamNode, time: int) -> tuple[int, RDD] | None:
         found = self._committed.get(node)
         return found if found is not None and found[0] <= time else None
+
+    def pieces(self, node: StreamNode) -> Mapping[Any, RDD]:
+        return self._pieces.get(node, _NO_PIECES)
+
+    def next_time(self, node: StreamNode, after: int) -> int:
+        step = node.slide_duration
+        return self._zero + ((after - self._zero) // step + 1) * step
+
+    def run(self, plan: Node, action: Callable[[Task, Iterator[Chunk]], T]) -> list[T]:
+        return self._context.run(plan, action)
 
     def input(self, node: StreamNode, time: int) -> Node:
         assert isinstance(node, Input)
@@ -226,12 +243,21 @@ class Generation:
         return news
 
     def commit(self, time: BatchTime, news: Carried) -> None:
-        """Later batches go on from what this one has carried over."""
+        """Later batches go on from what this one has carried over, and from the pieces that nodes put by. The
+        batch is over: what keeps pieces from being made only makes later batches slower.
+        """
         with self._lock:
             for node, rdd in news.items():
                 self._rdds[node][time] = rdd
                 if node.stateful:
                     self._committed[node] = (time, rdd)
+        for node in self._putting_by:
+            try:
+                with asked_at(node.site):
+                    self._pieces[node] = node.pieces(time, self)
+            except Exception:
+                self._pieces.pop(node, None)
+                _log.exception("%s has put nothing by for later batches", node.site)
 
     # What a checkpoint asks for
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from penstock.dstream.inputs import Input
 from penstock.dstream.node import StreamNode
 from penstock.dstream.outputs import Output, Run
 from penstock.errors import ArgumentError
+from penstock.rdd import Partitioner
 from penstock.times import shown_ms
 
 __all__ = ["StreamGraph"]
+
+
+class _Folded(NamedTuple):
+    parent: StreamNode
+    kind: str
+    function: Callable[..., Any] | None
+    to: Partitioner
+    node: StreamNode
 
 
 class StreamGraph:
@@ -22,6 +32,24 @@ class StreamGraph:
         self.outputs: list[Output] = []
         self.remember_ms: int | None = None
         self.run = Run()
+        self._folded: list[_Folded] = []
+
+    def folded(
+        self,
+        parent: StreamNode,
+        kind: str,
+        function: Callable[..., Any] | None,
+        to: Partitioner,
+        make: Callable[[], StreamNode],
+    ) -> StreamNode:
+        """The node that folds each slide of ``parent`` for windows; made once for all windows with the very
+        same function, and results in the same partitions."""
+        for known in self._folded:
+            if known.parent is parent and known.function is function and (known.kind, known.to) == (kind, to):
+                return known.node
+        made = make()
+        self._folded.append(_Folded(parent, kind, function, to, made))
+        return made
 
     def nodes(self) -> list[StreamNode]:
         """All nodes that an output reads, dependencies first."""

@@ -8,17 +8,19 @@ has been computed is the :class:`~penstock.dstream.generation.Generation`'s busi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 from penstock.chunk import Chunk
 from penstock.errors import CallSite
-from penstock.plan import Node, Source
+from penstock.plan import Node, Source, Task
 from penstock.rdd import RDD, Partitioner, StorageLevel
 from penstock.state import TableChange
 from penstock.times import BatchTime
 
-__all__ = ["Batch", "StreamNode"]
+__all__ = ["Batch", "CommittedBatch", "StreamNode"]
+
+T = TypeVar("T")
 
 
 class Batch(Protocol):
@@ -27,8 +29,12 @@ class Batch(Protocol):
     def rdd(self, node: StreamNode, time: int) -> RDD | None:
         """The RDD of ``node`` at ``time``, computed if need be; ``None`` where it has none."""
 
-    def rdds(self, node: StreamNode, after: int, last: int) -> list[RDD]:
+    def rdds(self, node: StreamNode, after: int, last: int) -> dict[int, RDD]:
         """The RDDs of ``node`` with times in ``(after, last]``, the oldest first; from after the start."""
+
+    def pieces(self, node: StreamNode) -> Mapping[Any, RDD]:
+        """What ``node`` put by when the last batch was committed, see :meth:`StreamNode.pieces`. Anything may
+        be missing, and has to be computed from what it was made of."""
 
     def committed(self, node: StreamNode, time: int) -> tuple[int, RDD] | None:
         """The newest committed version of a stateful node if it is of ``time`` or before, and of when it
@@ -39,6 +45,16 @@ class Batch(Protocol):
 
     def new_rdd(self, plan: Node, partitioner: Partitioner | None = None) -> RDD:
         """A handle on a plan."""
+
+
+class CommittedBatch(Batch, Protocol):
+    """What ``pieces`` may ask for, besides."""
+
+    def next_time(self, node: StreamNode, after: int) -> int:
+        """The first time after ``after`` at which ``node`` yields."""
+
+    def run(self, plan: Node, action: Callable[[Task, Iterator[Chunk]], T]) -> list[T]:
+        """``action`` over the partitions of a plan, now."""
 
 
 class StreamNode(ABC):
@@ -100,6 +116,15 @@ class StreamNode(ABC):
     def due_after(self, chunks: list[list[Chunk]], time: int) -> int | None:
         """The next moment (ms) after ``time`` at which the table yields something without new records."""
         return None
+
+    def pieces(self, time: BatchTime, batch: CommittedBatch) -> Mapping[Any, RDD]:
+        """What is to be at hand in later batches now that the batch at ``time`` is committed: intermediate
+        results that are pure functions of committed RDDs, all in memory. What is not among them is dropped.
+        They are never saved; a batch that fails neither adds to them nor takes away from them.
+
+        What a user's function raises here is no failure of this batch, and must not come out.
+        """
+        return {}
 
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
         """What is wrong with this node, found at the start; one sentence each."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import lcm
+from typing import Any
 
 from penstock.dstream.inputs import Input
 from penstock.dstream.node import StreamNode
@@ -43,9 +45,12 @@ class _Rehearsal:
                 self._rdds[node] = node.compute(self._time, self)
         return self._rdds[node]
 
-    def rdds(self, node: StreamNode, after: int, last: int) -> list[RDD]:
+    def rdds(self, node: StreamNode, after: int, last: int) -> dict[int, RDD]:
         rdd = self.rdd(node, self._time) if after < self._time <= last else None
-        return [] if rdd is None else [rdd]
+        return {} if rdd is None else {self._time: rdd}
+
+    def pieces(self, node: StreamNode) -> Mapping[Any, RDD]:
+        return {}
 
     def committed(self, node: StreamNode, time: int) -> tuple[int, RDD] | None:
         return None

@@ -7,11 +7,12 @@ from operator import add, sub
 from typing import Any, Self
 
 from penstock.dstream.arity import arity
+from penstock.dstream.combining import Function
 from penstock.dstream.graph import window_multiple
 from penstock.dstream.node import StreamNode, Transformed
 from penstock.dstream.stateful import StateByKey, by_arity
 from penstock.dstream.stateless import Stateless, counted
-from penstock.dstream.windows import Function, KeyedWindow, Window
+from penstock.dstream.windows import KeyedWindow, Window
 from penstock.errors import CallSite, SignatureError, shown
 from penstock.plan import SliceReader, Source, call_site, must_be_callable
 from penstock.rdd import (
@@ -57,8 +58,13 @@ class Windowed(Stateless):
         [[1], [3], [2]]
         """
         site = call_site("countByWindow")
-        counts = Transformed(site, (self._node,), lambda time, rdds: counted(rdds[0]).map(_keyless))
-        return self._combined(site, counts, add, sub, windowDuration, slideDuration, Partitioner(1))._values()
+        to = Partitioner(1)
+
+        def counts() -> StreamNode:
+            return Transformed(site, (self._node,), lambda time, rdds: counted(rdds[0]).map(_keyless))
+
+        partials = self._folded("count", None, to, counts)
+        return self._combined(site, partials, add, sub, windowDuration, slideDuration, to)._values()
 
     def countByValueAndWindow(
         self, windowDuration: DurationLike, slideDuration: DurationLike, numPartitions: Partitioning = None
@@ -70,8 +76,12 @@ class Windowed(Stateless):
         """
         site = call_site("countByValueAndWindow")
         to = self._partitioner(numPartitions)
-        ones = Transformed(site, (self._node,), lambda time, rdds: rdds[0].map(_once))
-        partials = _partials(site, ones, add, to)
+
+        def counts() -> StreamNode:
+            ones = Transformed(site, (self._node,), lambda time, rdds: rdds[0].map(_once))
+            return _partials(site, ones, add, to)
+
+        partials = self._folded("count by value", None, to, counts)
         return self._combined(site, partials, add, sub, windowDuration, slideDuration, to)
 
     def reduceByWindow(self, reduceFunc: Function, *arguments: Any, **named: Any) -> Self:
@@ -87,10 +97,14 @@ class Windowed(Stateless):
         names = ("invReduceFunc", "windowDuration", "slideDuration")
         given = _told_apart(site, names, arguments, named)
         inverse = given.get("invReduceFunc")
-        keyed = Transformed(site, (self._node,), lambda time, rdds: rdds[0].map(_keyless))
         must_be_callable(reduceFunc, "reduceByWindow")
         to = Partitioner(1)
-        partials = _partials(site, keyed, reduceFunc, to, ReducingAll)
+
+        def reduced() -> StreamNode:
+            keyed = Transformed(site, (self._node,), lambda time, rdds: rdds[0].map(_keyless))
+            return _partials(site, keyed, reduceFunc, to, ReducingAll)
+
+        partials = self._folded("reduce", reduceFunc, to, reduced)
         window, slide = given["windowDuration"], given.get("slideDuration")
         return self._combined(site, partials, reduceFunc, inverse, window, slide, to)._values()
 
@@ -111,8 +125,11 @@ class Windowed(Stateless):
         def grouped(rdd: RDD) -> RDD:
             return RDD(aggregated(rdd.plan, Grouping(site), rdd.partitioner, to), rdd.context, to)
 
-        partials = Transformed(site, (self._node,), lambda time, rdds: grouped(rdds[0]))
-        lists = self._combined(site, partials, _joined, None, windowDuration, slideDuration, to)
+        def lists_of() -> StreamNode:
+            return Transformed(site, (self._node,), lambda time, rdds: grouped(rdds[0]))
+
+        partials = self._folded("group by key", None, to, lists_of)
+        lists = self._combined(site, partials, _joined, None, windowDuration, slideDuration, to, chains=True)
         return lists.mapValues(ResultIterable)
 
     def reduceByKeyAndWindow(self, func: Function, *arguments: Any, **named: Any) -> Self:
@@ -133,7 +150,7 @@ class Windowed(Stateless):
         given = _told_apart(site, names, arguments, named)
         must_be_callable(func, "reduceByKeyAndWindow")
         to = self._partitioner(given.get("numPartitions"))
-        partials = _partials(site, self._node, func, to)
+        partials = self._folded("reduce by key", func, to, lambda: _partials(site, self._node, func, to))
         window, slide = given["windowDuration"], given.get("slideDuration")
         result = self._combined(site, partials, func, given.get("invFunc"), window, slide, to)
         wanted = given.get("filterFunc")
@@ -179,6 +196,12 @@ class Windowed(Stateless):
         reader = SliceReader.of(_pairs_given(given, name, site))
         return RDD(Source(site, (reader,)), self._ssc.sparkContext)
 
+    def _folded(
+        self, kind: str, function: Function | None, to: Partitioner, make: Callable[[], StreamNode]
+    ) -> StreamNode:
+        """What each slide of this stream is folded to, shared by all windows that fold it alike."""
+        return self._ssc.graph.folded(self._node, kind, function, to, make)
+
     def _combined(
         self,
         site: CallSite,
@@ -188,9 +211,12 @@ class Windowed(Stateless):
         window: DurationLike,
         slide: DurationLike | None,
         to: Partitioner,
+        *,
+        chains: bool = False,
     ) -> Self:
         length_ms, slide_ms = self._lengths(window, slide, site)
-        return self._derive(KeyedWindow(site, partials, function, inverse, length_ms, slide_ms, to))
+        made = KeyedWindow(site, partials, function, inverse, length_ms, slide_ms, to, chains=chains)
+        return self._derive(made)
 
     def _lengths(self, window: DurationLike, slide: DurationLike | None, site: CallSite) -> tuple[int, int]:
         own = self._node.slide_duration

@@ -7,30 +7,30 @@
     window at 7                           [---------------]   3 leaves, 7 enters
 
 A keyed window reads one *partial* a slide (each key folded once, kept while the window reaches it)
-and combines the partials from the oldest to the newest. So every result is a function of what the
-window holds and of nothing else: not of when the program started, nor of results before.
+and combines the partials from the oldest to the newest, in brackets that follow from where the window
+ends and how long it is. So every result is a function of what the window holds and of nothing else: not of
+when the program started, nor of results before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime, timedelta
-from fractions import Fraction
-from itertools import chain
-from operator import itemgetter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from penstock.chunk import Chunk, Columns, Rows, rows_of
-from penstock.dstream.node import Batch, StreamNode
+from penstock.dstream.bracketing import Piece, bracketing_of
+from penstock.dstream.combining import Combining, End, Function, Recipe, fold_into, made_pieces, steps_of
+from penstock.dstream.correcting import Corrected
+from penstock.dstream.exactness import Inexact
+from penstock.dstream.node import Batch, CommittedBatch, StreamNode
 from penstock.errors import CallSite
-from penstock.plan import Form, Gather, Node, SliceReader, Source, Task, raise_located
-from penstock.rdd import RDD, CombineValues, Partitioner, Reducing
+from penstock.plan import Gather, Node, SliceReader, Source, Task
+from penstock.rdd import RDD, Partitioner
 from penstock.times import BatchTime
-from penstock.vectorize import Untraced, halves_of, takes_back
+from penstock.vectorize import halves_of, takes_back
 
 __all__ = ["KeyedWindow", "Window"]
-
-Function = Callable[[Any, Any], Any]
 
 
 class Window(StreamNode):
@@ -45,7 +45,7 @@ class Window(StreamNode):
         return self.length_ms
 
     def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
-        parts = batch.rdds(self.parent, time - self.length_ms, time)
+        parts = list(batch.rdds(self.parent, time - self.length_ms, time).values())
         if not parts:
             return batch.new_rdd(Source(self.site, ()))
         if len(parts) == 1:
@@ -55,22 +55,28 @@ class Window(StreamNode):
         return batch.new_rdd(Gather(self.site, plans, reads))
 
 
-def _joined(batch: Batch, slides: list[RDD], site: CallSite) -> list[RDD]:
-    """Slides of former batches, which lie in memory, as one RDD: a plan of hundreds of nodes would take
-    longer to look at than to run."""
-    plans = [slide.plan for slide in slides if isinstance(slide.plan, Source)]
-    readers = SliceReader.joined(plans) if len(plans) == len(slides) > 1 else None
-    return slides if readers is None else [batch.new_rdd(Source(site, readers))]
+def _joined(batch: Batch, rdds: Sequence[RDD], site: CallSite) -> list[RDD]:
+    """Slides of former batches, which lie in memory, as one RDD with an end behind each: a plan of hundreds
+    of nodes would take longer to look at than to run."""
+    plans = [rdd.plan for rdd in rdds if isinstance(rdd.plan, Source)]
+    readers = SliceReader.joined(plans, End()) if len(plans) == len(rdds) > 1 else None
+    return list(rdds) if readers is None else [batch.new_rdd(Source(site, readers))]
 
 
 class KeyedWindow(StreamNode):
     """``(key, value)`` over the last ``length_ms``, of a parent that yields one partial a slide.
 
     Keys come in the order in which the window holds them, the oldest slide first; a key that is in no
-    slide of the window any more is gone. With an ``inverse`` the value of the window before is
-    corrected by the slides that left and entered, where that is exact: on ints, text, dates, and what
-    holds only such. All else is folded anew (floats, whose last bits would depend on the past; bools,
-    which subtraction turns into ints; objects of classes that we cannot look into).
+    slide of the window any more is gone. Partials are combined in the brackets of
+    :mod:`~penstock.dstream.bracketing`; pieces that later windows have too are made once and kept.
+
+    With an ``inverse`` the value of the window before is corrected by the slides that left and entered, where
+    that is exact: on ints, text, dates, and what holds only such. All else is put together as without one
+    (floats, whose last bits would depend on the past; bools, which subtraction turns into ints; objects of
+    classes that we cannot look into).
+
+    A function that ``chains`` gives the same in whatever brackets, and more the more it is given: nothing is
+    gained by pieces then, and they would take the room of many windows.
     """
 
     def __init__(
@@ -82,6 +88,8 @@ class KeyedWindow(StreamNode):
         length_ms: int,
         slide_ms: int,
         partitioner: Partitioner,
+        *,
+        chains: bool = False,
     ) -> None:
         super().__init__(site, (partials,), slide_ms)
         self.partials = partials
@@ -89,7 +97,10 @@ class KeyedWindow(StreamNode):
         self.inverse = inverse
         self.length_ms = length_ms
         self.partitioner = partitioner
+        self.chains = chains
         self.stateful = inverse is not None
+        self._step = partials.slide_duration
+        self._how = bracketing_of(length_ms // self._step)
 
     def remembers(self, dependency: StreamNode) -> int:
         return self.length_ms + (self.slide_duration if self.inverse is not None else 0)
@@ -110,33 +121,107 @@ class KeyedWindow(StreamNode):
         ]
 
     def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
-        held = batch.rdds(self.partials, time - self.length_ms, time)
-        if not held:
-            return batch.new_rdd(Source(self.site, ()))
+        if self.chains:
+            return self._chained(time, batch)
         previous = self._previous(time, batch)
-        if previous is None:
-            parts = [*_joined(batch, held[:-1], self.site), held[-1]]
-            folded = _Folded(self.function, self.site, marks=self.inverse is not None)
-            return self._gathered(batch, parts, folded)
-        start = time - self.length_ms
-        leaving = batch.rdds(
-            self.partials, start - self.slide_duration, min(start, time - self.slide_duration)
-        )
-        entering = batch.rdds(self.partials, max(start, time - self.slide_duration), time)
-        left = _joined(batch, leaving, self.site)
-        stayed = _joined(batch, held[: len(held) - len(entering)], self.site)
+        return self._put_together(time, batch) if previous is None else self._corrected(time, batch, previous)
+
+    def pieces(self, time: BatchTime, batch: CommittedBatch) -> Mapping[Any, RDD]:
+        """What is to be kept of the slides so far. Where a window has few slides, that is nothing."""
+        kept = batch.pieces(self)
+        if self.chains or self._how.slides <= _FEW or batch.next_time(self.partials, time - 1) != time:
+            return kept
+        newest = batch.committed(self, time)
+        if newest is not None and self._is_corrected(newest[1]):
+            return {}  # so will be the next window
+        due = batch.next_time(self, time)
+        every = self.slide_duration // self._step
+        wanted = self._how.kept_after(time // self._step, due // self._step, every)
+        recipe = self._recipe(time, batch)
+        steps = {piece: recipe.step_of(piece) for piece in wanted if piece not in kept}
+        found = {piece: kept[piece] for piece in wanted if piece in kept}
+        found.update((piece, self._nothing(batch)) for piece, step in steps.items() if step is None)
+        made = sorted({step for step in steps.values() if step is not None})
+        if made:
+            rdds = self._made(batch, recipe, made)
+            found.update((piece, rdds[step]) for piece, step in steps.items() if step in rdds)
+        return found
+
+    def _made(self, batch: CommittedBatch, recipe: Recipe[RDD], steps: list[int]) -> dict[int, RDD]:
+        """The values of these steps, in memory; but for those that a function of the user's has refused."""
+        combining = Combining(self.function, self.site, recipe.steps, steps, marks=self.inverse is not None)
+        plan = self._gathered(batch, _joined(batch, recipe.inputs, self.site), combining).plan
+        partitions = batch.run(plan, made_pieces)
+        found = {}
+        for step, parts in zip(steps, zip(*partitions, strict=True), strict=True):
+            readers = [SliceReader(chunks) for chunks in parts if chunks is not None]
+            if len(readers) == len(parts):
+                found[step] = batch.new_rdd(Source(self.site, readers), self.partitioner)
+        return found
+
+    def _recipe(self, time: BatchTime, batch: Batch) -> Recipe[RDD]:
+        """Made of the slides up to that of ``time``, and of what is kept."""
+        kept, phase = batch.pieces(self), time % self._step
+
+        def read(piece: Piece) -> RDD | None:
+            slide = piece.first == piece.last
+            rdd = batch.rdd(self.partials, piece.last * self._step + phase) if slide else kept[piece]
+            return rdd if rdd is not None and rdd.plan.partitions else None
+
+        return Recipe(self._how, read)
+
+    def _put_together(self, time: BatchTime, batch: Batch) -> RDD:
+        recipe = self._recipe(time, batch)
+        if recipe.step_of(self._how.window(time // self._step)) is None:
+            return self._nothing(batch)
+        parts = [*_joined(batch, recipe.inputs[:-1], self.site), recipe.inputs[-1]]
+        combining = Combining(self.function, self.site, recipe.steps, marks=self.inverse is not None)
+        return self._gathered(batch, parts, combining)
+
+    def _chained(self, time: BatchTime, batch: Batch) -> RDD:
+        held = list(batch.rdds(self.partials, time - self.length_ms, time).values())
+        if not held:
+            return self._nothing(batch)
+        parts = [*_joined(batch, held[:-1], self.site), held[-1]]
+        return self._gathered(batch, parts, _Chained(self.function, self.site))
+
+    def _corrected(self, time: BatchTime, batch: Batch, previous: RDD) -> RDD:
+        start, slide = time - self.length_ms, self.slide_duration
+        held = batch.rdds(self.partials, start, time)
+        if not held:
+            return self._nothing(batch)
+        leaving = batch.rdds(self.partials, start - slide, min(start, time - slide))
+        entering = [rdd for at, rdd in held.items() if at > time - slide]
+        left = _joined(batch, list(leaving.values()), self.site)
+        stayed = _joined(batch, list(held.values())[: len(held) - len(entering)], self.site)
+        numbers = [at // self._step for at in held]
+        steps = partial(steps_of, self._how, self._how.window(time // self._step), numbers)
         assert self.inverse is not None
-        corrected = _Corrected(self.function, self.inverse, len(left), len(stayed), self.site)
+        corrected = Corrected(self.function, self.inverse, len(left), len(stayed), steps, self.site)
         return self._gathered(batch, [previous, *left, *stayed, *entering], corrected)
 
     def _previous(self, time: BatchTime, batch: Batch) -> RDD | None:
-        """The window one slide ago, if nothing between was lost."""
-        if self.inverse is None or self.slide_duration >= self.length_ms:
+        """The window one slide ago if nothing between was lost, and if it is to be corrected."""
+        if self.inverse is None:
             return None
         found = batch.committed(self, time - self.slide_duration)
-        if found is None or found[0] != time - self.slide_duration:
+        if found is None or found[0] != time - self.slide_duration or not self._is_corrected(found[1]):
             return None
-        return found[1] if found[1].partitioner == self.partitioner else None
+        return found[1]
+
+    def _is_corrected(self, rdd: RDD) -> bool:
+        """Whether the window after this one is made of it. Where values are not exact the inverse function is
+        never asked, and of columns of ints that are added up the pieces give what it would give."""
+        if self.slide_duration >= self.length_ms or rdd.partitioner != self.partitioner:
+            return False
+        assert isinstance(rdd.plan, Source), "what is committed lies in memory"
+        chunks = [c for reader in rdd.plan.readers if isinstance(reader, SliceReader) for c in reader.chunks]
+        if any(isinstance(chunk, Inexact) for chunk in chunks):
+            return False
+        columns = next((chunk for chunk in chunks if isinstance(chunk, Columns)), None)
+        halves = None if columns is None else halves_of(columns.row_type)
+        assert self.inverse is not None
+        return halves is None or not takes_back(self.function, self.inverse, halves[1])
 
     def _gathered(self, batch: Batch, parts: list[RDD], combine: Any) -> RDD:
         plans: tuple[Node, ...] = tuple(part.plan for part in parts)
@@ -145,199 +230,27 @@ class KeyedWindow(StreamNode):
         ]
         return batch.new_rdd(Gather(self.site, plans, reads, combine), self.partitioner)
 
-
-class _Inexact(Rows):
-    """The values of a window that holds something that taking away would not undo, such as a bool among ints:
-    it may not show in any of them, so the next window has to look."""
-
-    __slots__ = ()
-
-    def isolated(self) -> _Inexact:
-        return _Inexact(super().isolated().rows())
-
-    def __reduce__(self) -> tuple[type[Rows], tuple[list[Any]]]:
-        return _Inexact, (self.rows(),)
+    def _nothing(self, batch: Batch) -> RDD:
+        return batch.new_rdd(Source(self.site, ()))
 
 
-class _Folded:
-    """The partials of a key folded from the oldest to the newest; with ``marks`` the result is marked where
-    a slide is not exact."""
+_FEW = 8
+"""Slides that are combined anew in each window: that is no more work than keeping pieces."""
 
-    __slots__ = ("__name__", "function", "marks", "site")
 
-    def __init__(self, function: Function, site: CallSite, *, marks: bool = False) -> None:
+class _Chained:
+    """The partials of a key folded from the oldest to the newest."""
+
+    __slots__ = ("__name__", "_function", "_site")
+
+    def __init__(self, function: Function, site: CallSite) -> None:
         self.__name__ = "window"
-        self.function = function
-        self.marks = marks
-        self.site = site
+        self._function = function
+        self._site = site
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
-        slides = [list(chunks) for chunks in inputs]
-        in_columns = self.on_columns(slides)
-        if in_columns is not None:
-            yield from in_columns
-            return
-        rows = [list(rows_of(slide)) for slide in slides]
-        values = self.fold(rows)
-        if values:
-            exact = not self.marks or all(map(_holds_exact, rows))
-            yield (Rows if exact else _Inexact)(list(values.items()))
-
-    def form(self, *slides: Form) -> Form:
-        """The window's pairs; see :mod:`penstock.plan.forms`."""
-        folded = CombineValues(Reducing(self.function, self.site), partials=True)
-        return (
-            folded.form(slides[0]) if all(form == slides[0] for form in slides) else Untraced("slides differ")
-        )
-
-    def on_columns(self, slides: list[list[Chunk]]) -> Iterator[Chunk] | None:
-        """The window of slides that are columns, of a function that is a fold on columns."""
-        chunks = [chunk for slide in slides for chunk in slide]
-        if not chunks or not all(isinstance(chunk, Columns) for chunk in chunks):
-            return None
-        reducing = CombineValues(Reducing(self.function, self.site), partials=True)
-        return reducing.on_columns_alone(chunks)
-
-    def fold(self, slides: list[list[Any]]) -> dict[Any, Any]:
         values: dict[Any, Any] = {}
-        for slide in slides:
-            _fold_into(values, slide, self.function, self.site)
-        return values
-
-
-def _fold_into(values: dict[Any, Any], slide: list[Any], function: Function, site: CallSite) -> None:
-    pair = None
-    try:
-        for pair in slide:
-            key, value = pair
-            values[key] = function(values[key], value) if key in values else value
-    except Exception as error:
-        raise_located(error, site, pair)
-
-
-class _Corrected(_Folded):
-    """The window before, minus what left, plus what entered."""
-
-    __slots__ = ("inverse", "leaving", "staying")
-
-    def __init__(
-        self, function: Function, inverse: Function, leaving: int, staying: int, site: CallSite
-    ) -> None:
-        super().__init__(function, site)
-        self.inverse = inverse
-        self.leaving = leaving
-        self.staying = staying
-
-    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
-        leaving, held = inputs[1 : 1 + self.leaving], inputs[1 + self.leaving :]
-        stayed = _Pulled(chain.from_iterable(held[: self.staying]))
-        entered = [list(chunks) for chunks in held[self.staying :]]
-        if self._may_be_columns(next(chain(stayed, *entered), None)):
-            in_columns = self.on_columns([list(stayed), *entered])
-            if in_columns is not None:
-                yield from in_columns
-                return
-        before = list(inputs[0])
-        previous, *left = [list(rows_of(chunks)) for chunks in (before, *leaving)]
-        news = [list(rows_of(chunks)) for chunks in entered]
-        exact = all(map(_holds_exact, (previous, *left, *news)))
-        if exact and any(isinstance(chunk, _Inexact) for chunk in before):
-            exact = _holds_exact(list(rows_of(stayed)))
-        if exact:
-            values = self._corrected(dict(previous), left, stayed, news)
-        else:
-            values = self.fold([list(rows_of(stayed)), *news])
+        for chunks in inputs:
+            fold_into(values, rows_of(chunks), self._function, self._site)
         if values:
-            yield (Rows if exact else _Inexact)(list(values.items()))
-
-    def _may_be_columns(self, first: Chunk | None) -> bool:
-        """Whether slides of which this is the first chunk may be folded at once. That gives what the inverse
-        function would give only if it is one, or is not asked."""
-        if not isinstance(first, Columns) or halves_of(first.row_type) is None:
-            return False
-        return takes_back(self.function, self.inverse, first.row_type.parts[1])
-
-    def _corrected(
-        self, values: dict[Any, Any], left: list[list[Any]], stayed: _Pulled, entered: list[list[Any]]
-    ) -> dict[Any, Any]:
-        """The values in the order of the window. Of what stayed no more is looked at than it takes to see
-        which keys are still there, and which come first: where nothing left, none of it."""
-        if left:
-            gone = set(chain.from_iterable(map(_keys, left)))
-            for chunk in stayed if gone else ():
-                gone.difference_update(_keys(chunk.rows()))
-                if not gone:
-                    break
-            values = _in_order_of(stayed, {key: value for key, value in values.items() if key not in gone})
-        for slide in left:
-            pair = None
-            try:
-                for pair in slide:
-                    key, value = pair
-                    if key in values:
-                        values[key] = self.inverse(values[key], value)
-            except Exception as error:
-                raise_located(error, self.site, pair)
-        for slide in entered:
-            _fold_into(values, slide, self.function, self.site)
-        return values
-
-
-class _Pulled:
-    """Chunks that are pulled when somebody comes to them, and kept for who comes again."""
-
-    __slots__ = ("_chunks", "_held")
-
-    def __init__(self, chunks: Iterator[Chunk]) -> None:
-        self._chunks = chunks
-        self._held: list[Chunk] = []
-
-    def __iter__(self) -> Iterator[Chunk]:
-        yield from self._held
-        for chunk in self._chunks:
-            self._held.append(chunk)
-            yield chunk
-
-
-def _in_order_of(slides: _Pulled, values: dict[Any, Any]) -> dict[Any, Any]:
-    """The values with their keys as they appear in the slides, each of which is in one."""
-    found: dict[Any, Any] = {}
-    for chunk in slides if values else ():
-        for key in _keys(chunk.rows()):
-            if key not in found:
-                found[key] = values[key]
-        if len(found) == len(values):
-            break
-    return found
-
-
-def _keys(pairs: list[Any]) -> Iterator[Any]:
-    return map(_key_of, pairs)
-
-
-_key_of = itemgetter(0)
-_EXACT: frozenset[type] = frozenset(
-    {int, str, bytes, type(None), Fraction, date, datetime, timedelta}
-)  # fmt: skip
-_HOLDERS = (list, tuple, set, frozenset)
-
-
-def _holds_exact(pairs: list[Any]) -> bool:
-    return _is_exact([value for _, value in pairs])
-
-
-def _is_exact(values: Iterable[Any]) -> bool:
-    """Whether taking away what was added gives back the very same values, in depth."""
-    held = list(values)
-    for kind in set(map(type, held)) - _EXACT:
-        same: list[Any] = [value for value in held if type(value) is kind]
-        inside: Iterable[Any]
-        if issubclass(kind, dict):
-            inside = chain.from_iterable(value.values() for value in same)
-        elif issubclass(kind, _HOLDERS):
-            inside = chain.from_iterable(same)
-        else:
-            return False
-        if not _is_exact(inside):
-            return False
-    return True
+            yield Rows(list(values.items()))

@@ -29,10 +29,15 @@ class SliceReader(PartitionReader):
             return cls([Rows(rows)] if rows else [])
         return cls([Rows(rows[at : at + CHUNK_ROWS]) for at in range(0, len(rows), CHUNK_ROWS)])
 
+    @property
+    def chunks(self) -> Sequence[Chunk]:
+        """The chunks themselves, which nobody may change."""
+        return self._chunks
+
     @classmethod
-    def joined(cls, plans: Sequence[Source]) -> list[SliceReader] | None:
+    def joined(cls, plans: Sequence[Source], end: Chunk | None = None) -> list[SliceReader] | None:
         """The partitions of plans that lie in memory and have as many each, those of one plan after those of
-        the other; ``None`` if they do not."""
+        the other, each followed by ``end`` if there is one; ``None`` if they do not."""
         columns: list[list[SliceReader]] = []
         for plan in plans:
             readers = [reader for reader in plan.readers if isinstance(reader, SliceReader)]
@@ -40,12 +45,8 @@ class SliceReader(PartitionReader):
                 return None
             columns.append(readers)
         partitions = zip(*columns, strict=True)
-        return [cls([chunk for part in parts for chunk in part._chunks]) for parts in partitions]
-
-    @property
-    def chunks(self) -> Sequence[Chunk]:
-        """The chunks themselves, which nobody may change."""
-        return self._chunks
+        behind = () if end is None else (end,)
+        return [cls([chunk for part in parts for chunk in (*part._chunks, *behind)]) for parts in partitions]
 
     def read(self, task: Task) -> Iterator[Chunk]:
         for chunk in self._chunks:
@@ -57,7 +58,8 @@ class SliceReader(PartitionReader):
 
     @property
     def row_type(self) -> RowType | None:
-        kinds = {chunk.row_type if isinstance(chunk, Columns) else None for chunk in self._chunks}
+        held = [chunk for chunk in self._chunks if len(chunk)]
+        kinds = {chunk.row_type if isinstance(chunk, Columns) else None for chunk in held}
         return kinds.pop() if len(kinds) == 1 else None
 
 

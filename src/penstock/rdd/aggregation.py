@@ -32,7 +32,15 @@ from penstock.plan import (
 )
 from penstock.rdd.pair import checked_pairs, keys_of, raise_for_key, with_distinct_nans
 from penstock.rdd.partitioner import KeyRouter, Partitioner
-from penstock.vectorize import KeyedFold, KeyedGrouping, Untraced, fold_plan, halves_of, programs
+from penstock.vectorize import (
+    KeyedFold,
+    KeyedGrouping,
+    Untraced,
+    fold_plan,
+    folded_row_by_row,
+    halves_of,
+    programs,
+)
 
 __all__ = [
     "Aggregator",
@@ -225,6 +233,26 @@ class CombineValues(FoldStep):
         if all(fold.pushed(chunk) for chunk in _together(chunks)):
             return fold.finish()
         return None
+
+    def on_columns_of_both(self, one: list[Chunk], other: list[Chunk]) -> list[Chunk] | None:
+        """The fold of two lists of chunks that each hold a key once, if it can be done on columns. Where both
+        have the same keys in the same order, none is looked up."""
+        both = [*one, *other]
+        if not all(isinstance(chunk, Columns) for chunk in both):
+            return None
+        if len(one) == len(other):
+            beside = [self._beside(*two) for two in zip(one, other, strict=True)]
+            made: list[Chunk] = [chunk for chunk in beside if chunk is not None]
+            if len(made) == len(one):
+                return made
+        folded = self.on_columns_alone(both)
+        return None if folded is None else list(folded)
+
+    def _beside(self, one: Chunk, other: Chunk) -> Columns | None:
+        if not isinstance(one, Columns) or not isinstance(other, Columns) or row_type_of(one) is None:
+            return None
+        columns = self.columns(one.row_type)
+        return folded_row_by_row(columns.plan, one, other) if isinstance(columns, KeyedFold) else None
 
     def columns(self, row_type: RowType) -> KeyedFold | KeyedGrouping | Untraced:
         """A fold on columns of pairs of this row type, or why there is none."""

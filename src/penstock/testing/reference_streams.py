@@ -2,8 +2,8 @@
 
 Batches are counted from 1 and one unit of time apart, so a window of 3 holds what the batches
 ``time - 2 .. time`` hold. A stream with a slide of 2 has something at 2, 4, ... Windows are put together from
-what the parent had, state from the state before: nothing is kept, nothing is corrected, and an inverse
-function is never called.
+what the parent had, in the brackets of :func:`penstock.dstream.bracketing.bracketing`, state from the state
+before: nothing is kept, nothing is corrected, and an inverse function is never called.
 
 >>> numbers = Batches([[1], [2, 3], []], 1)
 >>> [sum(batch, []) for batch in evaluate_batches(Apply("window", (numbers,), (2,)), 3)]
@@ -19,6 +19,7 @@ from operator import add
 from typing import Any
 
 from penstock.chunk import portable_hash
+from penstock.dstream.bracketing import bracketing
 from penstock.testing.graphs import Apply, Batches, Graph, Template, nodes_of
 from penstock.testing.reference import OPERATORS, Partitions, copied, cut, evaluate, hashable, same_key
 
@@ -159,12 +160,20 @@ class _Streams:
         return None if known is None else copied(known)
 
     def _by_key(self, node: Apply, time: int, function: Any) -> Partitions:
-        """The values of each key: first those of each slide, then these from the oldest to the newest."""
-        partials = self._held(node, time, self._folded)
-        if not partials:
-            return []
-        beside = [[pair for parts in partials for pair in parts[index]] for index in range(len(partials[0]))]
-        return [OPERATORS["reduceByKey"]([part], function, 1)[0] for part in beside]
+        """The values of each key: first those of each slide, then these in the brackets of the window."""
+        step = self._slide(node.inputs[0])
+        last = time // step
+        length = int(window_arguments(node)["windowDuration"]) // step
+        first = max(1, last - length + 1)
+        partials = {number: self._folded(node, number * step) for number in range(first, last + 1)}
+        there = {number: parts for number, parts in partials.items() if parts is not None}
+        counts = {len(parts) for parts in there.values()}
+        return [
+            _combined(
+                bracketing(last, length), {number: parts[index] for number, parts in there.items()}, function
+            )
+            for index in range(max(counts, default=0))
+        ]
 
     def _partitions_by_key(self, node: Apply) -> int:
         return int(window_arguments(node).get("numPartitions") or self._parallelism)
@@ -186,12 +195,11 @@ class _Streams:
         return self._by_key(node, time, add)
 
     def _partial_of_reduceByWindow(self, node: Apply, parts: Partitions) -> Partitions:
-        return _folded_to_one(parts, window_arguments(node)["reduceFunc"])
+        keyless = OPERATORS["map"](parts, lambda record: (None, record))
+        return OPERATORS["reduceByKey"](keyless, window_arguments(node)["reduceFunc"], 1)
 
     def _reduceByWindow(self, node: Apply, time: int) -> Partitions:
-        slides = self._held(node, time, self._folded)
-        held = [[row for parts in slides for part in parts for row in part]]
-        return _folded_to_one(held, window_arguments(node)["reduceFunc"])
+        return OPERATORS["values"](self._by_key(node, time, window_arguments(node)["reduceFunc"]))
 
     def _partial_of_countByWindow(self, node: Apply, parts: Partitions) -> Partitions:
         return [[sum(map(len, parts))]]
@@ -322,6 +330,14 @@ def _updated(state: list[Any], news: list[Any], update: Any) -> list[Any]:
         return list(update(iter(rows)))
     made = [(key, update(values, state)) for key, values, state in rows]
     return [(key, new) for key, new in made if new is not None]
+
+
+def _combined(brackets: Any, slides: dict[int, list[Any]], function: Any) -> list[Any]:
+    """The pairs of slides in nested pairs of their numbers; a slide that is not there has none."""
+    if isinstance(brackets, int):
+        return slides.get(brackets, [])
+    older, newer = (_combined(each, slides, function) for each in brackets)
+    return OPERATORS["reduceByKey"]([older + newer], function, 1)[0]
 
 
 def _folded_to_one(parts: Partitions, function: Any) -> Partitions:

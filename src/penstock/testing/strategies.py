@@ -414,7 +414,8 @@ class _Slide(int):
 def _lengths(draw: Draw, at: _Grown) -> tuple[int, _Slide]:
     """A window's length and slide, multiples of the parent's slide."""
     own = _slide_of(at.graph)
-    return own * draw(st.integers(1, 4)), _Slide(own * draw(st.sampled_from((1, 1, 2, 3))))
+    length = draw(st.integers(1, 4) | st.sampled_from((9, 11)))  # short, and long enough for pieces
+    return own * length, _Slide(own * draw(st.sampled_from((1, 1, 2, 3))))
 
 
 def _windowing(operator: str, kind: Kind, *, partitions: bool = False, grows: int = 4) -> Production:

@@ -16,7 +16,7 @@
 from penstock.vectorize.encoding import codes_of_keys
 from penstock.vectorize.flattening import Flattening, flattening
 from penstock.vectorize.folding import FoldPlan, fold_plan, halves_of, takes_back
-from penstock.vectorize.folds import KeyedFold, KeyIndex
+from penstock.vectorize.folds import KeyedFold, KeyIndex, folded_row_by_row
 from penstock.vectorize.grouping import KeyedGrouping
 from penstock.vectorize.joining import TwoSides, combined_type
 from penstock.vectorize.limits import index_limit
@@ -47,6 +47,7 @@ __all__ = [
     "fields_read",
     "flattening",
     "fold_plan",
+    "folded_row_by_row",
     "halves_of",
     "holding",
     "index_limit",

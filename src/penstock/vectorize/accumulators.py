@@ -1,7 +1,8 @@
 """The partials of a fold on columns, one numpy array or one list of chosen values for each of their parts.
 
 Each accumulator first looks whether it can promise Python's result (``prepared``, which changes nothing), and
-then takes the values in. Slots beyond those that are known are new: they begin where the fold does.
+then takes the values in. Slots beyond those that are known are new: they begin where the fold does. ``None``
+for the slots means that each row has its own, in their order.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ class Accumulator(ABC):
 
     @abstractmethod
     def prepared(
-        self, later: pa.Array, first: pa.Array | None, slots: Codes, news: Numbers, total: int
+        self, later: pa.Array, first: pa.Array | None, slots: Codes | None, news: Numbers, total: int
     ) -> Any:
         """What to fold, if Python's result can be promised; nothing is changed. Raises: ``Refused``."""
 
     @abstractmethod
-    def take(self, values: Any, slots: Codes, news: Numbers, total: int) -> None:
+    def take(self, values: Any, slots: Codes | None, news: Numbers, total: int) -> None:
         """Fold it; of ``total`` slots those of the rows ``news`` are new."""
 
     @abstractmethod
@@ -49,6 +50,8 @@ class Accumulator(ABC):
 
 class _Numbers(Accumulator):
     """Partials that are numbers, folded by a numpy function, from a neutral start."""
+
+    ufunc: np.ufunc
 
     def __init__(self, part: Part) -> None:
         super().__init__(part)
@@ -68,20 +71,20 @@ class _Numbers(Accumulator):
         )
 
     def prepared(
-        self, later: pa.Array, first: pa.Array | None, slots: Codes, news: Numbers, total: int
+        self, later: pa.Array, first: pa.Array | None, slots: Codes | None, news: Numbers, total: int
     ) -> Numbers:
         values = self._read(later)
         if first is not None and len(news):
             firsts = self._read(first)
             values = values.copy()
             values[news] = firsts[news]
-        self._check(values)
+        self._check(values, len(values) if slots is not None else 1)
         return values
 
-    def _check(self, values: Numbers) -> None:
-        """Raise :class:`Refused` if the fold could be wrong."""
+    def _check(self, values: Numbers, most: int) -> None:
+        """Raise :class:`Refused` if the fold could be wrong; ``most`` values are for the same slot."""
 
-    def take(self, values: Numbers, slots: Codes, news: Numbers, total: int) -> None:
+    def take(self, values: Numbers, slots: Codes | None, news: Numbers, total: int) -> None:
         if total > len(self.partials):
             grown = np.full(total, self._start(), self._dtype())
             grown[: len(self.partials)] = self.partials
@@ -92,9 +95,13 @@ class _Numbers(Accumulator):
     def _start(self) -> Any:
         """A value that changes nothing: ``fold(start, x)`` is ``x``."""
 
-    @abstractmethod
-    def _fold(self, slots: Codes, values: Numbers) -> None:
+    def _fold(self, slots: Codes | None, values: Numbers) -> None:
         """Fold the values into the slots, in their order."""
+        with np.errstate(all="ignore"):
+            if slots is None:
+                self.ufunc(self.partials, values, out=self.partials)
+            else:
+                self.ufunc.at(self.partials, slots, values)
 
     def array(self) -> pa.Array:
         values = self.partials.astype(np.bool_) if self.kind is bool else self.partials
@@ -104,6 +111,8 @@ class _Numbers(Accumulator):
 class _Sum(_Numbers):
     """``-0.0 + x`` is ``x`` for each float, so that is where floats start."""
 
+    ufunc = np.add
+
     def __init__(self, part: Part) -> None:
         super().__init__(part)
         self._bound = 0
@@ -111,88 +120,86 @@ class _Sum(_Numbers):
     def _start(self) -> Any:
         return -0.0 if self.kind is float else 0
 
-    def _check(self, values: Numbers) -> None:
+    def _check(self, values: Numbers, most: int) -> None:
         if self.kind is float or not len(values):
             return
-        bound = self._bound + max(int(values.max()), -int(values.min())) * len(values)
+        added = max(int(values.max()), -int(values.min())) * most
+        bound = self._bound + added
         if bound >= _LIMIT:
             held = (
                 max((abs(int(self.partials.max())), abs(int(self.partials.min()))), default=0)
                 if len(self.partials)
                 else 0
             )
-            bound = held + max(int(values.max()), -int(values.min())) * len(values)
+            bound = held + added
             if bound >= _LIMIT:
                 raise Refused("a sum of more than 64 bits")
         self._bound = bound
 
-    def _fold(self, slots: Codes, values: Numbers) -> None:
-        np.add.at(self.partials, slots, values)
-
 
 class _Product(_Numbers):
+    ufunc = np.multiply
+
     def _start(self) -> Any:
         return 1
 
     def prepared(
-        self, later: pa.Array, first: pa.Array | None, slots: Codes, news: Numbers, total: int
+        self, later: pa.Array, first: pa.Array | None, slots: Codes | None, news: Numbers, total: int
     ) -> Numbers:
         values = super().prepared(later, first, slots, news, total)
         if self.kind is int:
             sizes = np.ones(total)
             sizes[: len(self.partials)] = np.maximum(np.abs(self.partials.astype(np.float64)), 1)
             with np.errstate(over="ignore"):
-                np.multiply.at(sizes, slots, np.maximum(np.abs(values.astype(np.float64)), 1))
+                more = np.maximum(np.abs(values.astype(np.float64)), 1)
+                if slots is None:
+                    sizes *= more
+                else:
+                    np.multiply.at(sizes, slots, more)
             if np.any(sizes >= 2.0**62):
                 raise Refused("a product of more than 64 bits")
         return values
 
-    def _fold(self, slots: Codes, values: Numbers) -> None:
-        with np.errstate(all="ignore"):
-            np.multiply.at(self.partials, slots, values)
-
 
 class _Extreme(_Numbers):
-    def _check(self, values: Numbers) -> None:
+    def _check(self, values: Numbers, most: int) -> None:
         if self.kind is float and np.any((values != values) | ((values == 0) & np.signbit(values))):
             raise Refused("a NaN or a negative zero, whose order Python decides case by case")
 
 
 class _Min(_Extreme):
+    ufunc = np.minimum
+
     def _start(self) -> Any:
         return np.inf if self.kind is float else _LIMIT - 1
 
-    def _fold(self, slots: Codes, values: Numbers) -> None:
-        np.minimum.at(self.partials, slots, values)
-
 
 class _Max(_Extreme):
+    ufunc = np.maximum
+
     def _start(self) -> Any:
         return -np.inf if self.kind is float else -_LIMIT
 
-    def _fold(self, slots: Codes, values: Numbers) -> None:
-        np.maximum.at(self.partials, slots, values)
-
 
 class _And(_Numbers):
+    ufunc = np.bitwise_and
+
     def _start(self) -> Any:
         return -1
 
-    def _fold(self, slots: Codes, values: Numbers) -> None:
-        np.bitwise_and.at(self.partials, slots, values)
-
 
 class _Or(_Numbers):
+    ufunc = np.bitwise_or
+
     def _start(self) -> Any:
         return 0
 
-    def _fold(self, slots: Codes, values: Numbers) -> None:
-        np.bitwise_or.at(self.partials, slots, values)
 
+class _Xor(_Numbers):
+    ufunc = np.bitwise_xor
 
-class _Xor(_Or):
-    def _fold(self, slots: Codes, values: Numbers) -> None:
-        np.bitwise_xor.at(self.partials, slots, values)
+    def _start(self) -> Any:
+        return 0
 
 
 class _Chosen(Accumulator):
@@ -205,7 +212,7 @@ class _Chosen(Accumulator):
         self.places = np.zeros(0, np.int64)
 
     def prepared(
-        self, later: pa.Array, first: pa.Array | None, slots: Codes, news: Numbers, total: int
+        self, later: pa.Array, first: pa.Array | None, slots: Codes | None, news: Numbers, total: int
     ) -> Any:
         return (later, first)
 
@@ -225,7 +232,7 @@ def _taken_by(array: pa.Array, places: Numbers) -> pa.Array:
 
 
 class _First(_Chosen):
-    def take(self, values: Any, slots: Codes, news: Numbers, total: int) -> None:
+    def take(self, values: Any, slots: Codes | None, news: Numbers, total: int) -> None:
         array = values[0] if values[1] is None else values[1]
         before = len(self.places)
         self._grown(total)
@@ -235,9 +242,11 @@ class _First(_Chosen):
 
 
 class _Last(_Chosen):
-    def take(self, values: Any, slots: Codes, news: Numbers, total: int) -> None:
+    def take(self, values: Any, slots: Codes | None, news: Numbers, total: int) -> None:
         later, first = values
         self._grown(total)
+        if slots is None:
+            slots = np.arange(total)
         rows = np.full(total, -1, np.int64)
         rows[slots] = np.arange(len(slots))  # of several the last one stays
         touched = np.flatnonzero(rows >= 0)

@@ -7,7 +7,7 @@ Python from where it stands. Floats are added one after the other, as Python add
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from penstock.vectorize.folding import FoldPlan
 from penstock.vectorize.programs import REFUSALS, Evaluation
 from penstock.vectorize.tracing import leaves_of
 
-__all__ = ["KeyIndex", "KeyedFold"]
+__all__ = ["KeyIndex", "KeyedFold", "folded_row_by_row"]
 
 
 class KeyIndex:
@@ -77,6 +77,35 @@ def _taken(array: pa.Array, rows: npt.NDArray[np.int64]) -> pa.Array:
     return array.take(
         pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
     )
+
+
+def folded_row_by_row(plan: FoldPlan, one: Columns, other: Columns) -> Columns | None:
+    """The partials of ``one``, each with that of the same row of ``other`` folded in, where both have the
+    same keys in the same order, each once; ``None`` where they do not, or Python has to fold them."""
+    width = plan.key_type.leaf_count
+    keys, count = one.leaves[:width], len(one)
+    if len(other) != count or one.row_type != other.row_type or plan.partial_type != plan.value_type:
+        return None
+    pairs = zip(keys, other.leaves, strict=False)
+    if not all(mine is theirs or mine.equals(theirs) for mine, theirs in pairs):
+        return None
+    evaluation, news = Evaluation(other.leaves, count), np.zeros(0, np.int64)
+    instead, known = leaves_of(plan.value_type, width), cast("Any", {})
+    folded = []
+    try:
+        must_be_equal_by_leaves(plan.key_type)
+        if any(evaluation.any_true(substituted(each, instead, known)) for each in plan.refusals):
+            return None
+        for part, mine in zip(plan.parts, one.leaves[width:], strict=True):
+            accumulator = accumulator_of(part)
+            rows = np.arange(count)
+            accumulator.take(accumulator.prepared(mine, None, None, rows, count), None, rows, count)
+            later = evaluation.array(substituted(part.later, instead, known), count)
+            accumulator.take(accumulator.prepared(later, None, None, news, count), None, news, count)
+            folded.append(accumulator.array())
+    except REFUSALS:
+        return None
+    return Columns(Tuple((plan.key_type, plan.partial_type)), [*keys, *folded], count)
 
 
 class KeyedFold:
