@@ -18,6 +18,10 @@ def test_the_page_of_typed_input_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "docs" / "formats.md").run() == 1
 
 
+def test_the_page_of_recovery_runs_and_prints_what_it_says() -> None:
+    assert Page(ROOT / "docs" / "recovery.md").run() == 3
+
+
 def test_the_readme_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "README.md").run() == 3
 
