@@ -232,7 +232,7 @@ class _Snapshot(Step):
             assert isinstance(chunk, _Result)
             pairs = chunk.version.pairs()
             for at in range(0, len(pairs), CHUNK_ROWS):
-                yield Rows(pairs[at : at + CHUNK_ROWS]).isolated()
+                yield pairs.slice(at, at + CHUNK_ROWS).isolated()
 
 
 def emitted_by(node: MapWithState) -> StreamNode:

@@ -1,6 +1,11 @@
-"""State by key that is versioned: a batch costs what it touches, and a batch that fails changes nothing."""
+"""State by key that is versioned: a batch costs what it touches, and a batch that fails changes nothing.
+
+``versions`` is what a version is, and how one is saved; ``rows`` keeps Python objects; ``handle`` is what
+a function of ``mapWithState`` is given.
+"""
 
 from penstock.state.handle import State
 from penstock.state.rows import RowUpdate, RowVersion
+from penstock.state.versions import Changes, Image, Update, Version
 
-__all__ = ["RowUpdate", "RowVersion", "State"]
+__all__ = ["Changes", "Image", "RowUpdate", "RowVersion", "State", "Update", "Version"]

@@ -21,7 +21,11 @@ from itertools import takewhile
 from types import TracebackType
 from typing import Any
 
-from penstock.chunk import isolated
+import numpy as np
+
+from penstock.chunk import Rows, isolated
+from penstock.state.sizes import objects_bytes, size_of
+from penstock.state.versions import Changes, Image
 
 __all__ = ["RowUpdate", "RowVersion"]
 
@@ -121,7 +125,7 @@ class RowVersion:
     ...     update.put("b", 2)
     >>> with update.version.update(2000) as later:
     ...     later.remove("a")
-    >>> len(nothing), update.version.pairs(), later.version.pairs()
+    >>> len(nothing), update.version.pairs().rows(), later.version.pairs().rows()
     (0, [('a', 1), ('b', 2)], [('b', 2)])
     """
 
@@ -146,21 +150,86 @@ class RowVersion:
         with self._table.lock:
             return len(self._table.index) if self._note is None else self._note.count
 
-    def pairs(self) -> list[tuple[Any, Any]]:
+    @staticmethod
+    def of_image(image: Image, *, expires: bool = True) -> RowVersion:
+        """The version of an image, on slots of the same numbers; see :class:`~penstock.state.Version`."""
+        table = _Table(expires)
+        table.keys, table.states = [_HOLE] * image.length, [None] * image.length
+        table.times = [0] * image.length
+        slots, times = image.slots.tolist(), image.times.tolist()
+        for slot, key, state, time in zip(slots, image.keys.rows(), image.states.rows(), times, strict=True):
+            table.keys[slot], table.states[slot], table.times[slot] = key, state, time
+            table.index[key] = slot
+        if expires:
+            for slot, time in zip(slots, times, strict=True):
+                table.touched.setdefault(time, []).append(slot)
+            table.touched = dict(sorted(table.touched.items()))
+        return table.newest
+
+    @property
+    def nbytes(self) -> int:
+        """An estimate: lists and dicts exactly, what they hold from a sample of 64 keys and states."""
+        table = self._table
+        with table.lock:
+            holders = (table.index, table.keys, table.states, table.times, *table.touched.values())
+            held = objects_bytes(table.keys, _HOLE) + objects_bytes(table.states, None)
+            return sum(map(size_of, holders)) + held
+
+    def pairs(self) -> Rows:
         """Keys and states in order of first appearance; the objects themselves, not to be changed."""
         with self._table.lock:
-            table = self._table
-            if self._note is None:
-                keys, states = table.keys, table.states
-            else:
-                keys, states = table.keys.copy(), table.states.copy()
-                for version in reversed(self._to_newest()):
-                    assert version._note is not None
-                    _fit(keys, version._note.length, _HOLE)
-                    _fit(states, version._note.length, None)
-                    for slot, (key, state, _) in version._note.slots.items():
-                        keys[slot], states[slot] = key, state
-            return [pair for pair in zip(keys, states, strict=True) if pair[0] is not _HOLE]
+            keys, states, _ = self._slots()
+            return Rows([pair for pair in zip(keys, states, strict=True) if pair[0] is not _HOLE])
+
+    def image(self) -> Image:
+        """All of it; see :class:`~penstock.state.Version`."""
+        with self._table.lock:
+            keys, states, times = self._slots()
+            slots = [slot for slot, key in enumerate(keys) if key is not _HOLE]
+            held = [[column[slot] for slot in slots] for column in (keys, states, times)]
+        return Image(
+            len(keys), np.array(slots, np.int64), Rows(held[0]), Rows(held[1]), np.array(held[2], np.int64)
+        )
+
+    def changes(self, since: Any) -> Changes | None:
+        """What makes it of ``since``; see :class:`~penstock.state.Version`."""
+        table = self._table
+        if not isinstance(since, RowVersion) or since._table is not table:
+            return None
+        with table.lock:
+            self._become_newest()
+            if since._newer is not self:
+                return None
+            assert since._note is not None
+            length = len(table.keys)
+            changed = {slot for slot in since._note.slots if slot < length}
+            slots = sorted(changed.union(range(since._note.length, length)))
+            there = [table.keys[slot] is not _HOLE for slot in slots]
+            live = [slot for slot, is_there in zip(slots, there, strict=True) if is_there]
+            return Changes(
+                length,
+                np.array(slots, np.int64),
+                np.array(there, np.bool_),
+                Rows([table.keys[slot] for slot in live]),
+                Rows([table.states[slot] for slot in live]),
+                np.array([table.times[slot] for slot in live], np.int64),
+            )
+
+    def _slots(self) -> tuple[list[Any], list[Any], list[int]]:
+        """What is in each slot: key or hole, state, time. (The lock is held.)"""
+        table = self._table
+        if self._note is None:
+            return table.keys, table.states, table.times
+        keys, states, times = table.keys.copy(), table.states.copy(), table.times.copy()
+        for version in reversed(self._to_newest()):
+            note = version._note
+            assert note is not None
+            _fit(keys, note.length, _HOLE)
+            _fit(states, note.length, None)
+            _fit(times, note.length, 0)
+            for slot, (key, state, time) in note.slots.items():
+                keys[slot], states[slot], times[slot] = key, state, time
+        return keys, states, times
 
     def update(self, time: int) -> RowUpdate:
         """Begin the version of the batch at ``time``."""
@@ -221,6 +290,9 @@ class RowUpdate:
         if kind is not None:
             self._before._become_newest()
         self._table.lock.release()
+
+    def prepare(self, keys: Iterable[Any]) -> None:
+        """These keys will be asked for: they lie ready."""
 
     def get(self, key: Any, absent: Any) -> Any:
         """The state of a key: the object itself."""
