@@ -1,11 +1,23 @@
 """State by key that is versioned: a batch costs what it touches, and a batch that fails changes nothing.
 
-``versions`` is what a version is, and how one is saved; ``rows`` keeps Python objects; ``handle`` is what
-a function of ``mapWithState`` is given.
+``versions`` is what a version is, and how one is saved. It has two forms: ``rows`` keeps Python objects,
+``columns`` keeps arrays (``arrays``), whose slots ``index`` finds by the keys' hashes. ``handle`` is what a
+function of ``mapWithState`` is given.
 """
 
+from penstock.state.columns import ColumnUpdate, ColumnVersion
 from penstock.state.handle import State
 from penstock.state.rows import RowUpdate, RowVersion
 from penstock.state.versions import Changes, Image, Update, Version
 
-__all__ = ["Changes", "Image", "RowUpdate", "RowVersion", "State", "Update", "Version"]
+__all__ = [
+    "Changes",
+    "ColumnUpdate",
+    "ColumnVersion",
+    "Image",
+    "RowUpdate",
+    "RowVersion",
+    "State",
+    "Update",
+    "Version",
+]

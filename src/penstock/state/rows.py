@@ -341,6 +341,11 @@ class RowUpdate:
         self.remove(key)
         self.expired += 1
 
+    def expire_before(self, before: int) -> None:
+        """Forget all keys whose last news is of a time before that one, for want of news."""
+        for key, _ in self.expiring(before):
+            self.expire(key)
+
     def forget_times(self, before: int) -> None:
         """Of this version and those after it nobody will ask for keys whose last news is of a time before
         that one, as they are gone."""

@@ -120,6 +120,9 @@ class Update(Protocol):
     def expire(self, key: Any) -> None:
         """Forget a key for want of news."""
 
+    def expire_before(self, before: int) -> None:
+        """Forget all keys whose last news is of a time before that one, for want of news."""
+
     def forget_times(self, before: int) -> None:
         """Of this version and those after it nobody will ask for keys whose last news is of a time before
         that one, as they are gone."""
