@@ -5,9 +5,11 @@
 function of ``mapWithState`` is given.
 """
 
+from penstock.state.arrays import arrow_of, kinds_of
 from penstock.state.columns import ColumnUpdate, ColumnVersion
 from penstock.state.handle import State
 from penstock.state.rows import RowUpdate, RowVersion
+from penstock.state.sizes import objects_bytes
 from penstock.state.versions import Changes, Image, Update, Version
 
 __all__ = [
@@ -20,4 +22,7 @@ __all__ = [
     "State",
     "Update",
     "Version",
+    "arrow_of",
+    "kinds_of",
+    "objects_bytes",
 ]

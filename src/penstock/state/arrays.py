@@ -21,11 +21,12 @@ from penstock.state.index import Hashes, Slots, grown
 from penstock.state.sizes import objects_bytes
 from penstock.vectorize.kernels import call
 
-__all__ = ["KeyArrays", "StateArrays", "columns_of", "kinds_of", "must_be_plain_keys"]
+__all__ = ["KeyArrays", "StateArrays", "arrow_of", "columns_of", "kinds_of", "must_be_plain_keys"]
 
 Array = npt.NDArray[Any]
 
 _DTYPES: dict[type, Any] = {int: np.int64, float: np.float64, bool: np.bool_, str: object}
+_TYPES: dict[type, Any] = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 _SEED = np.uint64(secrets.randbits(64))  # nobody can choose keys that all lie in one place
 
 
@@ -61,19 +62,21 @@ def must_be_plain_keys(leaves: Sequence[pa.Array]) -> None:
 
 def columns_of(row_type: RowType, kinds: Sequence[type], arrays: Sequence[Array], count: int) -> Columns:
     """States as a chunk."""
-    leaves = [_arrow_of(kind, array) for kind, array in zip(kinds, arrays, strict=True)]
+    leaves = [arrow_of(kind, array) for kind, array in zip(kinds, arrays, strict=True)]
     return Columns(row_type, leaves, count)
 
 
-def _arrow_of(kind: type, array: Array) -> pa.Array:
-    return leaf.array_of(str, array.tolist()) if kind is str else _packed(kind, array)
-
-
-def _packed(kind: type, array: Array) -> pa.Array:
-    if kind is bool:
-        return leaf.bools_of(array)
-    kept = pa.py_buffer(np.ascontiguousarray(array))
-    return pa.Array.from_buffers(pa.int64() if kind is int else pa.float64(), len(array), [None, kept])
+def arrow_of(kind: type, array: Array, there: Array | None = None) -> pa.Array:
+    """A leaf of states as Arrow has it; null where it is not ``there`` (``None``: it is everywhere)."""
+    count = len(array)
+    if kind is str:
+        if there is None:
+            return leaf.array_of(str, array.tolist())
+        texts = zip(array.tolist(), there.tolist(), strict=True)
+        return leaf.array_of(str, [text if known else None for text, known in texts], optional=True)
+    validity = None if there is None else leaf.packed(there)
+    kept = leaf.packed(array) if kind is bool else pa.py_buffer(np.ascontiguousarray(array))
+    return pa.Array.from_buffers(_TYPES[kind], count, [validity, kept])
 
 
 class StateArrays:
@@ -178,7 +181,7 @@ class _Numbers:
 
     def take(self, slots: Any) -> pa.Array:
         taken = self._data[slots]
-        return _packed(self._kind, taken.copy() if isinstance(slots, slice) else taken)
+        return arrow_of(self._kind, taken.copy() if isinstance(slots, slice) else taken)
 
     def same(self, values: pa.Array, keys: Slots, slots: Slots) -> Any:
         if not len(values):

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from penstock.chunk import Rows, isolated
+from penstock.chunk import Rows, RowType, Scalar, exact_row_type, isolated
+from penstock.errors import RowTypeError
 from penstock.state.sizes import objects_bytes, size_of
 from penstock.state.versions import Changes, Image
 
@@ -51,10 +52,11 @@ class _Table:
     is; ``touched`` lists by batch time the slots that had news then, and some that had not: nothing if nobody
     will ask (``expires``)."""
 
-    __slots__ = ("expires", "index", "keys", "lock", "newest", "states", "times", "touched")
+    __slots__ = ("expires", "index", "keys", "lock", "newest", "states", "stays", "times", "touched")
 
     def __init__(self, expires: bool) -> None:
         self.expires = expires
+        self.stays = False  # it is known that something in it fits into no column
         self.lock = threading.RLock()
         self.index: dict[Any, int] = {}
         self.keys: list[Any] = []
@@ -174,6 +176,28 @@ class RowVersion:
             holders = (table.index, table.keys, table.states, table.times, *table.touched.values())
             held = objects_bytes(table.keys, _HOLE) + objects_bytes(table.states, None)
             return sum(map(size_of, holders)) + held
+
+    @property
+    def may_be_columns(self) -> bool:
+        """Whether nobody has found out yet that it does not fit into columns."""
+        return not self._table.stays
+
+    def a_state_type(self) -> RowType | None:
+        """What one of the newest states is, exactly: if they all fit into a column, all are that; ``None`` if
+        there is none. (Of a state without a column it is what ``None`` is.)"""
+        with self._table.lock:
+            slot = next(reversed(self._table.index.values()), None)
+            a_state = _HOLE if slot is None else self._table.states[slot]
+        if a_state is _HOLE:
+            return None
+        try:
+            return exact_row_type([a_state])
+        except RowTypeError:
+            return Scalar(type(None))
+
+    def stay_rows(self) -> None:
+        """It does not fit into columns, nor will what follows it."""
+        self._table.stays = True
 
     def pairs(self) -> Rows:
         """Keys and states in order of first appearance; the objects themselves, not to be changed."""
@@ -364,6 +388,7 @@ class RowUpdate:
 def _without_holes(table: _Table) -> _Table:
     """The newest version in a table of its own."""
     made = _Table(table.expires)
+    made.stays = table.stays
     touched: dict[int, list[int]] = {}
     for key, state, time in zip(table.keys, table.states, table.times, strict=True):
         if key is not _HOLE:
