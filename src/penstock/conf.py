@@ -269,8 +269,8 @@ STATE_TTL: Setting[int | None] = Setting(
     "penstock.state.ttl", duration("s"), None,
     "`mapWithState` without a timeout of its own forgets keys that had no record for longer than this, in "
     "the first batch of which that is so, without a call of the function. They are counted as `numExpired`, "
-    "and the first time that it happens is logged. (`updateStateByKey` looks at every key in every batch: "
-    "its function lets them go.)",
+    "and the first time that it happens is logged. What `updateStateByKey` "
+    "remembers is its function's business, which is called for every key in every batch.",
     "State that only grows is the commonest way in which a stream ends; but what to forget is for the "
     "program to say.", unset="never",
 )  # fmt: skip

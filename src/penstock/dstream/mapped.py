@@ -201,7 +201,7 @@ class _Mapped:
 
 
 def _all_of(chunks: Iterator[Chunk]) -> tuple[list[Chunk], Exception | None]:
-    """The chunks, as many as could be made, and what came instead of the next one: to be raised where it would
+    """The chunks, as many as could be made; and what came instead of the next, to be raised where it would
     have been if they were read one by one."""
     found: list[Chunk] = []
     try:

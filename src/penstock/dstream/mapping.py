@@ -102,7 +102,7 @@ def _as_one(chunks: Sequence[Chunk]) -> Columns | None:
 def _fitted(
     version: RowVersion, key_type: RowType, state_type: RowType, *, expires: bool
 ) -> ColumnVersion | None:
-    """A version of Python objects as one of columns; ``None`` if something does not fit: it remembers that."""
+    """A version of Python objects as one of columns; ``None`` if something does not fit, which is noted."""
     if not len(version):
         return ColumnVersion.empty(key_type, state_type, expires=expires)
     try:

@@ -87,10 +87,10 @@ class ExpiryReport:
             return
         self._said = True
         _log.warning(
-            "%s has forgotten %d keys that had no news for longer than %s = %s. From now on they are only "
-            "counted: numExpired of the batch's stateOperatorInfos.",
+            "%s has forgotten keys that had no news for longer than %s = %s, %d of them in this batch. From "
+            "now on they are only counted, as numExpired of the batch's stateOperatorInfos.",
             self._site,
-            keys,
             STATE_TTL.key,
             shown_ms(self._ttl_ms),
+            keys,
         )

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from penstock.chunk import Columns, RowType
 from penstock.chunk import leaves as leaf
-from penstock.chunk.row_types import Optional
+from penstock.chunk.row_types import Optional, Scalar
 from penstock.errors import StateError
 from penstock.vectorize.expressions import Constant, Expression, Leaf
 from penstock.vectorize.guards import Guards, fingerprint
@@ -157,11 +157,14 @@ def mapping_plan(
             if not shapes:
                 raise Untraceable("it sets no state for a key without one")
             wanted = _common(shapes)
+        if isinstance(wanted, Optional) or wanted == Scalar(type(None)):
+            raise Untraceable("a state that may be None")
         tree, made, ways = _ways_of(function, key_type, value_type, wanted, guards)
+        keeping = [way for way in ways if way.state is None or way.state.row_type == wanted]
         set_to = [way.state.row_type for way in ways if way.state is not None]
-        if set_to and wanted not in set_to:
+        if not keeping or (set_to and wanted not in set_to):
             raise Untraceable(f"it makes {set_to[0]} of a state that is {wanted}")
-        emitted = [way.emitted.row_type for way in ways if way.emitted is not None]
+        emitted = [way.emitted.row_type for way in keeping if way.emitted is not None]
         emitted_type = _common(emitted) if emitted else None
         return _put_together(tree, made, wanted, emitted_type)
 
