@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.chunk import Columns, Scalar, Tuple
 from penstock.errors import RowTypeError
 from penstock.state import ColumnVersion, RowVersion, Version
 from penstock.state import columns as module
+from penstock.state.counterparts import NONE_EQUAL, counterpart
 from tests.state.model import Versions
 
 TEXTS = st.sampled_from(["", "a", "b", "ab", "ba", "\u00e9", "e\u0301", "\U0001f600", "a\0", "x" * 300])
@@ -165,3 +166,47 @@ def test_keys_that_are_zeros_with_a_sign_or_no_numbers_are_no_columns() -> None:
     for key in (-0.0, float("nan")):
         with pytest.raises(RowTypeError):
             ColumnVersion.of_pairs(Columns.from_rows([(key, 1)]), 0)
+
+
+class Odd:
+    """Equal to 1, as only it knows."""
+
+    def __eq__(self, other: object) -> bool:
+        return other == 1
+
+    def __hash__(self) -> int:
+        return hash(1)
+
+
+def test_a_key_of_a_class_of_its_own_may_be_equal_to_one_in_columns() -> None:
+    with numbered(3).update(5) as update:
+        assert update.get(Odd(), None) == 0.25
+        update.put(Odd(), 9.5)
+    assert update.version.pairs().rows() == [(0, 0.0), (1, 9.5), (2, 0.5)]
+
+
+def test_keys_that_do_not_fit_and_are_not_kept_cost_what_they_are() -> None:
+    """Not all the keys that are there."""
+    with numbered(1000).update(5) as update:
+        update.prepare([None, "a", 2.5, 1.0, (1,), -(2**70), "\ud800", float("nan")])
+        assert update.get(1.0, None) == 0.25
+        for key in (None, "a", 2.5, (1,), -(2**70), "\ud800", float("nan"), True):
+            assert update.get(key, "none") == (0.25 if key == 1 else "none")
+    assert len(update._states) == 1
+
+
+@given(
+    key=st.one_of(INTS, FLOATS, TEXTS, st.sampled_from([True, False, -0.0, 2**63, 0.1, None, float("nan")])),
+    table=st.sampled_from([int, float, bool, str]),
+)
+def test_a_counterpart_is_the_equal_key(key: Any, table: type) -> None:
+    found = counterpart(key, Scalar(table))
+    nested = counterpart((key, 1), Tuple((Scalar(table), Scalar(int))))
+    all_of_them = [0, 1, -1, 7, 2**63 - 1, -(2**63), 2**32, 5, 6, 8, 3, 0.0, 1.0, -1.5, float("inf"), 2.0**53,
+                   5e-324, 3.0, 0.1, True, False, 2.0**63, "", "a", "b", "ab", "ba"]  # fmt: skip
+    equal = [each for each in all_of_them if type(each) is table and each == key]
+    if equal:
+        assert (found, type(found), repr(found)) == (equal[0], table, repr(equal[0]))
+        assert nested == (equal[0], 1)
+    elif type(key) is not table:
+        assert found is NONE_EQUAL or found == key

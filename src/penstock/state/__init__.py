@@ -1,8 +1,8 @@
 """State by key that is versioned: a batch costs what it touches, and a batch that fails changes nothing.
 
 ``versions`` is what a version is, and how one is saved. It has two forms: ``rows`` keeps Python objects,
-``columns`` keeps arrays (``arrays``), whose slots ``index`` finds by the keys' hashes. ``handle`` is what a
-function of ``mapWithState`` is given.
+``columns`` keeps arrays (``arrays``), whose slots ``index`` finds by the keys' hashes; ``counterparts`` says
+which key in columns another one is equal to. ``handle`` is what a function of ``mapWithState`` is given.
 """
 
 from penstock.state.arrays import arrow_of, kinds_of

@@ -31,6 +31,7 @@ from penstock.chunk import Columns, Rows, RowType, Tuple, isolated
 from penstock.chunk import leaves as leaf
 from penstock.errors import RowTypeError, StateError
 from penstock.state.arrays import KeyArrays, StateArrays, columns_of, kinds_of, must_be_plain_keys
+from penstock.state.counterparts import NONE_EQUAL, UNKNOWN, counterpart
 from penstock.state.index import SLOTS_MAX, SlotIndex, Slots, grown
 from penstock.state.rows import RowVersion
 from penstock.state.versions import Changes, Image
@@ -474,15 +475,15 @@ class ColumnUpdate:
             return
         try:
             missing = [key for key in dict.fromkeys(keys) if key not in self._known]
-        except TypeError:  # one has no hash; who asks for it will be told
+        except Exception:  # one has no hash; who asks for it will be told
             return
         if missing:
             self._load(missing)
 
     def get(self, key: Any, absent: Any) -> Any:
         """The state of a key: the object itself."""
-        found = self._states.get(key, _UNKNOWN)
-        if found is not _UNKNOWN:
+        found = self._states.get(key, UNKNOWN)
+        if found is not UNKNOWN:
             return found
         self._know(key)
         return self._states.get(key, absent)
@@ -565,9 +566,14 @@ class ColumnUpdate:
         try:
             columns = Columns.from_rows(keys, self._table.key_type)
             slots = self.find(columns)
-        except RowTypeError:  # it may still be equal to one that is there
-            self._load_all()
-            return
+        except RowTypeError:  # they may still be equal to such as are there
+            equal = [counterpart(key, self._table.key_type) for key in keys]
+            if any(key is UNKNOWN for key in equal):
+                self._load_all()
+                return
+            self._known.update(keys)
+            keys = [key for key in equal if key is not NONE_EQUAL]
+            slots = self.find(Columns.from_rows(keys, self._table.key_type))
         self._known.update(keys)
         there = slots >= 0
         states = iter(self._table.states_at(slots[there]).rows())
@@ -624,9 +630,6 @@ class ColumnUpdate:
         version = RowVersion.of_image(image, expires=table.expires)
         version.stay_rows()
         return version
-
-
-_UNKNOWN = object()
 
 
 def _without_holes(table: _Table) -> _Table:
