@@ -98,6 +98,14 @@ def divided(key: Any, value: Any, state: Any) -> Any:
     return None
 
 
+def divided_in_vain(key: Any, value: Any, state: Any) -> Any:
+    """Nobody reads what it has computed, and it raises for 0 all the same."""
+    if not state.isTimingOut():
+        12 / value
+        state.update(value)
+    return key
+
+
 def refusing_seven(key: Any, value: Any, state: Any) -> Any:
     if value == 7:
         raise ValueError("seven")
@@ -151,7 +159,7 @@ def joined(key: Any, value: Any, state: Any) -> Any:
 
 NUMERIC: list[Callable[..., Any]] = [
     total, as_it_was, mean, gone_above_ten, set_by_the_second, of_another_type, changed_in_place, divided,
-    refusing_seven, growing, returning_much, removed_and_set, largest,
+    divided_in_vain, refusing_seven, growing, returning_much, removed_and_set, largest,
 ]  # fmt: skip
 
 
