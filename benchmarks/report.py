@@ -23,6 +23,7 @@ _SECONDS = {
 _COUNTS = {
     "combines_per_slide": "combines a slide",
     "bytes_per_key": "bytes a key",
+    "state_bytes_per_key": "of state",
 }
 
 

@@ -33,20 +33,23 @@ def pairs_of_columns(sc: Context, keys: Any, values: Any) -> RDD:
 
 
 class Processing(StreamingListener):
-    """The processing times of all batches, in seconds, in their order; a batch that failed is an error."""
+    """The processing times of all batches, in seconds, in their order, and how much memory the states of the
+    last one take; a batch that failed is an error."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.state_bytes = 0
 
     def onBatchCompleted(self, batchCompleted: Any) -> None:
         info = batchCompleted.batchInfo
         assert info.failureReason is None, info.failureReason
         self.seconds.append(info.processingDelay / 1000)
+        self.state_bytes = sum(each.memoryUsedBytes for each in info.stateOperatorInfos)
 
 
-def run_to_end(ssc: StreamingContext) -> list[float]:
+def run_to_end(ssc: StreamingContext, processing: Processing | None = None) -> list[float]:
     """Run the stream over what is there; the processing times of its batches, in seconds."""
-    processing = Processing()
+    processing = processing or Processing()
     ssc.addStreamingListener(processing)
     ssc.start(availableNow=True)
     ssc.awaitTermination()

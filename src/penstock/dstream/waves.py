@@ -25,7 +25,7 @@ from penstock.vectorize.programs import Refused
 
 __all__ = ["WORTH_WAVE", "Keys", "computed", "over"]
 
-WORTH_WAVE = 250
+WORTH_WAVE = 200
 """Waves that are smaller than this on average are left to Python. Measured with ``python -m
 benchmarks.thresholds``."""
 
