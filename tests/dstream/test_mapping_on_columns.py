@@ -4,8 +4,9 @@ function does, and whichever records do not fit."""
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,9 +16,12 @@ from hypothesis import strategies as st
 from penstock import Context, StateSpec
 from penstock.chunk import CHUNK_ROWS, Columns, Scalar, Tuple
 from penstock.dstream import mapping, waves
+from penstock.state import ColumnVersion, RowVersion
+from penstock.state import columns as columns_module
 from penstock.testing import Apply, Batches, Graph, run_batches
-from penstock.vectorize import MappingPlan, Untraced
+from penstock.vectorize import MappingPlan, Untraced, programs
 from tests.laws.test_stream_graphs import check
+from tests.state.model import contents
 from tests.vectorize.test_laws_in_columns import records_in_columns
 
 # ------------------------------------------------------------------------------------- functions
@@ -337,3 +341,35 @@ def test_columns_come_out_of_it() -> None:
     with records_in_columns(1000, lambda: None), Context("local[1]", "columns") as sc:
         run_batches([[(key, 1) for key in range(10)]], build, context=sc)
     assert kinds == [Columns, Columns]
+
+
+def test_what_waves_have_changed_can_be_saved(request: pytest.FixtureRequest) -> None:
+    """An image with the changes of each batch is the image of the newest version: over many batches, failed
+    ones and new tables included; and restored it goes on like it."""
+    draw = random.Random(request.node.name)
+    version: Any = RowVersion.of([], 0)
+    saved, restored, whole = version.image(), version, 0
+    with waves_of_any_size(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "WORTH_ROWS", 1)
+        patch.setattr(columns_module, "_HOLES_MIN", 4)
+        for time in range(1, 150):
+            pairs = [(draw.randrange(time + 20), draw.randrange(12)) for _ in range(draw.randrange(1, 30))]
+            records = Columns.from_rows(pairs)
+            found = mapping.on_columns(gone_above_ten, version, [records], expires=True)
+            assert found is not None
+            with suppress(ZeroDivisionError), found.version.update(time) as update:
+                update.expire_before(time - 9)
+                assert found.run(update, keeps_time=True)
+                if draw.random() < 0.3:
+                    raise ZeroDivisionError
+                again = mapping.on_columns(gone_above_ten, restored, [records], expires=True)
+                assert again is not None
+                with again.version.update(time) as same:
+                    same.expire_before(time - 9)
+                    assert again.run(same, keeps_time=True)
+                changes, version = update.version.changes(version), update.version
+                whole += changes is None
+                saved = version.image() if changes is None else saved.changed(changes)
+                assert contents(saved) == contents(version.image()) == contents(same.version.image())
+                restored = ColumnVersion.of_image(saved)
+    assert 1 < whole < 40, "the first one, and new tables"

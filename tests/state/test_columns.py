@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -210,3 +210,34 @@ def test_a_counterpart_is_the_equal_key(key: Any, table: type) -> None:
         assert nested == (equal[0], 1)
     elif type(key) is not table:
         assert found is NONE_EQUAL or found == key
+
+
+class Name(NamedTuple):
+    """A key that is the same in capitals."""
+
+    text: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Name) and self.text.lower() == other.text.lower()
+
+    def __hash__(self) -> int:
+        return hash(self.text.lower())
+
+
+class Place(NamedTuple):
+    """A key like any other tuple."""
+
+    row: int
+    column: int
+
+
+def test_keys_that_say_themselves_what_is_equal_are_no_columns() -> None:
+    with pytest.raises(RowTypeError, match="stay rows"):
+        ColumnVersion.of_pairs(Columns.from_rows([(Name("a"), 1)]), 0)
+    version = ColumnVersion.of_pairs(Columns.from_rows([(Place(1, 2), 1)]), 0)
+    with version.update(1) as update:
+        assert update.get((1, 2), None) == 1, "a plain tuple is equal"
+        assert update.get((1, 2, 3), None) is None
+        update.put((1, 2), 5)
+    assert update.version.pairs().rows() == [(Place(1, 2), 5)]
+    assert type(update.version.pairs().rows()[0][0]) is Place, "the first-seen key"

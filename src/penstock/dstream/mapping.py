@@ -10,7 +10,7 @@ from penstock.chunk import Chunk, Columns, RowType, concatenated_columns
 from penstock.dstream.waves import computed, over
 from penstock.errors import RowTypeError
 from penstock.plan import Form, States
-from penstock.state import ColumnUpdate, ColumnVersion, RowVersion, kinds_of
+from penstock.state import ColumnUpdate, ColumnVersion, RowVersion, key_kinds_of, kinds_of
 from penstock.vectorize import REFUSALS, MappingPlan, Untraced, halves_of, mapping_plan, programs
 
 __all__ = [
@@ -60,7 +60,7 @@ def on_columns(function: Any, version: Any, chunks: Sequence[Chunk], *, expires:
     if records is None:
         return None
     halves = halves_of(records.row_type)
-    if halves is None or kinds_of(halves[0]) is None:
+    if halves is None or key_kinds_of(halves[0]) is None:
         return None
     key_type, value_type = halves
     if isinstance(version, RowVersion):
@@ -171,7 +171,7 @@ def form_of(function: Any, with_time: bool, before: Form, records: Form) -> Form
     if halves is None:
         return Untraced(f"{records} is no pair")
     key_type, value_type = halves
-    if kinds_of(key_type) is None:
+    if key_kinds_of(key_type) is None:
         return Untraced(f"keys that are {key_type} are kept as Python objects")
     first = halves_of(before) if isinstance(before, RowType) else None
     if first is not None and first[0] != key_type:

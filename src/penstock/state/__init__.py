@@ -5,7 +5,7 @@
 which key in columns another one is equal to. ``handle`` is what a function of ``mapWithState`` is given.
 """
 
-from penstock.state.arrays import arrow_of, kinds_of
+from penstock.state.arrays import arrow_of, key_kinds_of, kinds_of
 from penstock.state.columns import ColumnUpdate, ColumnVersion
 from penstock.state.handle import State
 from penstock.state.rows import RowUpdate, RowVersion
@@ -23,6 +23,7 @@ __all__ = [
     "Update",
     "Version",
     "arrow_of",
+    "key_kinds_of",
     "kinds_of",
     "objects_bytes",
 ]

@@ -19,9 +19,18 @@ from penstock.chunk import leaves as leaf
 from penstock.errors import RowTypeError
 from penstock.state.index import Hashes, Slots, grown
 from penstock.state.sizes import objects_bytes
-from penstock.vectorize.kernels import call
+from penstock.vectorize.encoding import must_be_equal_by_leaves
+from penstock.vectorize.kernels import Refused, call
 
-__all__ = ["KeyArrays", "StateArrays", "arrow_of", "columns_of", "kinds_of", "must_be_plain_keys"]
+__all__ = [
+    "KeyArrays",
+    "StateArrays",
+    "arrow_of",
+    "columns_of",
+    "key_kinds_of",
+    "kinds_of",
+    "must_be_plain_keys",
+]
 
 Array = npt.NDArray[Any]
 
@@ -39,6 +48,19 @@ def kinds_of(row_type: RowType) -> tuple[type, ...] | None:
     """
     found = tuple(_kinds(row_type))
     return found if found and all(kind in _DTYPES for kind in found) else None
+
+
+def key_kinds_of(row_type: RowType) -> tuple[type, ...] | None:
+    """The same of keys: their class must not say itself which of them are equal.
+
+    >>> key_kinds_of(Scalar(str))
+    (<class 'str'>,)
+    """
+    try:
+        must_be_equal_by_leaves(row_type)
+    except Refused:
+        return None
+    return kinds_of(row_type)
 
 
 def _kinds(row_type: RowType) -> Iterator[Any]:

@@ -30,7 +30,14 @@ import pyarrow as pa
 from penstock.chunk import Columns, Rows, RowType, Tuple, isolated
 from penstock.chunk import leaves as leaf
 from penstock.errors import RowTypeError, StateError
-from penstock.state.arrays import KeyArrays, StateArrays, columns_of, kinds_of, must_be_plain_keys
+from penstock.state.arrays import (
+    KeyArrays,
+    StateArrays,
+    columns_of,
+    key_kinds_of,
+    kinds_of,
+    must_be_plain_keys,
+)
 from penstock.state.counterparts import NONE_EQUAL, UNKNOWN, counterpart
 from penstock.state.index import SLOTS_MAX, SlotIndex, Slots, grown
 from penstock.state.rows import RowVersion
@@ -82,7 +89,7 @@ class _Table:
     )  # fmt: skip
 
     def __init__(self, key_type: RowType, state_type: RowType, expires: bool, expected: int = 0) -> None:
-        key_kinds, state_kinds = kinds_of(key_type), kinds_of(state_type)
+        key_kinds, state_kinds = key_kinds_of(key_type), kinds_of(state_type)
         if key_kinds is None or state_kinds is None:
             raise RowTypeError(f"keys that are {key_type} with states that are {state_type} stay rows")
         self.key_type = key_type
