@@ -153,6 +153,25 @@ def largest(key: Any, value: Any, state: Any) -> Any:
     return None
 
 
+def of_all_sorts(key: Any, value: Any, state: Any) -> Any:
+    """Results with constants, with what is ``None`` sometimes or always, and in depth."""
+    if state.isTimingOut():
+        return (key, None, "over")
+    before = state.getOption()
+    if value != 2:
+        state.update((value, value > 2, "text"))
+    return (key, None, None if before is None else before[1], (1.5, before[2:] if before else ("",)))
+
+
+def of_keys_alone(key: Any, value: Any, state: Any) -> Any:
+    """What it computes of is the same for all, or nothing."""
+    if not state.exists():
+        state.update(1)
+    elif not state.isTimingOut() and state.get() == 1:
+        state.update(2)
+    return 7 if state.get() == 1 else None
+
+
 def joined(key: Any, value: Any, state: Any) -> Any:
     """Texts."""
     if state.isTimingOut():
@@ -163,7 +182,8 @@ def joined(key: Any, value: Any, state: Any) -> Any:
 
 NUMERIC: list[Callable[..., Any]] = [
     total, as_it_was, mean, gone_above_ten, set_by_the_second, of_another_type, changed_in_place, divided,
-    divided_in_vain, refusing_seven, growing, returning_much, removed_and_set, largest,
+    divided_in_vain, refusing_seven, growing, returning_much, of_all_sorts, of_keys_alone,
+    removed_and_set, largest,
 ]  # fmt: skip
 
 
@@ -265,7 +285,18 @@ def test_columns_are_rows_at_length(graph: Graph, chunk_rows: int, worth: int) -
 
 
 @pytest.mark.parametrize(
-    "function", [total, as_it_was, mean, gone_above_ten, set_by_the_second, divided, largest]
+    "function",
+    [
+        total,
+        as_it_was,
+        mean,
+        gone_above_ten,
+        set_by_the_second,
+        divided,
+        largest,
+        of_all_sorts,
+        of_keys_alone,
+    ],
 )
 def test_these_functions_are_on_columns(function: Callable[..., Any]) -> None:
     batches = [[(key, 1.5) for key in range(10)] * 2, [], [(3, 2.5)], [], [], [(4, 2.5)]]

@@ -91,12 +91,13 @@ class SlotIndex:
             held = self._entries[base + ((home + (step * (step + 1) // 2)) & _WITHIN)]
             alike = ((held ^ tags) <= _LOW) & ((held & _LOW) != 0) & (held != _GONE)
             places = np.flatnonzero(alike)
-            keys = places if pending is None else pending[places]
-            slots = (held[places] & _LOW).astype(np.int64) - 1
-            yes = same(keys, slots)
-            found[keys[yes]] = slots[yes]
             further = held != 0
-            further[places[yes]] = False
+            if len(places):
+                keys = places if pending is None else pending[places]
+                slots = (held[places] & _LOW).astype(np.int64) - 1
+                yes = same(keys, slots)
+                found[keys[yes]] = slots[yes]
+                further[places[yes]] = False
             left = np.flatnonzero(further)
             if not len(left):
                 return found
