@@ -68,14 +68,18 @@ def report_of(sides: dict[str, int], totals: dict[int, int], in_window: dict[str
     return sorted([*report, ("TOP5CLIENTS", top(totals)), ("TOP5STOCKS", top(in_window))])
 
 
-def application(directory: Path, output: Path) -> None:
-    """The application's own stream, without its screen, over what is in ``directory``."""
+def application(directory: Path, output: Path, *, recorded: bool = False) -> None:
+    """The application's own stream, without its screen, over what is in ``directory``; ``recorded`` in a
+    checkpoint, batch by batch, or not."""
     from penstock import Context, StreamingContext
     from penstock.brokerage.pipeline import figures_of
 
     with Context("local[*]", "dashboard") as sc, rejects_file(output) as file:
-        sc.setCheckpointDir(str(output / "checkpoint"))
         ssc = StreamingContext(sc, INTERVAL_S)
+        if recorded:
+            ssc.checkpoint(str(output / "checkpoint"))
+        else:
+            sc.setCheckpointDir(str(output / "checkpoint"))
         lines = ssc.textFileStream(str(directory), newFilesOnly=False, maxFilesPerBatch=1)
         figures = figures_of(lines, WINDOW_S)
         figures.rejects.foreachRDD(

@@ -217,9 +217,42 @@ GRACEFUL_STOP_TIMEOUT: Setting[int | None] = Setting(
     unset="as long as it takes",
 )  # fmt: skip
 ON_FAILURE = Setting(
-    "penstock.streaming.onFailure", one_of("continue", "stop"), "continue",
-    "After a batch of which anything failed: `continue`, later batches run; `stop`, none begins.",
+    "penstock.streaming.onFailure", one_of("continue", "stop", "skip"), "continue",
+    "After a batch of which anything failed: `continue`, later batches run; `stop`, none begins. With "
+    "recovery"
+    " (`ssc.checkpoint`) the batch is first run again, then both stop; `skip` gives it up, records the "
+    "outputs"
+    " that were lost, and goes on.",
     "Spark's behaviour. Figures that go on without the records of a failed batch want `stop`.",
+)  # fmt: skip
+RETRIES = Setting(
+    "penstock.streaming.retries", whole(0), 3,
+    "How often a batch that has failed is run again before `penstock.streaming.onFailure` decides; with "
+    "recovery"
+    " only.",
+    "What fails for a moment, such as a full disk or a busy store, has a second chance, and a fourth.",
+)  # fmt: skip
+RETRY_DELAY = Setting(
+    "penstock.streaming.retryDelay", duration("ms"), 500,
+    "How long to wait before a batch is run again, and twice as long each time after that.",
+    "With three retries 3.5 s in all: longer than a hiccup, shorter than anybody's patience.",
+)  # fmt: skip
+COMPACT_BYTES = Setting(
+    "penstock.checkpoint.compactBytes", SIZE, 16 * 1024**2,
+    "After so many bytes of records, or twice the last snapshot if that is more, a new snapshot is made.",
+    "Read within a tenth of a second at the next start, and written seldom.",
+)  # fmt: skip
+SYNC_OUTPUTS = Setting(
+    "penstock.checkpoint.syncOutputs", FLAG, False,
+    "Whether the files of a batch are forced to the disk before its commit.",
+    "Killing the program at any moment loses nothing without it. A loss of power may take the files of "
+    "the last"
+    " seconds, which the commit says are there; to survive that costs three synchronisations a batch.",
+)  # fmt: skip
+TRUST_STORE = Setting(
+    "penstock.checkpoint.trustStore", FLAG, False,
+    "Whether pickled objects in a checkpoint are read from a store that does not say who may write to it.",
+    "Reading such objects runs code. On a local disk they are read if nobody but the user may write there.",
 )  # fmt: skip
 UNPERSIST = Setting(
     "spark.streaming.unpersist", FLAG, True,
@@ -278,7 +311,8 @@ STATE_TTL: Setting[int | None] = Setting(
 _USED: tuple[Setting[Any], ...] = (
     MASTER, APP_NAME, DEFAULT_PARALLELISM, STOP_CONTEXT_BY_DEFAULT, STOP_GRACEFULLY_ON_SHUTDOWN,
     GRACEFUL_STOP_TIMEOUT, ON_FAILURE, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
-    SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES, STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL,
+    SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES, RETRIES, RETRY_DELAY, COMPACT_BYTES, SYNC_OUTPUTS, TRUST_STORE,
+    STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL,
 )  # fmt: skip
 
 

@@ -18,6 +18,8 @@
         ├── InputVanished         (FileNotFoundError)
         ├── InputChanged
         ├── CorruptInput          a file that does not hold what its name promises
+        ├── CorruptCheckpoint     nothing of a checkpoint can be gone on from
+        ├── CheckpointTaken       another run goes on from this checkpoint
         └── OutputExists          (FileExistsError)
 
 Each class also derives from the built-in exception in brackets, so that ``except ValueError``
@@ -36,6 +38,8 @@ from typing import Any
 __all__ = [
     "ArgumentError",
     "CallSite",
+    "CheckpointTaken",
+    "CorruptCheckpoint",
     "CorruptInput",
     "DataError",
     "EmptyError",
@@ -121,6 +125,14 @@ class InputChanged(StorageError):
 
 class CorruptInput(StorageError):
     """A file does not hold what its name promises, such as a ``.gz`` that is not gzip."""
+
+
+class CorruptCheckpoint(StorageError):
+    """A checkpoint, or a file of one, that cannot be read; the message names the file."""
+
+
+class CheckpointTaken(StorageError):
+    """Another run has taken the checkpoint over, so this one must not go on."""
 
 
 class OutputExists(StorageError, FileExistsError):

@@ -12,6 +12,7 @@ import threading
 from ast import literal_eval
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from penstock.brokerage.options import Options
 from penstock.brokerage.run import run
 from penstock.brokerage.view import View
 from penstock.cli import main
+from penstock.conf import RETRY_DELAY
 from penstock.errors import ArgumentError
 from penstock.rdd import RDD
 from penstock.sources import FileSource, Intent
@@ -55,7 +57,7 @@ def written(out: Path) -> list[tuple[str, list[str]]]:
     """The records of all batches, in order; no batch is half there, and nothing else is."""
     records = []
     for directory in sorted(out.iterdir()):
-        if directory.name.endswith("-rejects.tsv"):
+        if directory.name.endswith(("-rejects.tsv", "-checkpoint")):
             continue
         assert {path.name for path in directory.iterdir()} == {"part-00000", "_SUCCESS"}, directory
         assert not directory.name.startswith("."), directory
@@ -195,7 +197,7 @@ def test_a_second_run_adds_rejects_and_says_that_there_was_a_first(tmp_path: Pat
     put(tmp_path / "in", "a.txt", ORDER + b"?\n")
     first = command(*paths(tmp_path), "--available-now")
     assert first.stderr == ""
-    second = command(*paths(tmp_path), "--available-now", "--interval", "7", "--window", "70")
+    second = command(*paths(tmp_path), "--available-now", "--interval", "7", "--window", "70", "--fresh")
     assert second.exit_code == 0
     assert second.stderr.splitlines()[0] == (
         f"The figures of 1 batch of an earlier run are in {tmp_path / 'out' / 'figures'}-<ms>.txt; "
@@ -204,6 +206,26 @@ def test_a_second_run_adds_rejects_and_says_that_there_was_a_first(tmp_path: Pat
     rejects = (tmp_path / "out" / "figures-rejects.tsv").read_text().splitlines()
     assert len(rejects) == 2
     assert rejects[0] == rejects[1]
+
+
+def test_a_second_run_goes_on_and_says_so(tmp_path: Path) -> None:
+    put(tmp_path / "in", "a.txt", ORDER + b"?\n")
+    first = command(*paths(tmp_path), "--available-now")
+    assert first.stderr == ""
+    put(tmp_path / "in", "b.txt", ORDER + b"??\n")
+    second = command(*paths(tmp_path), "--available-now")
+    assert second.exit_code == 0
+    assert second.stderr.splitlines()[0] == (
+        f"Going on from the checkpoint in {tmp_path / 'out' / 'figures'}-checkpoint: files that came "
+        f"meanwhile "
+        f"are taken. Hint: --fresh begins anew."
+    )
+    assert orders_written(tmp_path / "out") == 2
+    rejects = (tmp_path / "out" / "figures-rejects.tsv").read_text().splitlines()
+    assert [line.rpartition("\t")[2] for line in rejects] == ["?", "??"]
+    other = command(*paths(tmp_path), "--available-now", "--interval", "7", "--window", "70")
+    assert other.exit_code == 2
+    assert "is of batches of 5 s, not 7 s" in other.stderr
 
 
 def test_bytes_that_are_not_utf_8_are_rejected_lines(tmp_path: Path) -> None:
@@ -233,15 +255,19 @@ def vanishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return node(self, intent, site)
 
     monkeypatch.setattr(FileSource, "node", removing)
+    monkeypatch.setattr("penstock.context.lifecycle.RETRY_DELAY", replace(RETRY_DELAY, default=0))
     return files[1]
 
 
 def test_a_file_that_vanishes_is_one_line_and_exit_code_1(vanishing: Path, tmp_path: Path) -> None:
     result = command(*paths(tmp_path), "--available-now", "--max-files-per-batch", "1")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    assert str(vanishing) in result.stderr
+    *attempts, error = result.stderr.splitlines()
+    assert [line[-len("is run again (attempt 2)") :] for line in attempts] == [
+        f"is run again (attempt {attempt})" for attempt in (2, 3, 4)
+    ]
+    assert error.startswith("Error: ")
+    assert str(vanishing) in error
     *_, batch, last = result.stdout.splitlines()
     assert "FAILED: " in batch
     assert str(vanishing) in batch

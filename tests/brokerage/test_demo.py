@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,9 +147,9 @@ def test_an_amount_that_differs_is_a_failure_too(tmp_path: Path, monkeypatch: py
 
 def test_a_line_that_no_batch_took_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Forgetful(module._Intake):
-        def lines_of(self, whole: Iterator[bytes], lines: int) -> Iterator[Iterator[bytes]]:
+        def lines_of(self, whole: Iterator[bytes], lines: int, interval_ms: int) -> Iterator[Iterator[bytes]]:
             kept = list(whole)
-            yield from super().lines_of(iter(kept), lines)
+            yield from super().lines_of(iter(kept), lines, interval_ms)
             whole.seek(0)  # type: ignore[attr-defined]
 
     monkeypatch.setattr(module, "_Intake", Forgetful)
@@ -167,3 +170,27 @@ def test_a_stop_ends_it_without_a_check(tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
     assert run_demo(tmp_path, stop) is False
+
+
+def test_one_that_was_interrupted_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    """It is killed while it runs, twice, and started again with the same command."""
+    folder = tmp_path / "demo"
+    line = [sys.executable, "-m", "penstock.cli", "brokerage", "demo", "--folder", str(folder)]
+    line += ["--orders", "6000", "--parts", "12", "--every", "0.2", "--interval", "0.1"]
+    for least in (1, 4):
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while len(list((folder / "output").glob("figures-*.txt"))) < 5 * least:
+            assert process.poll() is None, "it has ended by itself"
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Going on with the demonstration that was interrupted."
+    assert any(line.startswith("6,000 orders in ") for line in lines)
+    assert (
+        lines[-1] == "Checked: every figure of every batch equals a direct computation over the whole file."
+    )
+    again = subprocess.run([*line, "--orders", "100"], capture_output=True, text=True, check=False)
+    assert again.stdout.startswith("100 orders in ")

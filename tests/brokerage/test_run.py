@@ -160,7 +160,7 @@ def batch_directories(prefix: Path) -> list[Path]:
         if (match := re.fullmatch(re.escape(prefix.name) + r"-(\d+)\.txt", path.name))
     }
     rest = {path.name for path in prefix.parent.iterdir()} - {path.name for path in found.values()}
-    assert rest <= {f"{prefix.name}-rejects.tsv"}
+    assert rest <= {f"{prefix.name}-rejects.tsv", f"{prefix.name}-checkpoint"}
     times = sorted(found)
     assert times == list(range(times[0], times[-1] + 1, INTERVAL_S * 1000)), "one batch every interval"
     assert times[0] % (INTERVAL_S * 1000) == 0

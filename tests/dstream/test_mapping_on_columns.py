@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from penstock import Context, StateSpec
 from penstock.chunk import CHUNK_ROWS, Columns, Scalar, Tuple
 from penstock.dstream import mapping, waves
-from penstock.state import ColumnVersion, RowVersion
+from penstock.state import ColumnVersion, RowVersion, changed
 from penstock.state import columns as columns_module
 from penstock.testing import Apply, Batches, Graph, run_batches
 from penstock.vectorize import MappingPlan, Untraced, programs
@@ -400,7 +400,7 @@ def test_what_waves_have_changed_can_be_saved(request: pytest.FixtureRequest) ->
                     assert again.run(same, keeps_time=True)
                 changes, version = update.version.changes(version), update.version
                 whole += changes is None
-                saved = version.image() if changes is None else saved.changed(changes)
+                saved = version.image() if changes is None else changed([saved, changes], close=False)
                 assert contents(saved) == contents(version.image()) == contents(same.version.image())
                 restored = ColumnVersion.of_image(saved)
     assert 1 < whole < 40, "the first one, and new tables"

@@ -10,7 +10,7 @@ from penstock import Context, StateSpec, StreamingContext
 from penstock.clock import ManualClock
 from penstock.errors import StateError
 from penstock.scheduler import BatchInfo, StreamingListener, StreamInputInfo
-from penstock.testing import Stepper
+from penstock.testing import CollectingSink, Stepper
 from tests.scheduler.doubles import Events, ScriptedSource
 
 BATCH = [
@@ -105,7 +105,22 @@ def test_an_input_that_fails(ssc: StreamingContext, clock: ManualClock, events: 
     assert (completed.processingStartTime, completed.processingEndTime) == (-1, -1)
     assert (completed.schedulingDelay, completed.processingDelay, completed.totalDelay) == (-1.0, -1.0, -1.0)
     assert completed.outputOperationInfos == {}
-    assert list(completed.streamIdToInputInfo) == [0]
+    assert list(completed.streamIdToInputInfo) == []
+
+
+def test_what_an_input_has_planned_beside_one_that_fails_belongs_to_the_next_batch(
+    ssc: StreamingContext, clock: ManualClock
+) -> None:
+    ok, broken = ScriptedSource([1], [2]), ScriptedSource(OSError("no listing"), [3])
+    sink = CollectingSink()
+    ssc._input("ok", ok).union(ssc._input("broken", broken)).foreachRDD(sink)
+    with Stepper(ssc, clock) as stepper:
+        with pytest.raises(OSError, match="no listing"):
+            stepper.step()
+        ssc.driver.error = None
+        stepper.step()
+        stepper.step()
+    assert sink.batches == [[1, 3], [2]]
 
 
 def test_all_inputs_that_fail_are_named(ssc: StreamingContext, clock: ManualClock, events: Events) -> None:

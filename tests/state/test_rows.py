@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from penstock.state import RowVersion
+from penstock.chunk import rows_of
+from penstock.state import RowVersion, changed
 from penstock.state import rows as module
 from tests.state.keys import Key
 from tests.state.model import Versions
@@ -99,17 +100,28 @@ def test_what_a_batch_has_changed_is_told_by_slots() -> None:
         update.put("d", [5])
     changes = update.version.changes(first)
     assert changes is not None
-    assert (changes.length, changes.slots.tolist(), changes.there.tolist()) == (
-        4,
-        [1, 2, 3],
-        [False, True, True],
-    )
-    assert (changes.keys.rows(), changes.states.rows(), changes.times.tolist()) == (
-        ["c", "d"],
-        [4, [5]],
-        [5, 5],
-    )
-    assert first.image().changed(changes).keys.rows() == ["a", "c", "d"]
+    assert (changes.length, changes.slots.tolist(), changes.holes.tolist()) == (4, [2, 3], [1])
+    assert list(rows_of(changes.entries)) == [("c", 4), ("d", [5])]
+    assert changes.times is not None
+    assert changes.times.tolist() == [5, 5]
+    whole = changed([first.image(), changes], close=False)
+    assert list(rows_of(whole.entries)) == [("a", 1), ("c", 4), ("d", [5])]
+    assert whole.slots.tolist() == [0, 2, 3]
+
+
+def test_an_image_says_which_slots_its_keys_are_in() -> None:
+    """What is changed later is told by these."""
+    with RowVersion.of([], 0).update(1) as update:
+        update.put("a", 1)
+        update.put("b", 1)
+        update.remove("a")
+    first = update.version
+    with first.update(2) as later:
+        later.put("b", 2)
+    changes = later.version.changes(first)
+    assert changes is not None
+    found = changed([first.image(), changes], close=True)
+    assert list(rows_of(found.entries)) == [("b", 2)]
 
 
 def test_versions_that_are_no_neighbours_are_saved_whole() -> None:

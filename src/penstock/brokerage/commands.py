@@ -145,8 +145,11 @@ def feed_command(ctx: click.Context, file: Path, directory: Path, lines: int, ev
     help="Seconds of trading that the top five securities are taken from; a multiple of the interval.",
 )
 @click.option(
-    "--checkpoint", metavar="DIR", help="Where state may be written; by default a temporary folder."
+    "--checkpoint",
+    metavar="DIR",
+    help="Where the run is recorded, to go on after its end.  [default: PREFIX-checkpoint]",
 )
+@click.option("--fresh", is_flag=True, help="Begin anew, whatever an earlier run has recorded.")
 @click.option(
     "--available-now", is_flag=True, help="Take the files that are there, batch after batch, and end."
 )
@@ -164,6 +167,7 @@ def run_command(
     interval: float,
     window: float,
     checkpoint: str | None,
+    fresh: bool,
     available_now: bool,
     max_files_per_batch: int | None,
     rejects: str | None,
@@ -175,6 +179,9 @@ def run_command(
     Every batch writes BUYS, SELLS, TOP5CLIENTS and TOP5STOCKS. A line that is no order is counted and
     written to the rejects file with its file, line number and reason. Files that are there at the start
     are left alone, unless --available-now asks for them. Ctrl-C and SIGTERM let the running batch complete.
+
+    Every batch is recorded: however the run ends, the next one with the same --output goes on behind its last
+    complete batch, with the same figures as if nothing had happened. Files that came meanwhile are taken.
 
     \b
     Examples:
@@ -195,6 +202,7 @@ def run_command(
         interval_s=interval,
         window_s=window,
         checkpoint=checkpoint,
+        fresh=fresh,
         available_now=available_now,
         max_files_per_batch=max_files_per_batch,
         rejects=rejects,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -20,8 +21,10 @@ from penstock.brokerage.options import Options
 from penstock.brokerage.run import run
 from penstock.brokerage.view import View
 from penstock.brokerage.words import counted, dollars, span
+from penstock.checkpoint import recorded_batches
 from penstock.errors import PenstockError
 from penstock.scheduler import StreamingListener
+from penstock.sources.files import is_visible
 from penstock.times import local_datetime
 
 __all__ = ["DemoFailed", "demo"]
@@ -46,29 +49,38 @@ def demo(
 ) -> bool:
     """Generate, feed, run, check, in ``folder``; false if it was stopped before the end.
 
-    A folder of an earlier demonstration is emptied first; ``DemoFailed`` for one that holds anything else.
+    A demonstration of the same size that was interrupted in ``folder``, in whatever way, goes on. Otherwise a
+    folder of an earlier one is emptied first; ``DemoFailed`` for one that holds anything else.
     """
     source, inbox, output = folder / "orders.txt", folder / "input", folder / "output" / "figures"
     window_s = max(1, round(_WINDOW_S / interval_s)) * interval_s if interval_s > 0 else _WINDOW_S
     options = Options(str(inbox), str(output), interval_s=interval_s, window_s=window_s)
     view = View(console, options, title="Brokerage demo")
-    _clear(folder)
-    inbox.mkdir()
     lines = -(-orders // parts)
-    write_orders(source, orders, seed=1)
-    view.tell(
-        f"{counted(orders, 'order')} in {source}; "
-        f"{counted(-(-orders // lines), 'file')} of them go into {inbox}, one every {every_s:g} s."
-    )
-
+    size = json.dumps({"orders": orders, "lines": lines, "interval_s": interval_s})
     intake = _Intake()
+    if _is_interrupted(folder, size):
+        intake.recall(options.checkpoint_directory)
+        view.tell("Going on with the demonstration that was interrupted.")
+    else:
+        _clear(folder)
+        inbox.mkdir()
+        write_orders(source, orders, seed=1)
+        (folder / _MARK).write_text(size)
+        view.tell(
+            f"{counted(orders, 'order')} in {source}; "
+            f"{counted(-(-orders // lines), 'file')} of them go into {inbox}, one every {every_s:g} s."
+        )
+    done = min(orders, sum(intake.file_counts) * lines)
     feeder = _Feeder(source, inbox, lines, every_s)
     try:
         run(
             options,
             view,
             stop,
-            enough=lambda totals: feeder.error is not None or totals.orders + totals.rejected >= orders,
+            enough=lambda totals: (
+                feeder.error is not None or done + totals.orders + totals.rejected >= orders
+            ),
             started=feeder.start,
             listeners=[intake],
         )
@@ -82,11 +94,21 @@ def demo(
         view.tell(f"Stopped after {view.totals.orders:,} of {orders:,} orders.")
         return False
     with source.open("rb") as whole:
-        _check(view.totals, intake, figures(intake.lines_of(whole, lines), interval_s, window_s), output)
+        batches = intake.lines_of(whole, lines, round(interval_s * 1000))
+        _check(view.totals, intake, figures(batches, interval_s, window_s), output, interval_s)
         if next(whole, None) is not None:
             raise DemoFailed(f"not all lines of {source} came into a batch")
-    _report(view, options)
+    _report(view, options, orders, intake)
+    (folder / _MARK).write_text("")
     return True
+
+
+def _is_interrupted(folder: Path, size: str) -> bool:
+    """Whether a demonstration of that size began in the folder, and did not come to its end."""
+    try:
+        return (folder / _MARK).read_text() == size
+    except (OSError, ValueError):
+        return False
 
 
 def _clear(folder: Path) -> None:
@@ -96,7 +118,7 @@ def _clear(folder: Path) -> None:
     found = [entry for entry in folder.iterdir() if entry != mark]
     if found and not mark.is_file():
         raise DemoFailed(f"{folder} holds something else than a demonstration. Hint: name another --folder.")
-    mark.touch()
+    mark.write_text("")
     for entry in found:
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -110,7 +132,8 @@ class _Feeder(Thread):
     def __init__(self, source: Path, inbox: Path, lines: int, every_s: float) -> None:
         super().__init__(name="penstock-demo-feed", daemon=True)
         self.error: Exception | None = None
-        self._feed = partial(feed, source, inbox, lines, every_s)
+        fed = sum(is_visible(entry.name) for entry in inbox.iterdir())
+        self._feed = partial(feed, source, inbox, lines, every_s, skip_lines=fed * lines)
         self._quit = Event()
 
     def run(self) -> None:
@@ -127,11 +150,20 @@ class _Feeder(Thread):
 
 
 class _Intake(StreamingListener):
-    """Which batch took how many files."""
+    """Which batch took how many files; those of an interrupted run too."""
 
     def __init__(self) -> None:
         self.times: list[int] = []
         self.file_counts: list[int] = []
+        self.recalled = 0
+
+    def recall(self, checkpoint: str) -> None:
+        """The batches that a checkpoint says are over."""
+        for batch in recorded_batches(checkpoint):
+            if batch.committed:
+                self.times.append(batch.time)
+                self.file_counts.append(sum(len(intent.items) for intent in batch.intents.values()))
+        self.recalled = len(self.times)
 
     def onBatchCompleted(self, batchCompleted: Any) -> None:
         info = batchCompleted.batchInfo
@@ -140,14 +172,22 @@ class _Intake(StreamingListener):
             sum(len(found.metadata["files"]) for found in info.streamIdToInputInfo.values())
         )
 
-    def lines_of(self, whole: Iterator[bytes], lines: int) -> Iterator[Iterator[bytes]]:
-        """The lines of each batch, cut from the file that was fed in parts of ``lines``."""
-        return (islice(whole, lines * count) for count in self.file_counts)
+    def lines_of(self, whole: Iterator[bytes], lines: int, interval_ms: int) -> Iterator[Iterator[bytes]]:
+        """The lines at each batch time, cut from the file that was fed in parts of ``lines``; none at one at
+        which no batch ran."""
+        counts = dict(zip(self.times, self.file_counts, strict=True))
+        for time in range(self.times[0], self.times[-1] + 1, interval_ms):
+            yield islice(whole, lines * counts.get(time, 0))
 
 
-def _check(totals: Totals, intake: _Intake, expected: list[BatchFigures], output: Path) -> None:
+def _check(
+    totals: Totals, intake: _Intake, figured: list[BatchFigures], output: Path, interval_s: float
+) -> None:
     """Compare what every batch wrote, and the figures of the last one, with the direct computation."""
-    for time, wanted in zip(intake.times, expected, strict=True):
+    interval_ms = round(interval_s * 1000)
+    all_expected = [figured[(time - intake.times[0]) // interval_ms] for time in intake.times]
+    expected = all_expected[intake.recalled :]
+    for time, wanted in zip(intake.times, all_expected, strict=True):
         path = output.with_name(f"{output.name}-{time}.txt") / "part-00000"
         written = path.read_text().splitlines()
         if written != report(wanted):
@@ -165,15 +205,16 @@ def _check(totals: Totals, intake: _Intake, expected: list[BatchFigures], output
             raise DemoFailed(f"{what}: the stream says {found}, the direct computation {sought}")
 
 
-def _report(view: View, options: Options) -> None:
+def _report(view: View, options: Options, orders: int, intake: _Intake) -> None:
     totals = view.totals
     clients = [f"{client} ({dollars(cents)})" for client, cents in totals.clients]
     stocks = [f"{symbol} ({volume:,})" for symbol, volume in totals.stocks]
     window = span(round(options.window_s * 1000))
+    batches = counted(len(intake.times), "batch", "batches")
     lines = [
         "",
-        f"{counted(totals.orders, 'order')} in {counted(totals.batches, 'batch', 'batches')} of "
-        f"{options.interval_s:g} s, {counted(totals.rejected, 'line')} rejected.",
+        f"{counted(orders - totals.rejected, 'order')} in {batches} of {options.interval_s:g} s, "
+        f"{counted(totals.rejected, 'line')} rejected.",
     ]
     if not view.is_live:  # else they are in the table right above
         lines += [

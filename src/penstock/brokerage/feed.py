@@ -60,6 +60,7 @@ def feed(
     every_s: float = 3.0,
     *,
     clock: Clock | None = None,
+    skip_lines: int = 0,
     on_progress: Callable[[Part], object] | None = None,
     stop: threading.Event | None = None,
 ) -> Fed:
@@ -69,6 +70,8 @@ def feed(
     slept) delays those after it: they never catch up in a burst. Lines end at ``\n`` only, their bytes
     are unchanged, and a last line without a line end keeps none; the last part may be shorter. The file
     is read as it is fed, so it may be larger than memory. The directory is created if it is missing.
+
+    The first ``skip_lines`` lines are left out, as somebody has fed them already.
 
     ``clock`` is the system's by default. ``on_progress`` is called after each part. Setting ``stop``
     ends the feed between two parts, at once if it waits. Any exception, ``KeyboardInterrupt``
@@ -99,6 +102,8 @@ def feed(
         _made(directory)
         number = _next_number(directory)
         due_ms = clock.now_ms()
+        for _ in islice(source, skip_lines):
+            pass
         line = source.readline()
         while line:
             if every_ms and part_count:

@@ -31,6 +31,7 @@ class Options:
     interval_s: float = 5.0
     window_s: float = 3600.0
     checkpoint: str | None = None
+    fresh: bool = False
     available_now: bool = False
     max_files_per_batch: int | None = None
     rejects: str | None = None
@@ -45,6 +46,11 @@ class Options:
     def figures(self) -> str:
         """Where the figures of each batch go, in words."""
         return f"{self.output}-<ms>.txt"
+
+    @property
+    def checkpoint_directory(self) -> str:
+        """Where the run is recorded: by default beside the outputs."""
+        return self.checkpoint if self.checkpoint is not None else f"{self.output}-checkpoint"
 
     @property
     def rejects_file(self) -> Path:

@@ -19,13 +19,21 @@ from penstock.storage import (
 __all__ = ["notes_before"]
 
 
-def notes_before(options: Options) -> list[str]:
+def notes_before(options: Options, *, goes_on: bool) -> list[str]:
     """Make the directories to write in, try them, and say in a line each what may surprise.
 
-    ``InputVanished`` if ``available_now`` has no directory to look into; ``StorageError`` or another
-    ``OSError``, which names the path, for an input that is a file and outputs that cannot be written.
+    With ``goes_on`` the run goes on from a checkpoint. ``InputVanished`` if ``available_now`` has no
+    directory to look into; ``StorageError`` or another ``OSError``, which names the path, for an input that
+    is a file and outputs that cannot be written.
     """
-    return [*_input_notes(options), *_output_notes(options)]
+    found = [*_input_notes(options), *_output_notes(options)]
+    if not goes_on:
+        return found
+    return [
+        f"Going on from the checkpoint in {options.checkpoint_directory}: files that came meanwhile are "
+        f"taken. "
+        f"Hint: --fresh begins anew."
+    ]
 
 
 def _input_notes(options: Options) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -16,7 +16,7 @@ from penstock.brokerage.pipeline import figures_of
 from penstock.brokerage.preflight import notes_before
 from penstock.brokerage.view import View
 from penstock.conf import ON_FAILURE, Conf
-from penstock.context import Context, StreamingContext
+from penstock.context import Context, StreamingContext, has_checkpoint
 from penstock.rdd import RDD, Reject
 from penstock.scheduler import StreamingListener
 
@@ -45,27 +45,15 @@ def run(
         conf = Conf().setMaster(options.master).setAppName("brokerage")
         conf.set(ON_FAILURE.key, "stop")  # batches behind a failed one would be without its orders
         sc = stack.enter_context(Context(conf=conf))
-        for note in notes_before(options):
+        goes_on = not options.fresh and has_checkpoint(options.checkpoint_directory)
+        for note in notes_before(options, goes_on=goes_on):
             view.note(note)
-        checkpoint = options.checkpoint or stack.enter_context(tempfile.TemporaryDirectory())
-        ssc = StreamingContext(sc, options.interval_s)
-        ssc.checkpoint(checkpoint)
-        lines = ssc.textFileStream(
-            options.input,
-            newFilesOnly=not options.available_now,
-            maxFilesPerBatch=options.max_files_per_batch,
-        )
-        figures = figures_of(lines, options.window_s)
-        rejects = _RejectsFile(options.rejects_file)
-
-        def write_rejects(time: datetime, rdd: RDD) -> None:
-            view.rejected(time, rejects.append(rdd.collect()))
-
-        figures.rejects.foreachRDD(write_rejects)
-        figures.report.saveAsTextFiles(options.output, "txt")
-        figures.sides.foreachRDD(view.take_sides)
-        figures.top_clients.foreachRDD(view.take_clients)
-        figures.top_stocks.foreachRDD(view.take_stocks)
+        program = partial(_program, sc, options, view, goes_on)
+        if options.fresh:
+            ssc = program()
+            ssc.checkpoint(options.checkpoint_directory)
+        else:
+            ssc = StreamingContext.getOrCreate(options.checkpoint_directory, program, upgrade=True)
         for listener in (view, *listeners):
             ssc.addStreamingListener(listener)
 
@@ -87,21 +75,64 @@ def run(
         ssc.awaitTerminationOrTimeout(0)  # raises what failed on the way to the stop
 
 
-class _RejectsFile:
-    """The file of rejected lines: source, line number, reason and the line itself, between tabs."""
+def _program(sc: Context, options: Options, view: View, goes_on: bool) -> StreamingContext:
+    """The stream, and what is done with it."""
+    ssc = StreamingContext(sc, options.interval_s)
+    lines = ssc.textFileStream(
+        options.input,
+        newFilesOnly=not options.available_now,
+        maxFilesPerBatch=options.max_files_per_batch,
+    )
+    figures = figures_of(lines, options.window_s)
+    rejects = _RejectsFile(options.rejects_file, goes_on=goes_on)
 
-    def __init__(self, path: Path) -> None:
+    def write_rejects(time: datetime, rdd: RDD) -> None:
+        view.rejected(time, rejects.append(rdd.collect()))
+
+    figures.rejects.foreachRDD(write_rejects)
+    figures.report.saveAsTextFiles(options.output, "txt")
+    figures.sides.foreachRDD(view.take_sides)
+    figures.top_clients.foreachRDD(view.take_clients)
+    figures.top_stocks.foreachRDD(view.take_stocks)
+    return ssc
+
+
+class _RejectsFile:
+    """The file of rejected lines: source, line number, reason and the line itself, between tabs.
+
+    Each is there once, also if the batch that wrote some of them is run again: a line is known by its source
+    and number. So the first batch of a run that goes on, and one that is run again, leave out what is there.
+    """
+
+    def __init__(self, path: Path, *, goes_on: bool) -> None:
         self._path = path
+        self._known = (
+            None if goes_on else set[str]()
+        )  # the lines that a batch which is run again may have written
 
     def append(self, rejects: list[Reject]) -> int:
-        """Append them in one go; how many."""
-        if rejects:
-            text = "".join(
-                f"{_plain(r.source)}\t{r.number}\t{_plain(r.reason)}\t{_plain(r.text)}\n" for r in rejects
-            )
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(text)
+        """Append them in one go; how many of the batch there are."""
+        if not rejects:
+            return 0
+        if self._known is None:
+            self._known = self._read()
+        lines = [f"{_plain(r.source)}\t{r.number}\t{_plain(r.reason)}\t{_plain(r.text)}\n" for r in rejects]
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("".join(line for line in lines if line not in self._known))
+        self._known = set(lines)
         return len(rejects)
+
+    def _read(self) -> set[str]:
+        """The lines of earlier runs; one that was not written to its end is cut off."""
+        try:
+            with self._path.open("r+b") as file:
+                content = file.read()
+                whole = content.rfind(b"\n") + 1
+                if whole < len(content):
+                    file.truncate(whole)
+        except FileNotFoundError:
+            return set()
+        return set(content[:whole].decode("utf-8", "replace").splitlines(keepends=True))
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,7 @@
-"""The entry points, where all parts come together."""
+"""Contexts: where all parts come together."""
 
 from penstock.context.context import Context
+from penstock.context.lifecycle import has_checkpoint
 from penstock.context.streaming import StreamingContext
 
-__all__ = ["Context", "StreamingContext"]
+__all__ = ["Context", "StreamingContext", "has_checkpoint"]

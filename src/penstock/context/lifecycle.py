@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import logging
 import sys
 import threading
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from penstock.checkpoint import Checkpoint, Image, Journal
 from penstock.clock import Clock
 from penstock.conf import (
+    COMPACT_BYTES,
     EXTRA_LISTENERS,
     GRACEFUL_STOP_TIMEOUT,
     ON_FAILURE,
     PREFETCH_BYTES,
+    RETRIES,
+    RETRY_DELAY,
     STOP_CONTEXT_BY_DEFAULT,
     STOP_GRACEFULLY_ON_SHUTDOWN,
+    SYNC_OUTPUTS,
+    TRUST_STORE,
     UNPERSIST,
 )
 from penstock.context.context import Context
-from penstock.dstream import Generation, StreamGraph
+from penstock.context.program import PROGRAM, program_bytes
+from penstock.dstream import Generation, StreamGraph, name_problems, report
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError, joined
 from penstock.plan import call_site
-from penstock.scheduler import BatchDriver, ListenerBus, StreamingListener
-from penstock.times import BatchTime, floor_to
+from penstock.scheduler import BatchDriver, ListenerBus, Recovery, StreamingListener
+from penstock.storage import storage_for
+from penstock.times import BatchTime, floor_to, shown_ms
 
-__all__ = ["Lifecycle"]
+__all__ = ["Lifecycle", "has_checkpoint"]
+
+_log = logging.getLogger(__name__)
 
 _HURRIED_STOP_S = 2.0  # what Spark gives the running batch of a stop that is not graceful
 _LISTENERS_S = 10.0  # what a slow listener gets, at the end, for what it has not heard yet
@@ -57,6 +68,9 @@ class Lifecycle:
         self._awaited = False
         self._stop_sc = False  # what a stop() from within a batch wants at the end
         self._start_site: CallSite | None = None
+        self._checkpoint_directory: str | None = None  # turns recovery on
+        self._goes_on = False  # from what the checkpoint holds
+        self._must_store_program = False
 
     @classmethod
     def getActive(cls) -> Self | None:
@@ -119,20 +133,40 @@ class Lifecycle:
                 listeners.append(_listener_named(name))
             except ArgumentError as error:
                 problems.append(str(error))
+        problems += self._recovery_problems()
         if problems:
             self._give_up()
             raise ArgumentError(joined(problems))
         for listener in listeners:
             self._bus.add(listener)
+        try:
+            checkpoint, image = self._open_checkpoint()
+        except BaseException:
+            self._give_up()
+            raise
         interval = self._graph.interval_ms
-        first = BatchTime(floor_to(self._clock.now_ms(), interval) + interval)
+        on_grid = floor_to(self._clock.now_ms(), interval) + interval
+        first, zero = BatchTime(on_grid), None
+        if image is not None:
+            zero = image.zero_ms
+            if image.last_ms is not None:
+                first = BatchTime(max(on_grid, image.last_ms + interval))
         self._generation = Generation(
             self._graph,
             self._sc,
             first,
+            zero=zero,
             unpersist=self._sc.conf.value(UNPERSIST),
             ahead_bytes=self._sc.conf.value(PREFETCH_BYTES),
         )
+        recovery = None
+        if checkpoint is not None:
+            try:
+                recovery = Recovery(checkpoint, self._graph, self._generation, self._graph.run.id, image)
+            except BaseException:
+                self._give_up()
+                raise
+        policy = self._sc.conf.value(ON_FAILURE)
         driver = BatchDriver(
             self._graph,
             self._generation,
@@ -140,7 +174,12 @@ class Lifecycle:
             self._bus,
             first,
             available_now=availableNow,
-            stop_on_failure=self._sc.conf.value(ON_FAILURE) == "stop",
+            stop_on_failure=policy == "stop",
+            recovery=recovery,
+            retries=self._sc.conf.value(RETRIES),
+            retry_delay_ms=self._sc.conf.value(RETRY_DELAY),
+            skip=policy == "skip",
+            offset_ms=first - on_grid,
             threaded=self._threaded,
             at_end=self._at_end,
         )
@@ -158,6 +197,70 @@ class Lifecycle:
             raise
         self._begun.set()
         _stop_when_the_script_ends()
+
+    @property
+    def _named(self) -> dict[str, Any]:
+        """What a stored graph names instead of holding it."""
+        return {"streaming context": self, "context": self._sc, "clock": self._clock}
+
+    def _recovery_problems(self) -> list[str]:
+        """What keeps the program from being recorded."""
+        if self._checkpoint_directory is None:
+            if self._sc.conf.value(ON_FAILURE) == "skip":
+                return [
+                    f"{ON_FAILURE.key} is skip, which records what is lost, and nothing is recorded. "
+                    f"Hint: ssc.checkpoint(directory), or {ON_FAILURE.key}=continue."
+                ]
+            return []
+        return [
+            *name_problems(self._graph),
+            *(
+                f"the input {node.source.name} cannot go on after a restart, which ssc.checkpoint promises. "
+                f"Hint: sc.setCheckpointDir(directory) is enough for operators with state."
+                for node in self._graph.inputs
+                if not node.source.recoverable
+            ),
+        ]
+
+    def _open_checkpoint(self) -> tuple[Checkpoint | None, Image | None]:
+        """The checkpoint to write, and what there is to go on from."""
+        if self._checkpoint_directory is None:
+            return None, None
+        conf, run = self._sc.conf, self._graph.run
+        checkpoint = Checkpoint(
+            self._checkpoint_directory,
+            compact_bytes=conf.value(COMPACT_BYTES),
+            trust_store=conf.value(TRUST_STORE),
+            threaded=self._threaded,
+        )
+        run.sync_outputs = conf.value(SYNC_OUTPUTS)
+        image = None
+        if self._goes_on:
+            image = checkpoint.load()
+        else:
+            checkpoint.set_aside()
+        if image is not None:
+            run.id = image.run
+            if image.interval_ms != self._graph.interval_ms:
+                raise ArgumentError(
+                    f"the checkpoint in {checkpoint.url} is of batches of {shown_ms(image.interval_ms)}, not "
+                    f"{shown_ms(self._graph.interval_ms)}. Hint: the batch interval cannot change with it."
+                )
+            for line in report(self._graph, image):
+                _log.log(logging.INFO if line.startswith("kept") else logging.WARNING, "checkpoint: %s", line)
+        try:
+            checkpoint.store(PROGRAM, program_bytes(conf, self._graph, self._named))
+        except OSError:
+            raise
+        except Exception as error:
+            if self._must_store_program:
+                raise ArgumentError(
+                    f"getOrCreate stores the program's graph, and it cannot be pickled: "
+                    f"{type(error).__name__}: "
+                    f"{error}. Hint: functions must not hold files, locks or threads; or give upgrade=True."
+                ) from error
+            checkpoint.discard(PROGRAM)
+        return checkpoint, image
 
     def _refuse_a_second(self) -> None:
         active = Lifecycle._active
@@ -267,6 +370,12 @@ class Lifecycle:
                 f"penstock: the script ended without awaitTermination(), so the streaming context was "
                 f"stopped after {driver.finished_batches} batches\n"
             )
+
+
+def has_checkpoint(location: str) -> bool:
+    """Whether a directory holds a checkpoint to go on from."""
+    storage, path = storage_for(location)
+    return bool(Journal(storage, path).numbers())
 
 
 _registered = threading.Event()

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import Any
 
 from penstock.chunk import RowType
 from penstock.clock import Clock, SystemClock
-from penstock.conf import MIN_REMEMBER_DURATION, SPLIT_BYTES, Conf
+from penstock.conf import MIN_REMEMBER_DURATION, SPLIT_BYTES, TRUST_STORE, Conf
 from penstock.context.context import Context
-from penstock.context.lifecycle import Lifecycle
+from penstock.context.lifecycle import Lifecycle, has_checkpoint
+from penstock.context.program import load_program
 from penstock.dstream import DStream, Input, StreamGraph, StreamNode, Transformed, rdd_callback
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError
 from penstock.plan import Node, PartitionReader, call_site
 from penstock.rdd import RDD
 from penstock.sources import TEXT, FileSource, FixedRecords, QueueSource, StreamSource, text_readers
 from penstock.storage import FileInfo, Storage, storage_for
-from penstock.times import DurationLike, milliseconds_of
+from penstock.times import Duration, DurationLike, milliseconds_of
 
 __all__ = ["StreamingContext"]
 
@@ -63,7 +63,73 @@ class StreamingContext(Lifecycle):
             )
         graph = StreamGraph(interval_ms)
         super().__init__(sparkContext, graph, clock or SystemClock(), threaded=clock is None)
-        self._run_id = uuid.uuid4().hex
+
+    @classmethod
+    def getOrCreate(
+        cls,
+        checkpointPath: str,
+        setupFunc: Callable[[], StreamingContext],
+        *,
+        upgrade: bool = False,
+        clock: Clock | None = None,
+    ) -> StreamingContext:
+        """The program that the checkpoint in ``checkpointPath`` is of, to go on where it was; without one,
+        what ``setupFunc`` makes, which will be recorded there.
+
+        As in PySpark ``setupFunc`` is not called if there is a checkpoint: the graph is the one stored in it,
+        functions and settings included, on the active ``Context`` if there is one. It is pickled, so it is
+        loaded only from files that nobody but the user may write; ``CorruptCheckpoint`` otherwise.
+
+        With ``upgrade`` the graph is always what ``setupFunc`` makes, so the program may have changed. State
+        and windows carry over by name (``DStream.name``), whatever the number of partitions; what is kept,
+        new, missing or changed is reported to the log at the start.
+
+        >>> def setup():
+        ...     ssc = StreamingContext(sc, 1)
+        ...     ssc.queueStream([[1], [2]]).foreachRDD(lambda rdd: None)
+        ...     return ssc
+        >>> import tempfile
+        >>> directory = tempfile.mkdtemp()
+        >>> ssc = StreamingContext.getOrCreate(directory, setup)
+        >>> ssc.start(availableNow=True)
+        >>> ssc.awaitTermination()
+        """
+        if not callable(setupFunc):
+            raise SignatureError(f"getOrCreate needs a function that makes a context, not {setupFunc!r}")
+        found = has_checkpoint(checkpointPath)
+        if found and not upgrade:
+            return cls._loaded(checkpointPath, clock)
+        ssc = setupFunc()
+        if not isinstance(ssc, StreamingContext):
+            raise SignatureError(
+                f"the function given to getOrCreate must return a StreamingContext, not {type(ssc).__name__}"
+            )
+        ssc.checkpoint(checkpointPath)
+        ssc._goes_on, ssc._must_store_program = found, not upgrade
+        return ssc
+
+    @classmethod
+    def getActiveOrCreate(
+        cls, checkpointPath: str | None, setupFunc: Callable[[], StreamingContext], *, upgrade: bool = False
+    ) -> StreamingContext:
+        """The context that runs, or else as ``getOrCreate``; without a path, what ``setupFunc`` makes."""
+        active = cls.getActive()
+        if active is not None:
+            return active
+        if checkpointPath is None:
+            return setupFunc()
+        return cls.getOrCreate(checkpointPath, setupFunc, upgrade=upgrade)
+
+    @classmethod
+    def _loaded(cls, path: str, clock: Clock | None) -> StreamingContext:
+        active = Context._active
+        program = load_program(path, trust_store=active is not None and active.conf.value(TRUST_STORE))
+        sc = active or Context(conf=program.conf)
+        ssc = cls(sc, Duration(program.interval_ms), clock=clock)
+        ssc._graph = program.graph_for(ssc._named)
+        ssc.checkpoint(path)
+        ssc._goes_on = True
+        return ssc
 
     # What streams ask for
 
@@ -80,7 +146,7 @@ class StreamingContext(Lifecycle):
     @property
     def run_id(self) -> str:
         """Names this run of the program in what it writes."""
-        return self._run_id
+        return self._graph.run.id
 
     def slice_of(self, node: StreamNode, begin_ms: int, end_ms: int) -> list[RDD]:
         """The RDDs of a node between two moments; see ``DStream.slice``."""
@@ -240,12 +306,22 @@ class StreamingContext(Lifecycle):
         self._graph.remember_ms = duration_ms
 
     def checkpoint(self, directory: str) -> None:
-        """Where operators with state may write, as ``sc.setCheckpointDir``.
+        """Record every batch in ``directory``, a path or URL, so that the program can go on after its end,
+        whatever that was: see :meth:`getOrCreate`. Operators with state may write there too.
 
-        This version keeps state in memory: a program that ends begins afresh when it is started again.
+        What belongs to a batch is durable before it begins, and it is over once that is durable. A batch that
+        fails is run again ``penstock.streaming.retries`` times. ``sc.setCheckpointDir`` is enough for
+        operators with state, and costs nothing of that.
+
+        A program that is not made by ``getOrCreate`` begins anew, as in PySpark; a checkpoint that is there
+        is moved into ``aside`` of the directory, in place of what was moved there before.
+        ``UnsupportedError`` at the start on a store that cannot promise that one run alone creates a file.
         """
         self.must_not_have_started("Cannot set the checkpoint directory")
-        self._sc.setCheckpointDir(directory)
+        if not isinstance(directory, str) or not directory:
+            raise SignatureError(f"checkpoint needs a directory, not {directory!r}")
+        self._sc.setCheckpointDir(f"{directory.rstrip('/')}/rdds")
+        self._checkpoint_directory = directory
 
 
 def _positive(count: object, what: str) -> None:

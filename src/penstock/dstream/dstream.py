@@ -74,7 +74,7 @@ class DStream(Windowed):
                 f"saveAsTextFiles needs a prefix and a suffix of text, not {prefix!r}, {suffix!r}"
             )
         prefix = fspath(prefix)
-        save = save_batch(prefix, suffix, self._ssc.run_id)
+        save = save_batch(prefix, suffix, self._ssc.graph.run)
         self._output("saveAsTextFiles", save, writes=batch_directory(prefix, suffix, "<ms>"))
 
     def explain(self) -> str:
@@ -177,6 +177,10 @@ class MapWithStateDStream(DStream):
     def _derive(self, node: StreamNode) -> Any:
         self._ssc.must_be_open()
         return DStream(node, self._ssc)
+
+    @property
+    def _named_node(self) -> StreamNode:
+        return self._mapping
 
     def stateSnapshots(self) -> DStream:
         """``(key, state)`` of all keys, every batch, in order of their first appearance. It costs what it

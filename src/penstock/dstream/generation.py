@@ -5,21 +5,27 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from penstock.chunk import Chunk
+from penstock.checkpoint import Commit, Image, Plain
+from penstock.chunk import Chunk, rows_of
 from penstock.dstream.ahead import Ahead, Prefetcher
 from penstock.dstream.graph import StreamGraph
 from penstock.dstream.inputs import Input
 from penstock.dstream.node import StreamNode
 from penstock.dstream.outputs import Output
+from penstock.dstream.saving import Saved, rerouted, rerouted_table, saved_of
 from penstock.errors import StateError, locate
 from penstock.plan import Node, SliceReader, Source, Task, asked_at
 from penstock.rdd import RDD, Partitioner, StorageLevel
 from penstock.sources import Intent
 from penstock.times import BatchTime, ceil_to, times_between
 
-__all__ = ["Generation", "Host"]
+__all__ = ["Carried", "Generation", "Host"]
+
+
+Carried = dict[StreamNode, RDD]
+"""What a batch carries over to later ones."""
 
 
 class Host(Prefetcher, Protocol):
@@ -35,8 +41,9 @@ class Host(Prefetcher, Protocol):
 class Generation:
     """The RDDs of a started graph.
 
-    ``first`` is the first batch time: all slides are counted from one interval before it. An RDD that
-    several readers or several batches need is kept from its first use until nothing reads it any more.
+    ``first`` is the first batch time: all slides are counted from one interval before it, or from ``zero`` of
+    a run before. An RDD that several readers or several batches need is kept from its first use until nothing
+    reads it any more.
 
     One thread runs the batches: it calls :meth:`jobs`, then :meth:`commit` or :meth:`abandon`, then
     :meth:`forget`. :meth:`slice` may be called on any thread. ``ahead`` computes at most ``ahead_bytes`` of
@@ -49,14 +56,14 @@ class Generation:
         context: Host,
         first: BatchTime,
         *,
+        zero: int | None = None,
         unpersist: bool = True,
         ahead_bytes: int = 0,
     ) -> None:
         self._graph = graph
         self._context = context
-        self._first = first
-        self._zero = first - graph.interval_ms
-        self._newest = self._zero  # the newest batch time that has been generated
+        self._zero = first - graph.interval_ms if zero is None else zero
+        self._newest = first - graph.interval_ms  # the newest batch time that has been generated
         self._unpersist = unpersist
         self._nodes = graph.nodes()
         self._remember = graph.remembered_ms()
@@ -66,6 +73,8 @@ class Generation:
         self._carried = [node for node in self._nodes if node.stateful or node in windowed]
         self._shared = {node for node in self._nodes if readers[node] > 1}.union(self._carried)
         self._fanned = graph.fans(self._carried)
+        self._saved = saved_of(graph)
+        self._save_whole: set[str] = set()  # whose table is not divided as it was saved
         self.ahead = Ahead(graph, context, ahead_bytes)
         self._lock = threading.RLock()  # of all that follows
         self._rdds: dict[StreamNode, dict[int, RDD | None]] = {node: {} for node in self._nodes}
@@ -92,7 +101,8 @@ class Generation:
         with self._lock:
             known = self._rdds[node]
             times = range(first + max(0, (self._zero - after) // step) * step, last + 1, step)
-            found = [known[time] if time in known else self.rdd(node, time) for time in times]
+            # What is not known of earlier batches is nothing: they failed, or nothing came while nobody ran.
+            found = [self.rdd(node, time) if time >= self._newest else known.get(time) for time in times]
         return [rdd for rdd in found if rdd is not None]
 
     def _known(self, node: StreamNode, time: int, rdd: RDD | None) -> None:
@@ -200,23 +210,126 @@ class Generation:
 
         return run
 
-    def commit(self, time: BatchTime) -> None:
-        """Carry the batch over to later ones: its state, and what windows will read of it.
+    def carry(self, time: BatchTime) -> Carried:
+        """What the batch carries over to later ones: its state, and what windows will read of it.
 
         These RDDs are computed now, if no output has done so, and become plain data: what they were made
-        of can be forgotten, and no plan grows from batch to batch.
+        of can be forgotten, and no plan grows from batch to batch. It counts once it is given to
+        :meth:`commit`.
         """
-        news: dict[StreamNode, RDD] = {}
+        news: Carried = {}
         for node in self._carried:
             rdd = self.rdd(node, time)
             if rdd is not None:
                 with asked_at(node.site):
                     news[node] = self._materialised(rdd, node)
-        with self._lock:  # all or none: an exception above leaves every version as it was
+        return news
+
+    def commit(self, time: BatchTime, news: Carried) -> None:
+        """Later batches go on from what this one has carried over."""
+        with self._lock:
             for node, rdd in news.items():
                 self._rdds[node][time] = rdd
                 if node.stateful:
                     self._committed[node] = (time, rdd)
+
+    # What a checkpoint asks for
+
+    def changes(self, time: BatchTime, news: Carried) -> Commit:
+        """What a batch is about to commit, as a checkpoint holds it."""
+        found = Commit(time)
+        for saved in self._saved:
+            rdd = news.get(saved.node)
+            if rdd is None:
+                continue
+            chunks = _chunks_of(rdd)
+            if saved.kind == "slides":
+                found.slides[saved.name] = chunks
+                continue
+            before = self._committed.get(saved.node)
+            held = None if before is None or saved.name in self._save_whole else _chunks_of(before[1])
+            found.tables[saved.name] = saved.node.changes(held, chunks)
+        return found
+
+    def was_saved(self) -> None:
+        """What :meth:`changes` gave is durable."""
+        self._save_whole.clear()
+
+    def restore(self, image: Image, trust: Callable[[], None]) -> None:
+        """Go on from what a checkpoint holds. Before the first batch."""
+        committed = image.committed_ms
+        if committed is None:
+            return
+        self._newest = committed
+        for saved in self._saved:
+            if saved.kind == "slides":
+                for time, slide in image.slides(saved.name).items():
+                    self._rdds[saved.node][time] = self._restored(saved, slide.decoded(trust))
+                continue
+            tables = image.tables(saved.name, trust)
+            if not tables:
+                continue
+            placing = saved.placing
+            if placing is not None and len(tables) != placing.numPartitions:
+                tables = rerouted_table(tables, placing)
+                self._save_whole.add(saved.name)
+            rdd = self._source(saved.node, saved.node.restored(tables), placing)
+            self._rdds[saved.node][committed] = rdd
+            self._committed[saved.node] = committed, rdd
+
+    def _restored(self, saved: Saved, chunks: list[list[Chunk]]) -> RDD:
+        placing = saved.placing
+        if placing is not None and len(chunks) != placing.numPartitions:
+            chunks = rerouted(chunks, placing)
+        return self._source(saved.node, chunks, placing)
+
+    def _source(self, node: StreamNode, chunks: list[list[Chunk]], placing: Partitioner | None) -> RDD:
+        return RDD(Source(node.site, [SliceReader(part) for part in chunks]), self._context, placing)
+
+    def next_due(self, after: int) -> int | None:
+        """The first batch time after one at which a batch without input has anything to yield: a window that
+        still holds something, or a key that times out. ``None``: nothing will come of itself."""
+        due: list[int] = []
+        with self._lock:
+            for node in self._nodes:
+                for dependency in node.dependencies:
+                    if not node.keeps(dependency):
+                        continue
+                    held = [
+                        time
+                        for time, rdd in self._rdds[dependency].items()
+                        if rdd is not None and _holds(rdd)
+                    ]
+                    step = node.slide_duration
+                    at = ceil_to(after + 1, step, self._zero)
+                    if held and at < max(held) + node.shows(dependency):
+                        due.append(at)
+                found = self._committed.get(node)
+                if node.keeps_table and found is not None:
+                    moment = node.due_after(_chunks_of(found[1]), after)
+                    if moment is not None:
+                        due.append(ceil_to(moment, node.slide_duration, self._zero))
+        return min(due, default=None)
+
+    def undo(self, time: BatchTime) -> None:
+        """Forget what the batch has made, so that :meth:`jobs` makes it again."""
+        with self._lock:
+            for node in self._nodes:
+                self._rdds[node].pop(time, None)
+                held = self._held[node].pop(time, None)
+                if held is not None:
+                    self._release(held)
+            self._inputs.pop(time, None)
+
+    def kept_for_replay(self, output: Output, time: BatchTime) -> dict[str, Any]:
+        """The records of an output that is given up, by partition; without them if they cannot be
+        computed."""
+        try:
+            rdd = self.rdd(output.node, time)
+            parts = None if rdd is None else self._context.run(rdd.plan, _owned)
+        except Exception:
+            return {"records": None}
+        return {"records": Plain.write([list(rows_of(part)) for part in parts or ()])}
 
     def abandon(self, time: BatchTime) -> None:
         """The batch has failed, before or after it was generated: no later state and no later window holds
@@ -233,6 +346,11 @@ class Generation:
         parts = self._context.run(rdd.plan, _owned)
         source = Source(node.site, [SliceReader(chunks) for chunks in parts])
         return RDD(source, self._context, rdd.partitioner)
+
+    @property
+    def zero_ms(self) -> int:
+        """From when slides are counted."""
+        return self._zero
 
     def forget(self, time: BatchTime) -> list[BatchTime]:
         """Drop what no batch after ``time`` reads; the batch times whose input nobody needs any more.
@@ -274,6 +392,17 @@ class Generation:
 def _is_plain(plan: Node) -> bool:
     """Whether all its data lies in memory already."""
     return isinstance(plan, Source) and all(isinstance(reader, SliceReader) for reader in plan.readers)
+
+
+def _chunks_of(rdd: RDD) -> list[list[Chunk]]:
+    """The chunks of each partition of an RDD that lies in memory."""
+    assert isinstance(rdd.plan, Source)
+    return [list(reader.chunks) for reader in rdd.plan.readers if isinstance(reader, SliceReader)]
+
+
+def _holds(rdd: RDD) -> bool:
+    """Whether an RDD that lies in memory has any record."""
+    return any(len(chunk) for chunks in _chunks_of(rdd) for chunk in chunks)
 
 
 def _owned(task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from penstock.dstream.inputs import Input
 from penstock.dstream.node import StreamNode
-from penstock.dstream.outputs import Output
+from penstock.dstream.outputs import Output, Run
 from penstock.errors import ArgumentError
 from penstock.times import shown_ms
 
@@ -21,6 +21,7 @@ class StreamGraph:
         self.inputs: list[Input] = []
         self.outputs: list[Output] = []
         self.remember_ms: int | None = None
+        self.run = Run()
 
     def nodes(self) -> list[StreamNode]:
         """All nodes that an output reads, dependencies first."""

@@ -28,10 +28,6 @@ class Streaming(Protocol):
     def graph(self) -> StreamGraph:
         """The graph it belongs to."""
 
-    @property
-    def run_id(self) -> str:
-        """Names this run of the program in what it writes."""
-
     def must_be_open(self) -> None:
         """``StateError`` once the context has started or stopped."""
 
@@ -119,6 +115,22 @@ class Handle:
     ) -> None:
         self._ssc.must_be_open()
         self._ssc.graph.outputs.append(Output(call_site(operation), self._node, action, writes))
+
+    def name(self, name: str) -> Self:
+        """Give this stream a name, under which a checkpoint keeps its state, its windows, or where an input
+        is; returns this stream. Without one it is the operation and a count, such as ``updateStateByKey-1``:
+        after the program has changed, that may be another stream's. ``StateError`` after the start.
+        """
+        if not isinstance(name, str) or not name:
+            raise SignatureError(f"name() needs a text, not {name!r}")
+        self._ssc.must_not_have_started("Cannot change the name of a DStream")
+        self._named_node.given_name = name
+        return self
+
+    @property
+    def _named_node(self) -> StreamNode:
+        """The node that has the name."""
+        return self._node
 
     @property
     def _slideDuration(self) -> float:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Rows, Tuple, isolated
-from penstock.dstream.mapping import first_version, form_of, kept_small, on_columns, over_on_columns
+from penstock.dstream.mapping import first_version, form_of, kept_small, on_columns, over_on_columns, restored
 from penstock.dstream.node import Batch, StreamNode, Transformed
 from penstock.dstream.statistics import ExpiryReport, StateLimits, StateMeter
 from penstock.errors import CallSite
 from penstock.plan import Form, Gather, Narrow, Node, Shuffle, Source, States, Step, Task
 from penstock.rdd import RDD, KeyRouter, Partitioner, checked_pairs, raise_for_key, with_distinct_nans
-from penstock.state import RowVersion, State, Update, Version
+from penstock.state import RowVersion, State, TableChange, Update, Version, whole
 from penstock.times import BatchTime, local_datetime
 from penstock.vectorize import Untraced
 
@@ -38,6 +38,7 @@ class MapWithState(StreamNode):
     """
 
     stateful = True
+    keeps_table = True
 
     def __init__(
         self,
@@ -62,6 +63,25 @@ class MapWithState(StreamNode):
         # How long a key lasts without news; where that is not the function's business, this says so.
         self.lasts_ms = limits.ttl_ms if timeout_ms is None else timeout_ms
         self.report = ExpiryReport(site, self.lasts_ms or 0)
+
+    @property
+    def placing(self) -> Partitioner | None:
+        return self.partitioner
+
+    def changes(self, before: list[list[Chunk]] | None, after: list[list[Chunk]]) -> list[TableChange]:
+        olds = [None] * len(after) if before is None else [_version_in(chunks) for chunks in before]
+        return [_change(old, _version_in(chunks)) for old, chunks in zip(olds, after, strict=True)]
+
+    def restored(self, tables: list[TableChange]) -> list[list[Chunk]]:
+        expires = self.lasts_ms is not None
+        return [[_Result(restored(table, expires=expires), [])] for table in tables]
+
+    def due_after(self, chunks: list[list[Chunk]], time: int) -> int | None:
+        if self.lasts_ms is None:
+            return None
+        versions = [_version_in(held) for held in chunks]
+        oldest = [news for each in versions if each is not None and (news := each.oldest_news()) is not None]
+        return max(time, min(oldest) + self.lasts_ms) + 1 if oldest else None
 
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
         if has_checkpoint_directory:
@@ -92,6 +112,17 @@ class MapWithState(StreamNode):
     def _by_key(self, plan: Node) -> Node:
         router = KeyRouter(self.partitioner, self.site)
         return Shuffle(self.site, plan, router, self.partitioner.numPartitions)
+
+
+def _version_in(chunks: list[Chunk]) -> Version | None:
+    return next((chunk.version for chunk in chunks if isinstance(chunk, _Result)), None)
+
+
+def _change(before: Version | None, after: Version | None) -> TableChange:
+    if after is None:
+        return whole([])
+    found = None if before is None else after.changes(before)
+    return after.image() if found is None else found
 
 
 class _Result(Chunk):

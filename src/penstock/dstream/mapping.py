@@ -10,7 +10,15 @@ from penstock.chunk import Chunk, Columns, RowType, concatenated_columns
 from penstock.dstream.waves import computed, over
 from penstock.errors import RowTypeError
 from penstock.plan import Form, States
-from penstock.state import ColumnUpdate, ColumnVersion, RowVersion, key_kinds_of, kinds_of
+from penstock.state import (
+    ColumnUpdate,
+    ColumnVersion,
+    RowVersion,
+    TableChange,
+    Version,
+    key_kinds_of,
+    kinds_of,
+)
 from penstock.vectorize import REFUSALS, MappingPlan, Untraced, halves_of, mapping_plan, programs
 
 __all__ = [
@@ -21,6 +29,7 @@ __all__ = [
     "kept_small",
     "on_columns",
     "over_on_columns",
+    "restored",
 ]
 
 MANY_KEYS = 100_000
@@ -140,6 +149,16 @@ def first_version(chunks: Sequence[Chunk], time: int, *, expires: bool) -> Colum
         return ColumnVersion.of_pairs(whole, time, expires=expires)
     except _NOT_HERE:
         return None
+
+
+def restored(table: TableChange, *, expires: bool) -> Version:
+    """The version that was saved: in columns, if it was."""
+    if all(isinstance(chunk, Columns) for chunk in table.entries):
+        try:
+            return ColumnVersion.of_image(table, expires=expires)
+        except _NOT_HERE:
+            pass
+    return RowVersion.of_image(table, expires=expires)
 
 
 def over_on_columns(function: Any, update: Any, before: int) -> tuple[Columns | None] | None:

@@ -11,9 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
+from penstock.chunk import Chunk
 from penstock.errors import CallSite
 from penstock.plan import Node, Source
 from penstock.rdd import RDD, Partitioner, StorageLevel
+from penstock.state import TableChange
 from penstock.times import BatchTime
 
 __all__ = ["Batch", "StreamNode"]
@@ -46,6 +48,9 @@ class StreamNode(ABC):
     """Whether the RDD of a batch is made of that of the batch before: if so it is materialised when
     the batch is committed, whether or not an output has read it, and the next one begins there."""
 
+    keeps_table: bool = False
+    """Whether the RDD of a batch is a table of keys, which goes on after a restart; see ``changes``."""
+
     user_sites: bool = False
     """Whether ``compute`` calls the user's own function, whose lines then are the call sites."""
 
@@ -61,6 +66,7 @@ class StreamNode(ABC):
         self.slide_duration = slide_duration
         self.level: StorageLevel | None = None
         self.checkpoint_interval: int | None = None
+        self.given_name: str | None = None
 
     @abstractmethod
     def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
@@ -73,6 +79,27 @@ class StreamNode(ABC):
     def keeps(self, dependency: StreamNode) -> bool:
         """Whether ``dependency`` should be persisted, since several batches read the same RDD."""
         return self.remembers(dependency) > 0
+
+    def shows(self, dependency: StreamNode) -> int:
+        """For how long (ms) what ``dependency`` held may still show in what this node yields."""
+        return self.remembers(dependency)
+
+    def changes(self, before: list[list[Chunk]] | None, after: list[list[Chunk]]) -> list[TableChange]:
+        """What the batch has changed in the table of each partition, if the node ``keeps_table``."""
+        raise AssertionError(f"{self} keeps no table")
+
+    def restored(self, tables: list[TableChange]) -> list[list[Chunk]]:
+        """The chunks of each partition, from the whole tables."""
+        raise AssertionError(f"{self} keeps no table")
+
+    @property
+    def placing(self) -> Partitioner | None:
+        """Which keys are in which partition of what later batches read, if that must be as it was."""
+        return None
+
+    def due_after(self, chunks: list[list[Chunk]], time: int) -> int | None:
+        """The next moment (ms) after ``time`` at which the table yields something without new records."""
+        return None
 
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
         """What is wrong with this node, found at the start; one sentence each."""

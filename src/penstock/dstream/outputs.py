@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.dstream.node import StreamNode
@@ -12,7 +14,7 @@ from penstock.rdd import RDD
 from penstock.sinks import replace_text_directory
 from penstock.times import BatchTime, local_datetime
 
-__all__ = ["Output", "batch_directory", "print_batch", "save_batch"]
+__all__ = ["Output", "Run", "batch_directory", "print_batch", "save_batch"]
 
 
 class Output:
@@ -38,6 +40,15 @@ class Output:
         return f"Output({self.site})"
 
 
+@dataclass(slots=True)
+class Run:
+    """Under which name a run of the program writes, and whether files are forced to the disk. A run that goes
+    on from a checkpoint has the name of the one before."""
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    sync_outputs: bool = False
+
+
 def batch_directory(prefix: str, suffix: str | None, time: int | str) -> str:
     """``<prefix>-<ms>[.<suffix>]``; without a prefix just ``<ms>``.
 
@@ -48,11 +59,12 @@ def batch_directory(prefix: str, suffix: str | None, time: int | str) -> str:
     return f"{name}.{suffix}" if suffix else name
 
 
-def save_batch(prefix: str, suffix: str | None, run_id: str) -> Callable[[BatchTime, RDD], None]:
+def save_batch(prefix: str, suffix: str | None, run: Run) -> Callable[[BatchTime, RDD], None]:
     """The action of ``saveAsTextFiles``."""
 
     def save(time: BatchTime, rdd: RDD) -> None:
-        replace_text_directory(rdd.context, rdd.plan, batch_directory(prefix, suffix, time), run_id=run_id)
+        path = batch_directory(prefix, suffix, time)
+        replace_text_directory(rdd.context, rdd.plan, path, run_id=run.id, durable=run.sync_outputs)
 
     return save
 

@@ -29,7 +29,7 @@ from penstock.plan import (
     raise_located,
 )
 from penstock.rdd import RDD, Grouping, KeyRouter, Partitioner, aggregated, checked_pairs, keys_of
-from penstock.state import objects_bytes
+from penstock.state import TableChange, difference, objects_bytes, whole
 from penstock.times import BatchTime, local_datetime
 from penstock.vectorize import Untraced, halves_of, programs, state_plan
 
@@ -55,6 +55,7 @@ class StateByKey(StreamNode):
     """
 
     stateful = True
+    keeps_table = True
 
     def __init__(
         self,
@@ -74,6 +75,18 @@ class StateByKey(StreamNode):
         self.initial = initial
         self.changes_keys = changes_keys
         self.limits = limits
+
+    @property
+    def placing(self) -> Partitioner | None:
+        return self.partitioner
+
+    def changes(self, before: list[list[Chunk]] | None, after: list[list[Chunk]]) -> list[TableChange]:
+        if before is None:
+            return list(map(whole, after))
+        return list(map(difference, before, after))
+
+    def restored(self, tables: list[TableChange]) -> list[list[Chunk]]:
+        return [list(table.entries) for table in tables]
 
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
         if has_checkpoint_directory:

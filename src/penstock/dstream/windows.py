@@ -94,6 +94,13 @@ class KeyedWindow(StreamNode):
     def remembers(self, dependency: StreamNode) -> int:
         return self.length_ms + (self.slide_duration if self.inverse is not None else 0)
 
+    def shows(self, dependency: StreamNode) -> int:
+        return self.length_ms
+
+    @property
+    def placing(self) -> Partitioner | None:
+        return self.partitioner
+
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
         if self.inverse is None or has_checkpoint_directory:
             return []

@@ -42,6 +42,11 @@ class SliceReader(PartitionReader):
         partitions = zip(*columns, strict=True)
         return [cls([chunk for part in parts for chunk in part._chunks]) for parts in partitions]
 
+    @property
+    def chunks(self) -> Sequence[Chunk]:
+        """The chunks themselves, which nobody may change."""
+        return self._chunks
+
     def read(self, task: Task) -> Iterator[Chunk]:
         for chunk in self._chunks:
             yield chunk.isolated()

@@ -11,6 +11,7 @@ from penstock.scheduler.listener import (
     StreamInputInfo,
 )
 from penstock.scheduler.machine import BatchMachine
+from penstock.scheduler.recovery import Recovery
 
 __all__ = [
     "BatchDriver",
@@ -19,6 +20,7 @@ __all__ = [
     "ListenerBus",
     "OutputOperationInfo",
     "ReceiverInfo",
+    "Recovery",
     "StateOperatorInfo",
     "StreamInputInfo",
     "StreamingListener",

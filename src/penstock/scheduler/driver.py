@@ -16,12 +16,14 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
+import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from penstock.clock import Clock
-from penstock.dstream import Generation, Output, StreamGraph
-from penstock.errors import locate
+from penstock.dstream import Carried, Generation, Output, StreamGraph
+from penstock.errors import CheckpointTaken, locate
 from penstock.plan import counting_in
 from penstock.scheduler.ledger import BatchRecord
 from penstock.scheduler.listener import (
@@ -32,6 +34,7 @@ from penstock.scheduler.listener import (
     StreamingStarted,
 )
 from penstock.scheduler.machine import (
+    Again,
     BatchMachine,
     Commit,
     Committed,
@@ -39,15 +42,19 @@ from penstock.scheduler.machine import (
     Finish,
     Generate,
     Generated,
+    GiveUp,
     Halt,
     Instruction,
+    IntentWritten,
     OutputDone,
     Plan,
     Planned,
     RunOutput,
     StopAsked,
     Tick,
+    WriteIntent,
 )
+from penstock.scheduler.recovery import Recovery
 from penstock.sources import Intent
 from penstock.times import BatchTime
 
@@ -65,9 +72,12 @@ class BatchDriver:
     """Runs the batches of a started graph, from ``first`` on, one every interval.
 
     ``available_now`` runs what the sources have at the start, without waiting, and then stops.
-    ``stop_on_failure`` stops with the first batch that fails.
-    ``threaded=False`` starts no thread: :meth:`tick` and :meth:`work` are called by hand. ``at_end`` is
-    called once, when nothing of this driver runs any more except the thread that calls.
+    ``stop_on_failure`` stops with the first batch that fails. With ``recovery`` every batch is recorded, what
+    a run before has left is done first, and a batch that fails is run again ``retries`` times,
+    ``retry_delay_ms`` and more later; then all stops, or with ``skip`` it is given up. ``offset_ms`` is by
+    how much batch times run ahead of the clock. ``threaded=False`` starts no thread: :meth:`tick` and
+    :meth:`work` are called by hand. ``at_end`` is called once, when nothing of this driver runs any more
+    except the thread that calls.
     """
 
     def __init__(
@@ -80,6 +90,11 @@ class BatchDriver:
         *,
         available_now: bool = False,
         stop_on_failure: bool = False,
+        recovery: Recovery | None = None,
+        retries: int = 0,
+        retry_delay_ms: int = 0,
+        skip: bool = False,
+        offset_ms: int = 0,
         threaded: bool = True,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
@@ -91,7 +106,15 @@ class BatchDriver:
         self._available_now = available_now
         self._threaded = threaded
         self._at_end = at_end
-        self._machine = BatchMachine(stop_on_failure=stop_on_failure)
+        self._recovery = recovery
+        self._offset_ms = offset_ms
+        self._retry_delay_ms = retry_delay_ms
+        self._machine = BatchMachine(
+            stop_on_failure=stop_on_failure, recovery=recovery is not None, retries=retries, skip=skip
+        )
+        self._kept: dict[int, Intent] = {}  # of inputs that were planned when another could not be
+        self._given_up: int | None = None  # the newest batch that was
+        self._attempt_error: BaseException | None = None  # of a batch that may still be run again
         lock = threading.RLock()  # of all that follows; each thread is woken only by what concerns it
         self._work = threading.Condition(lock)
         self._room = threading.Condition(lock)
@@ -119,11 +142,16 @@ class BatchDriver:
                 opened.append(node.source)
                 if self._available_now:
                     node.source.only_available()
+            if self._recovery is not None:
+                self._recovery.begin(owner=uuid.uuid4().hex)
         except BaseException:
             for source in opened:
                 source.close()
             raise
         self._bus.post("onStreamingStarted", lambda: StreamingStarted(self._clock.now_ms()))
+        self._run_again()
+        if not self._threaded and not self._available_now:
+            self._catch_up()
         if self._threaded:
             intake = self._take_available if self._available_now else self._take_by_clock
             ahead = self._generation.ahead
@@ -152,6 +180,12 @@ class BatchDriver:
         return self._working == threading.get_ident() or threading.current_thread() in self._threads
 
     @property
+    def last_time(self) -> BatchTime | None:
+        """The newest batch time that was reached, in this run or the one before."""
+        recorded = None if self._recovery is None else self._recovery.last_ms
+        return self._machine.last_time or (None if recorded is None else BatchTime(recorded))
+
+    @property
     def halted(self) -> bool:
         """Whether all is over."""
         return self._halted.is_set()
@@ -176,8 +210,43 @@ class BatchDriver:
             if isinstance(instruction, Plan):
                 self._plan(instruction.time)
 
+    def _run_again(self) -> None:
+        """Put in line what a run before has planned and not completed: at the same times, with the same
+        input."""
+        for time, intents in () if self._recovery is None else self._recovery.again.items():
+            _log.warning("the batch %d ms was not completed by the run before: it is run again", time)
+            self._post(Tick(time))
+            self._submit(time, intents)
+            self._post(Planned(time))
+
+    def _catch_up(self) -> None:
+        """Run those batches whose time came while nobody ran, if they yield something without new input: a
+        window that still holds records, a key that times out. All others have nothing to say."""
+        if self._recovery is None or self._recovery.last_ms is None:
+            return
+        after = self._recovery.last_ms
+        while self._wait_until_idle():
+            due = self._generation.next_due(after)
+            if due is None or due >= self._next:
+                return
+            after = due
+            self._post(Tick(BatchTime(due)))
+            self._submit(BatchTime(due), {})
+            self._recovery.planned(BatchTime(due), {}, False)
+            self._post(Planned(BatchTime(due)))
+
+    def _wait_until_idle(self) -> bool:
+        """Wait until no batch is left; false if the intake is to stop."""
+        if not self._threaded:
+            self.work()
+            return not self._stop_intake.is_set()
+        with self._changed:
+            self._changed.wait_for(lambda: self._machine.idle or self._stop_intake.is_set())
+        return not self._stop_intake.is_set()
+
     def _take_by_clock(self) -> None:
-        while self._clock.wait_until(self._next, self._stop_intake):
+        self._catch_up()
+        while self._clock.wait_until(self._next - self._offset_ms, self._stop_intake):
             self.tick(self._next)
             self._next = BatchTime(self._next + self._graph.interval_ms)
 
@@ -199,19 +268,29 @@ class BatchDriver:
         return True
 
     def _plan(self, time: BatchTime) -> None:
-        intents: dict[int, Intent] = {}
+        with_positions = self._recovery is not None and self._recovery.wants_positions
+        intents, self._kept = self._kept, {}
         failures: list[str] = []
         for node in self._graph.inputs:
+            if node.id in intents:  # planned for a batch before, of which nothing came
+                continue
             try:
                 intents[node.id] = node.source.plan(time)
             except Exception as error:
-                failures.append(self._failed(error, time, f"input {node.source.name}"))
-        record = BatchRecord(time, intents, self._clock.now_ms(), self._clock.elapsed_ns())
-        self._records[time] = record
-        self._bus.post("onBatchSubmitted", lambda: BatchEvent(record.info()))
+                failures.append(self._failed(error, time, f"input {node.source.name}", ends=True))
+        if failures:
+            self._kept, intents = intents, {}
+        self._submit(time, intents)
+        if self._recovery is not None and not failures:
+            self._recovery.planned(time, intents, with_positions)
         answers = self._post(Planned(time, "\n".join(failures) or None))
         if self._threaded and not failures and Generate(time) not in answers:
             self._generation.ahead.offer(time, intents)
+
+    def _submit(self, time: BatchTime, intents: Mapping[int, Intent]) -> None:
+        record = BatchRecord(time, intents, self._clock.now_ms(), self._clock.elapsed_ns())
+        self._records[time] = record
+        self._bus.post("onBatchSubmitted", lambda: BatchEvent(record.info()))
 
     def read_ahead(self) -> int:
         """Compute ahead what waits in line and fits, on this thread; how many batches were looked at. For
@@ -238,6 +317,10 @@ class BatchDriver:
                 self._working = threading.get_ident()
             try:
                 self._perform(instruction)
+            except CheckpointTaken as error:
+                self._tell(error)
+                self._halt()
+                raise
             finally:
                 self._working = None
             done += 1
@@ -266,18 +349,45 @@ class BatchDriver:
 
     def _perform(self, instruction: Instruction) -> None:
         match instruction:
+            case WriteIntent():
+                self._write_intent(instruction.time)
             case Generate():
                 self._generate(instruction.time)
             case RunOutput():
                 self._run_output(instruction.time, instruction.index)
             case Commit():
-                self._commit(instruction.time)
+                self._commit(instruction.time, given_up=False)
+            case GiveUp():
+                self._commit(instruction.time, given_up=True)
+            case Again():
+                self._again(instruction.time, instruction.attempt)
             case Finish():
                 self._finish(instruction.time, instruction.failures)
             case Halt():
                 self._halt()
             case Plan():
                 raise AssertionError("planning is the intake's")
+
+    def _write_intent(self, time: BatchTime) -> None:
+        assert self._recovery is not None
+        failed = None
+        try:
+            self._recovery.write_intents()
+        except CheckpointTaken:
+            raise
+        except Exception as error:
+            failed = self._failed(error, time, None)
+        self._post(IntentWritten(time, failed))
+
+    def _again(self, time: BatchTime, attempt: int) -> None:
+        """Run a batch that has failed once more, from the version that it began with."""
+        _log.warning("the batch %d ms is run again (attempt %d)", time, attempt)
+        self._attempt_error = None
+        self._jobs = []
+        self._records[time].outputs.clear()
+        self._generation.undo(time)
+        if self._threaded:  # who asks to stop does not wait for it
+            self._stop_intake.wait(self._retry_delay_ms * 2 ** (attempt - 2) / 1000)
 
     def _generate(self, time: BatchTime) -> None:
         record = self._records[time]
@@ -314,14 +424,62 @@ class BatchDriver:
         self._bus.post("onOutputOperationCompleted", lambda: OutputOperationEvent(done))
         self._post(OutputDone(time, index, failed))
 
-    def _commit(self, time: BatchTime) -> None:
+    def _commit(self, time: BatchTime, *, given_up: bool) -> None:
         failed = None
         try:
             with counting_in(self._records[time].metrics):
-                self._generation.commit(time)
+                lost = self._lost(time) if given_up else []
+                news = self._carried(time, given_up)
+                if self._recovery is not None:
+                    changes = self._generation.changes(time, news)
+                    changes.lost = lost
+                    self._recovery.commit(changes)
+                    self._given_up = time if given_up else self._given_up
+                self._generation.commit(time, news)
+        except CheckpointTaken:
+            raise
         except BaseException as error:
             failed = self._failed(error, time, None)
         self._post(Committed(time, failed))
+
+    def _carried(self, time: BatchTime, given_up: bool) -> Carried:
+        """What the batch hands to later ones; of one that is given up nothing, if it cannot be computed."""
+        try:
+            return self._generation.carry(time)
+        except Exception:
+            if not given_up:
+                raise
+            self._generation.undo(time)
+            self._generation.abandon(time)
+            return {}
+
+    def _lost(self, time: BatchTime) -> list[dict[str, Any]]:
+        """The outputs of a batch that is given up, for who wants to write them later."""
+        record = self._records[time]
+        error = self._attempt_error
+        lost = []
+        for index, (output, _) in enumerate(self._jobs or [(output, None) for output in self._graph.outputs]):
+            done = record.outputs.get(index)
+            if done is not None and done.failureReason is None:
+                continue
+            entry = self._generation.kept_for_replay(output, time)
+            why = f"{type(error).__name__}: {error}" if error is not None else ""
+            inputs = {
+                node.source.name: record.intents[node.id].description
+                for node in self._graph.inputs
+                if node.id in record.intents
+            }
+            lost.append(
+                {
+                    "time": time,
+                    "output": index,
+                    "site": str(output.site),
+                    "error": why,
+                    "inputs": inputs,
+                    **entry,
+                }
+            )
+        return lost
 
     def _finish(self, time: BatchTime, failures: tuple[str, ...]) -> None:
         record = self._records.pop(time)
@@ -331,7 +489,10 @@ class BatchDriver:
         self.finished_batches += 1
         self.failed_batches += bool(failures)
         self._bus.post("onBatchCompleted", lambda: BatchEvent(record.info()))
+        error, self._attempt_error = self._attempt_error, None
         if failures:
+            if error is not None and self._given_up != time:
+                self._tell(error)
             self._generation.abandon(time)
         for over in self._generation.forget(time):
             for node in self._graph.inputs:
@@ -356,6 +517,8 @@ class BatchDriver:
             except Exception:
                 _log.exception("closing the input %s failed", node.source.name)
         self._records.clear()
+        if self._recovery is not None:
+            self._recovery.close()
         try:
             self._at_end()
         finally:
@@ -377,12 +540,17 @@ class BatchDriver:
             self._changed.notify_all()
         return answers
 
-    def _failed(self, error: BaseException, time: BatchTime, output: str | None) -> str:
-        """Make a failure known: to whoever awaits the end, and to the log."""
+    def _failed(
+        self, error: BaseException, time: BatchTime, output: str | None, *, ends: bool = False
+    ) -> str:
+        """Make a failure known: to the log, and to whoever awaits the end if it is one."""
         locate(error, batch_time_ms=time, output=output)
         text = "".join(traceback.format_exception(error))
         _log.error("the batch %d ms failed%s\n%s", time, f" in {output}" if output else "", text)
-        self._tell(error)
+        if self._recovery is None or ends:
+            self._tell(error)
+        elif self._attempt_error is None:
+            self._attempt_error = error
         return text
 
     def _tell(self, error: BaseException) -> None:

@@ -3,7 +3,8 @@
 ::
 
     Tick(t)         -> Plan(t)                     each source says what its input for t is
-    Planned(t)      -> Generate(t)   as soon as no batch before t is left
+    Planned(t)      -> Generate(t)   as soon as no batch before t is left; with recovery
+                       WriteIntent(t), and Generate(t) after IntentWritten(t)
     Generated(t)    -> RunOutput(t, 0)             one after the other, in order of registration
     OutputDone(t,i) -> RunOutput(t, i+1), or Commit(t) after the last
     Committed(t)    -> Finish(t), and Generate of the next batch
@@ -20,12 +21,15 @@ Rules:
   if that was not its last one, the batch has failed.
 - With ``stop_on_failure`` no batch begins after one that has failed: its end drops the batches in line, and
   is the end of all.
+- With recovery a batch that has failed is run again, ``retries`` times. Then it is the end of all, or with
+  ``skip`` it is given up: what of it could be done is committed, and what could not is recorded. A batch
+  whose input could not be planned has taken nothing, so it is over.
 - Nothing here reads a clock, runs a function or holds a lock. The driver performs the instructions and
   reports back; between two reports of the driver the machine stands still. Each event costs the same,
   however long the line is.
 
-A durable intent will stand between ``Planned`` and ``Generate``, and a durable commit inside
-``Commit``: both are points of this machine at which nothing else is under way for the batch.
+With recovery the intent is durable before ``Generate``, and the commit within ``Commit``: at both points
+nothing else is under way for the batch.
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ from enum import Enum
 from penstock.times import BatchTime
 
 __all__ = [
+    "Again",
     "BatchMachine",
     "Commit",
     "Committed",
@@ -44,14 +49,17 @@ __all__ = [
     "Finish",
     "Generate",
     "Generated",
+    "GiveUp",
     "Halt",
     "Instruction",
+    "IntentWritten",
     "OutputDone",
     "Plan",
     "Planned",
     "RunOutput",
     "StopAsked",
     "Tick",
+    "WriteIntent",
 ]
 
 
@@ -65,6 +73,14 @@ class Tick:
 @dataclass(frozen=True, slots=True)
 class Planned:
     """Every source has said its input, or ``failed`` to."""
+
+    time: BatchTime
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IntentWritten:
+    """What belongs to the batch is durable, or ``failed`` to be."""
 
     time: BatchTime
     failed: str | None = None
@@ -103,12 +119,19 @@ class StopAsked:
     graceful: bool
 
 
-Event = Tick | Planned | Generated | OutputDone | Committed | StopAsked
+Event = Tick | Planned | IntentWritten | Generated | OutputDone | Committed | StopAsked
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Ask each source for its input."""
+
+    time: BatchTime
+
+
+@dataclass(frozen=True, slots=True)
+class WriteIntent:
+    """Make durable what belongs to the batch."""
 
     time: BatchTime
 
@@ -136,6 +159,21 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The batch has failed for good: commit what of it can be had, and record what is lost."""
+
+    time: BatchTime
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The batch has failed and will be run again: forget what it has made so far."""
+
+    time: BatchTime
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The batch is over: say so, and forget what nobody needs any more."""
 
@@ -148,7 +186,7 @@ class Halt:
     """All is over."""
 
 
-Instruction = Plan | Generate | RunOutput | Commit | Finish | Halt
+Instruction = Plan | WriteIntent | Generate | RunOutput | Commit | Again | GiveUp | Finish | Halt
 
 
 class Phase(Enum):
@@ -156,12 +194,13 @@ class Phase(Enum):
 
     PLANNING = "planning"
     WAITING = "waiting"
+    INTENDING = "intending"
     GENERATING = "generating"
     RUNNING = "running"
     COMMITTING = "committing"
 
 
-_BUSY = (Phase.GENERATING, Phase.RUNNING, Phase.COMMITTING)
+_BUSY = (Phase.INTENDING, Phase.GENERATING, Phase.RUNNING, Phase.COMMITTING)
 
 
 @dataclass(slots=True)
@@ -169,13 +208,16 @@ class _Batch:
     time: BatchTime
     phase: Phase = Phase.PLANNING
     outputs: int = 0
+    attempt: int = 1
+    given_up: bool = False
     failures: list[str] = field(default_factory=list)
 
 
 class BatchMachine:
     """The state of all batches that are not over. See the top of this module.
 
-    ``stop_on_failure``: whether the end of a batch that has failed is the end of all.
+    ``stop_on_failure``: whether the end of a batch that has failed is the end of all. ``recovery``: intents
+    are written, a batch that has failed is run again ``retries`` times, and then given up with ``skip``.
 
     >>> machine = BatchMachine()
     >>> machine.handle(Tick(1000))
@@ -189,8 +231,18 @@ class BatchMachine:
 
     _STORIES = 100  # batches of which the story is kept after they are over
 
-    def __init__(self, *, stop_on_failure: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        stop_on_failure: bool = False,
+        recovery: bool = False,
+        retries: int = 0,
+        skip: bool = False,
+    ) -> None:
         self._stop_on_failure = stop_on_failure
+        self._recovery = recovery
+        self._retries = retries
+        self._skip = skip
         self._line: deque[_Batch] = deque()
         self._planning: dict[BatchTime, _Batch] = {}
         self._last: BatchTime | None = None
@@ -205,6 +257,8 @@ class BatchMachine:
                 instructions = self._tick(event)
             case Planned():
                 instructions = self._planned(event)
+            case IntentWritten():
+                instructions = self._intent_written(event)
             case Generated():
                 instructions = self._generated(event)
             case OutputDone():
@@ -225,6 +279,11 @@ class BatchMachine:
     def idle(self) -> bool:
         """Whether no batch is left."""
         return not self._line
+
+    @property
+    def last_time(self) -> BatchTime | None:
+        """The newest batch time that has come."""
+        return self._last
 
     @property
     def halted(self) -> bool:
@@ -274,16 +333,27 @@ class BatchMachine:
         while self._line and self._line[0].phase is Phase.WAITING:
             batch = self._line[0]
             if not batch.failures:
-                batch.phase = Phase.GENERATING
-                return [*instructions, Generate(batch.time)]
+                return [*instructions, self._begun(batch)]
             instructions.append(self._taken_out(batch))
         return instructions + self._halt_if_over()
+
+    def _begun(self, batch: _Batch) -> Instruction:
+        batch.phase = Phase.INTENDING if self._recovery else Phase.GENERATING
+        return WriteIntent(batch.time) if self._recovery else Generate(batch.time)
+
+    def _intent_written(self, event: IntentWritten) -> list[Instruction]:
+        batch = self._running(event.time, Phase.INTENDING)
+        if event.failed is not None:
+            batch.failures.append(event.failed)
+            return self._ended(batch, can_give_up=False)
+        batch.phase = Phase.GENERATING
+        return [Generate(batch.time)]
 
     def _generated(self, event: Generated) -> list[Instruction]:
         batch = self._running(event.time, Phase.GENERATING)
         if event.failed is not None:
             batch.failures.append(event.failed)
-            return self._over(batch)
+            return self._ended(batch)
         batch.outputs = event.outputs
         batch.phase = Phase.RUNNING
         return self._run_or_commit(batch, 0)
@@ -301,7 +371,7 @@ class BatchMachine:
                 return [RunOutput(batch.time, index)]
             batch.failures.append(f"stopped before {batch.outputs - index} of {batch.outputs} outputs ran")
         if batch.failures:
-            return self._over(batch)
+            return self._ended(batch)
         batch.phase = Phase.COMMITTING
         return [Commit(batch.time)]
 
@@ -309,6 +379,23 @@ class BatchMachine:
         batch = self._running(event.time, Phase.COMMITTING)
         if event.failed is not None:
             batch.failures.append(event.failed)
+            batch.given_up = False
+            return self._ended(batch, can_give_up=False)
+        return self._over(batch)
+
+    def _ended(self, batch: _Batch, *, can_give_up: bool = True) -> list[Instruction]:
+        """A batch has failed: with recovery that need not be its end."""
+        hurried = self._stopping is not None and not self._stopping.graceful
+        if not self._recovery or hurried:
+            return self._over(batch)
+        if batch.attempt <= self._retries:
+            batch.attempt += 1
+            batch.failures.clear()
+            return [Again(batch.time, batch.attempt), self._begun(batch)]
+        if self._skip and can_give_up:
+            batch.given_up = True
+            batch.phase = Phase.COMMITTING
+            return [GiveUp(batch.time)]
         return self._over(batch)
 
     def _over(self, batch: _Batch) -> list[Instruction]:
@@ -318,7 +405,8 @@ class BatchMachine:
         """The oldest batch is over; if it has failed, that may be the end of those behind it."""
         assert self._line[0] is batch, batch
         self._line.popleft()
-        if batch.failures and self._stop_on_failure:
+        lost = self._recovery and batch.phase is not Phase.WAITING and not batch.given_up
+        if batch.failures and (self._stop_on_failure or lost):
             self._stop(StopAsked(graceful=False))
         return Finish(batch.time, tuple(batch.failures))
 

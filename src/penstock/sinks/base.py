@@ -80,6 +80,7 @@ def write_directory(
     extension: str = "",
     run_id: str = "",
     replace: bool = False,
+    durable: bool = False,
 ) -> None:
     """Write each partition to ``path/part-00000<extension>``, ..., then ``path/_SUCCESS``, and put the
     directory in place.
@@ -95,7 +96,7 @@ def write_directory(
         placing = lambda found: "keep" if _complete_by(storage, found, run_id) else "aside"  # noqa: E731
     names = [f"part-{partition:05d}{extension}" for partition in range(plan.partitions)]
     ahead = [*names, MARKER] if len(names) <= _FEW_PARTS else []
-    with StagedDirectory(storage, final, existing=placing, ahead=ahead) as staged:
+    with StagedDirectory(storage, final, existing=placing, durable=durable, ahead=ahead) as staged:
 
         def write_part(task: Task, chunks: Iterator[Chunk]) -> tuple[str, dict[str, int]]:
             name = names[task.partition]

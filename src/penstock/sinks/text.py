@@ -43,15 +43,14 @@ def save_text_directory(jobs: Jobs, plan: Node, path: str, *, codec: str | None 
     write_directory(jobs, plan, path, write, extension=extension)
 
 
-def replace_text_directory(jobs: Jobs, plan: Node, path: str, *, run_id: str) -> None:
+def replace_text_directory(jobs: Jobs, plan: Node, path: str, *, run_id: str, durable: bool = False) -> None:
     """A line a record; what is at ``path`` and not this run's makes way.
 
     The first time that a run writes beside ``path``, what runs that died there have left is removed.
     """
     _tidy_beside(path, run_id)
-    write_directory(
-        jobs, plan, path, _writer(None, call_site("saveAsTextFiles")), run_id=run_id, replace=True
-    )
+    write = _writer(None, call_site("saveAsTextFiles"))
+    write_directory(jobs, plan, path, write, run_id=run_id, replace=True, durable=durable)
 
 
 def _tidy_beside(path: str, run_id: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,13 +36,15 @@ class StreamSource(ABC):
     ====================  ==========================================================================
     method                who calls it, and when
     ====================  ==========================================================================
-    ``open``              the starting thread, once, before any other method
+    ``restore``           the starting thread, at most once, before any other method
+    ``open``              the starting thread, once, before those that follow
     ``only_available``    the starting thread, at most once, after ``open``
     ``plan``              the intake thread, once a batch, with strictly increasing times; holds the
                           next batch up, so it must not take longer than the interval
     ``exhausted``         the intake thread, after each ``plan``
     ``node``              the batch thread, and with ``reads_ahead`` the one that reads ahead too; must
                           give an equal node for an equal intent
+    ``position``          the starting thread, after ``open``; the intake thread, after a ``plan``
     ``done``              the batch thread, when a batch is over and no window needs it any more
     ``close``             the stopping thread, once; nothing is called afterwards
     ====================  ==========================================================================
@@ -66,6 +68,20 @@ class StreamSource(ABC):
 
     def open(self) -> None:
         """Begin. For sources of what is *new*, this moment divides old from new."""
+
+    recoverable: bool = False
+    """Whether a later run can go on where this one was: it has ``position`` and ``restore``, and its intents
+    are plain data that can be read again."""
+
+    def position(self) -> Any:
+        """Where the source is after all that was planned: plain data, from which ``restore`` of a later run
+        goes on. It may cost what the source knows."""
+        raise NotImplementedError(f"{self.name} has no position that a later run could go on from")
+
+    def restore(self, position: Any, taken: Sequence[Intent]) -> None:
+        """Go on where an earlier run was: at a position, and after the intents planned since. All that came
+        while nobody ran is new."""
+        raise NotImplementedError(f"{self.name} has no position that a later run could go on from")
 
     @abstractmethod
     def plan(self, time: BatchTime) -> Intent:

@@ -25,8 +25,8 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from penstock.chunk import RowType
 from penstock.clock import Clock
@@ -102,6 +102,7 @@ class FileSource(StreamSource):
     """
 
     reads_ahead = True
+    recoverable = True
 
     def __init__(
         self,
@@ -131,10 +132,31 @@ class FileSource(StreamSource):
         self._taken: deque[tuple[int, FileInfo]] = deque(maxlen=_WATCHED_FILES)
         self._passed_over = 0
         self._only_available = False
+        self._restored = False
+        self._known_before: dict[str, set[str]] = {}  # of directories that were not there since the restart
+
+    def restore(self, position: Any, taken: Sequence[Intent]) -> None:
+        known = {path: set(names) for path, names in position.items()}
+        for intent in taken:
+            for path, *_ in intent.items:
+                known.setdefault(parent_of(path), set()).add(name_of(path))
+        self._known_before = known
+        self._restored = True
+
+    def position(self) -> Any:
+        """The names that are known in each directory, but for those that still wait."""
+        waiting: dict[str, set[str]] = {}
+        for path in self._waiting:
+            waiting.setdefault(parent_of(path), set()).add(name_of(path))
+        known = {path: found.names - found.lost for path, found in self._directories.items()}
+        return {
+            path: sorted(names - waiting.get(path, set()))
+            for path, names in {**self._known_before, **known}.items()
+        }
 
     def open(self) -> None:
         found = self._news()
-        if self._new_files_only:
+        if self._new_files_only and not self._restored:
             self._passed_over = len(found)
         else:
             self._wait(found)
@@ -182,6 +204,8 @@ class FileSource(StreamSource):
             names = self._look_once(path, looks).news
             news.update(join(path, name) for name in names if wanted.fullmatch(name))
         self._directories = {path: look.after for path, look in looks.items() if look.after is not None}
+        for path in self._directories.keys() & self._known_before.keys():
+            del self._known_before[path]
         return sorted(news)
 
     def _places(self, looks: dict[str, _Look]) -> Iterator[tuple[str, re.Pattern[str]]]:
@@ -221,7 +245,7 @@ class FileSource(StreamSource):
         if before is None:
             files, directories = self._listed(path)
             after = _Directory(files, directories, set(), stamp, now_ns, now_ns, True)
-            return _Look(after, _visible(files))
+            return _Look(after, _visible(files - self._known_before.get(path, set())))
         if before.is_proved_still(stamp, now_ns):
             return _Look(before, [])
         files, directories = self._listed(path)

@@ -27,8 +27,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from penstock.chunk import Columns, Rows, RowType, Tuple, isolated
-from penstock.chunk import leaves as leaf
+from penstock.chunk import (
+    Chunk,
+    Columns,
+    Rows,
+    RowType,
+    Tuple,
+    concatenated_columns,
+    isolated,
+    rows_of,
+)
 from penstock.errors import RowTypeError, StateError
 from penstock.state.arrays import (
     KeyArrays,
@@ -38,10 +46,10 @@ from penstock.state.arrays import (
     kinds_of,
     must_be_plain_keys,
 )
+from penstock.state.changes import TableChange
 from penstock.state.counterparts import NONE_EQUAL, UNKNOWN, counterpart
 from penstock.state.index import SLOTS_MAX, SlotIndex, Slots, grown
 from penstock.state.rows import RowVersion
-from penstock.state.versions import Changes, Image
 from penstock.vectorize.encoding import encoded, firsts_of
 
 __all__ = ["ColumnUpdate", "ColumnVersion"]
@@ -185,6 +193,28 @@ class _Table:
         """The states in these slots."""
         return columns_of(self.state_type, self.states.kinds, self.states.take(slots), len(slots))
 
+    @property
+    def pair_type(self) -> RowType:
+        """What keys with their states are."""
+        return Tuple((self.key_type, self.state_type))
+
+    def pair_leaves(self, slots: Slots) -> list[pa.Array]:
+        """The leaves of the pairs in these slots."""
+        return [*self.keys.take(slots), *self.states_at(slots).leaves]
+
+    def pairs_at(self, slots: Slots) -> list[Columns]:
+        """The pairs in these slots as a table has them: no chunk of none."""
+        return [Columns(self.pair_type, self.pair_leaves(slots), len(slots))] if len(slots) else []
+
+    def newest_at(self, time: int) -> Slots:
+        """The slots whose last news is of this time."""
+        found: list[Slots] = []
+        for part in self.touched[time]:
+            slots = part.astype(np.int64)
+            slots = slots[slots < self.length]
+            found.append(slots[self.times[slots] == time])
+        return _ascending(found)
+
     def list_times(self) -> None:
         """Make the lists of touched slots of the times."""
         if not self.expires:
@@ -247,21 +277,21 @@ class ColumnVersion:
         return table.newest
 
     @staticmethod
-    def of_image(image: Image, *, expires: bool = True) -> ColumnVersion:
+    def of_image(image: TableChange, *, expires: bool = True) -> ColumnVersion:
         """The version of an image, on slots of the same numbers; see :class:`~penstock.state.Version`.
         Raises: :class:`RowTypeError` if its keys or states have to be Python objects."""
-        keys, states = (
-            chunk if isinstance(chunk, Columns) else Columns.from_rows(chunk.rows())
-            for chunk in (image.keys, image.states)
-        )
-        must_be_plain_keys(keys.leaves)
-        table = _Table(keys.row_type, states.row_type, expires, len(keys))
-        if len(image) < image.length:  # holes: each has a key and a state, whichever
-            owner = np.searchsorted(image.slots, np.arange(image.length))
-            keys, states = (_spread(each, owner) for each in (keys, states))
+        pairs = _as_columns(image.entries)
+        key_type, state_type = pairs.row_type.parts
+        width = key_type.leaf_count
+        must_be_plain_keys(pairs.leaves[:width])
+        table = _Table(key_type, state_type, expires, len(pairs))
         times = np.full(image.length, _HOLE, np.int64)
-        times[image.slots] = image.times
-        table.append(keys.leaves, table.states.of_leaves(states.leaves), times, image.length)
+        times[image.slots] = 0 if image.times is None else image.times
+        if len(pairs) < image.length:  # holes: each has a key and a state, whichever
+            owner = np.searchsorted(image.slots, np.arange(image.length))
+            pairs = pairs.take(np.minimum(owner, len(pairs) - 1))
+        states = table.states.of_leaves(pairs.leaves[width:])
+        table.append(pairs.leaves[:width], states, times, image.length)
         table.list_times()
         return table.newest
 
@@ -291,17 +321,15 @@ class ColumnVersion:
         """Keys and states in order of first appearance."""
         with self._read() as table:
             live = table.live()
-            leaves = [*table.keys.take(live), *table.states_at(live).leaves]
-            return Columns(Tuple((table.key_type, table.state_type)), leaves, len(live))
+            return Columns(table.pair_type, table.pair_leaves(live), len(live))
 
-    def image(self) -> Image:
+    def image(self) -> TableChange:
         """All of it; see :class:`~penstock.state.Version`."""
         with self._read() as table:
             live = table.live()
-            times = table.times[live]
-            return Image(table.length, live, table.keys_at(live), table.states_at(live), times)
+            return TableChange(table.length, live, table.pairs_at(live), table.times[live], whole=True)
 
-    def changes(self, since: Any) -> Changes | None:
+    def changes(self, since: Any) -> TableChange | None:
         """What makes it of ``since``; see :class:`~penstock.state.Version`."""
         if not isinstance(since, ColumnVersion) or since._table is not self._table:
             return None
@@ -309,12 +337,19 @@ class ColumnVersion:
             note = since._note
             if since._newer is not self or note is None:
                 return None
-            common = note.slots()
-            slots = np.concatenate([common, np.arange(note.length, max(note.length, table.length))])
+            tail = np.arange(note.length, max(note.length, table.length))
+            slots = np.concatenate([note.slots(), tail])
             there = table.times[slots] != _HOLE
             live = slots[there]
-            keys, states = table.keys_at(live), table.states_at(live)
-            return Changes(table.length, slots, there, keys, states, table.times[live])
+            return TableChange(table.length, live, table.pairs_at(live), table.times[live], slots[~there])
+
+    def oldest_news(self) -> int | None:
+        """The time of the longest-ago last news of a key; see :class:`~penstock.state.Version`."""
+        with self._table.lock:
+            for time in self._table.touched:
+                if len(self._table.newest_at(time)):
+                    return time
+        return None
 
     def update(self, time: int) -> ColumnUpdate:
         """Begin the version of the batch at ``time``."""
@@ -348,13 +383,15 @@ class ColumnVersion:
             self._table.newest = version
 
 
-def _spread(held: Columns, owner: Slots) -> Columns:
-    """The values of these numbers, and any for those that are too large."""
-    if not len(held):
-        kinds = kinds_of(held.row_type) or ()
-        leaves = [leaf.array_of(kind, [kind()] * len(owner)) for kind in kinds]
-        return Columns(held.row_type, leaves, len(owner))
-    return held.take(np.minimum(owner, len(held) - 1))
+def _as_columns(entries: Sequence[Chunk]) -> Columns:
+    """Pairs as one chunk. Raises: :class:`RowTypeError` if there is none, or not all are of one type."""
+    columns = [each for each in entries if isinstance(each, Columns)]
+    if not columns or len(columns) < len(entries) or len({each.row_type for each in columns}) > 1:
+        columns = [Columns.from_rows(list(rows_of(entries)))]
+    pairs = columns[0] if len(columns) == 1 else concatenated_columns(columns)
+    if not isinstance(pairs.row_type, Tuple) or len(pairs.row_type.parts) != 2 or not len(pairs):
+        raise RowTypeError(f"{pairs.row_type} is no pair of key and state")
+    return pairs
 
 
 class ColumnUpdate:
@@ -454,14 +491,7 @@ class ColumnUpdate:
 
     def expiring_slots(self, before: int) -> Slots:
         """The slots of keys whose last news is of a time before that one, ascending."""
-        table = self._table
-        parts: list[Slots] = []
-        for time in self._times_before(before):
-            for part in table.touched[time]:
-                slots = part.astype(np.int64)
-                slots = slots[slots < table.length]
-                parts.append(slots[table.times[slots] == time])
-        return _ascending(parts)
+        return _ascending([self._table.newest_at(time) for time in self._times_before(before)])
 
     def keys_at(self, slots: Slots) -> Columns:
         """The keys in these slots."""
@@ -631,9 +661,8 @@ class ColumnUpdate:
         times = [self.time if key in self._news else int(table.times[slot]) for slot, key in stay]
         keys.extend(self._added)
         times.extend([self.time] * len(self._added))
-        states = [self._states[key] for key in keys]
-        length = len(keys)
-        image = Image(length, np.arange(length), Rows(keys), Rows(states), np.array(times, np.int64))
+        entries = Rows([(key, self._states[key]) for key in keys])
+        image = TableChange(len(keys), np.arange(len(keys)), [entries], np.array(times, np.int64), whole=True)
         version = RowVersion.of_image(image, expires=table.expires)
         version.stay_rows()
         return version

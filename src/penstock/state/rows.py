@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from penstock.chunk import Rows, RowType, Scalar, exact_row_type, isolated
+from penstock.chunk import Rows, RowType, Scalar, exact_row_type, isolated, rows_of
 from penstock.errors import RowTypeError
+from penstock.state.changes import TableChange
 from penstock.state.sizes import objects_bytes, size_of
-from penstock.state.versions import Changes, Image
 
 __all__ = ["RowUpdate", "RowVersion"]
 
@@ -153,13 +153,14 @@ class RowVersion:
             return len(self._table.index) if self._note is None else self._note.count
 
     @staticmethod
-    def of_image(image: Image, *, expires: bool = True) -> RowVersion:
+    def of_image(image: TableChange, *, expires: bool = True) -> RowVersion:
         """The version of an image, on slots of the same numbers; see :class:`~penstock.state.Version`."""
         table = _Table(expires)
         table.keys, table.states = [_HOLE] * image.length, [None] * image.length
         table.times = [0] * image.length
-        slots, times = image.slots.tolist(), image.times.tolist()
-        for slot, key, state, time in zip(slots, image.keys.rows(), image.states.rows(), times, strict=True):
+        slots = image.slots.tolist()
+        times = [0] * len(slots) if image.times is None else image.times.tolist()
+        for slot, (key, state), time in zip(slots, rows_of(image.entries), times, strict=True):
             table.keys[slot], table.states[slot], table.times[slot] = key, state, time
             table.index[key] = slot
         if expires:
@@ -205,17 +206,17 @@ class RowVersion:
             keys, states, _ = self._slots()
             return Rows([pair for pair in zip(keys, states, strict=True) if pair[0] is not _HOLE])
 
-    def image(self) -> Image:
+    def image(self) -> TableChange:
         """All of it; see :class:`~penstock.state.Version`."""
         with self._table.lock:
             keys, states, times = self._slots()
             slots = [slot for slot, key in enumerate(keys) if key is not _HOLE]
-            held = [[column[slot] for slot in slots] for column in (keys, states, times)]
-        return Image(
-            len(keys), np.array(slots, np.int64), Rows(held[0]), Rows(held[1]), np.array(held[2], np.int64)
-        )
+            entries = [(keys[slot], states[slot]) for slot in slots]
+            news = np.array([times[slot] for slot in slots], np.int64)
+        held = [Rows(entries)] if entries else []
+        return TableChange(len(keys), np.array(slots, np.int64), held, news, whole=True)
 
-    def changes(self, since: Any) -> Changes | None:
+    def changes(self, since: Any) -> TableChange | None:
         """What makes it of ``since``; see :class:`~penstock.state.Version`."""
         table = self._table
         if not isinstance(since, RowVersion) or since._table is not table:
@@ -227,17 +228,28 @@ class RowVersion:
             assert since._note is not None
             length = len(table.keys)
             changed = {slot for slot in since._note.slots if slot < length}
-            slots = sorted(changed.union(range(since._note.length, length)))
-            there = [table.keys[slot] is not _HOLE for slot in slots]
-            live = [slot for slot, is_there in zip(slots, there, strict=True) if is_there]
-            return Changes(
+            touched = sorted(changed.union(range(since._note.length, length)))
+            live = [slot for slot in touched if table.keys[slot] is not _HOLE]
+            entries = [(table.keys[slot], table.states[slot]) for slot in live]
+            return TableChange(
                 length,
-                np.array(slots, np.int64),
-                np.array(there, np.bool_),
-                Rows([table.keys[slot] for slot in live]),
-                Rows([table.states[slot] for slot in live]),
+                np.array(live, np.int64),
+                [Rows(entries)] if entries else [],
                 np.array([table.times[slot] for slot in live], np.int64),
+                np.array([slot for slot in touched if table.keys[slot] is _HOLE], np.int64),
             )
+
+    def oldest_news(self) -> int | None:
+        """The time of the longest-ago last news of a key; see :class:`~penstock.state.Version`."""
+        table = self._table
+        with table.lock:
+            for time, slots in table.touched.items():
+                if any(
+                    slot < len(table.keys) and table.times[slot] == time and table.keys[slot] is not _HOLE
+                    for slot in slots
+                ):
+                    return time
+        return None
 
     def _slots(self) -> tuple[list[Any], list[Any], list[int]]:
         """What is in each slot: key or hole, state, time. (The lock is held.)"""

@@ -1,86 +1,27 @@
 """What a version of the state of a partition is, whether it is kept as Python objects or as columns.
 
 A version never changes. A batch makes the next one of it, and either may be read or gone on from later. Who
-saves versions saves one whole, as an :class:`Image`, and of those that follow what differs, as
-:class:`Changes`::
+saves versions saves one whole and of those that follow what differs, both as
+:class:`~penstock.state.TableChange`::
 
     image of 3      slots 0 1 2 3       a:7 b:1 c:4 d:2
     changes of 4    slots   1     4         hole     e:9       5 slots
     image of 4      slots 0   2 3 4     a:7     c:4 d:2 e:9
 
 Slots are the numbers of places, in order of the keys' first appearance. A key that is removed leaves a hole;
-if it comes again it has another slot.
+if it comes again it has another slot. An image says which slots its keys are in, so that later changes fit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
+from penstock.chunk import Chunk
+from penstock.state.changes import TableChange
 
-from penstock.chunk import Chunk, Columns, Rows, concatenated_columns
-
-__all__ = ["Changes", "Image", "Update", "Version"]
-
-Numbers = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Changes:
-    """What makes a version of the one before it.
-
-    ``length`` is the number of slots now, holes included; ``slots`` are those that are different, ascending;
-    ``there`` says which of these hold a key. ``keys``, ``states`` and ``times`` (the batch times of the last
-    news) are of those that do, in their order. Objects that can be changed are the version's own: not to be
-    changed.
-    """
-
-    length: int
-    slots: Numbers
-    there: npt.NDArray[np.bool_]
-    keys: Chunk
-    states: Chunk
-    times: Numbers
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Image:
-    """A whole version: its keys in the order of their slots, with states and the batch times of the last
-    news. ``slots`` are the numbers of the slots that hold a key, of ``length`` slots.
-
-    The numbers belong to it: changes that were taken later say which slots they are about.
-    """
-
-    length: int
-    slots: Numbers
-    keys: Chunk
-    states: Chunk
-    times: Numbers
-
-    def __len__(self) -> int:
-        return len(self.slots)
-
-    def changed(self, changes: Changes) -> Image:
-        """The image of the version that has these changes. Costs what it holds."""
-        stay = np.flatnonzero((self.slots < changes.length) & ~np.isin(self.slots, changes.slots))
-        slots = np.concatenate([self.slots[stay], changes.slots[changes.there]])
-        order = np.argsort(slots, kind="stable")
-        places = np.concatenate([stay, np.arange(len(self), len(self) + len(changes.keys))])[order]
-        times = np.concatenate([self.times, changes.times])[places]
-        keys, states = _taken(self.keys, changes.keys, places), _taken(self.states, changes.states, places)
-        return Image(changes.length, slots[order], keys, states, times)
-
-
-def _taken(one: Chunk, other: Chunk, places: Numbers) -> Chunk:
-    """The records at these places of two chunks, one behind the other."""
-    if isinstance(one, Columns) and isinstance(other, Columns) and one.row_type == other.row_type:
-        return concatenated_columns([one, other]).take(places)
-    both = [*one.rows(), *other.rows()]
-    return Rows([both[place] for place in places.tolist()])
+__all__ = ["Update", "Version"]
 
 
 class Update(Protocol):
@@ -145,15 +86,19 @@ class Version(Protocol):
     def update(self, time: int) -> Any:
         """Begin the version of the batch at ``time``: an :class:`Update`."""
 
-    def image(self) -> Image:
-        """All of it. Costs what it holds."""
+    def image(self) -> TableChange:
+        """All of it, each key in its slot, with the batch times of the last news. Costs what it holds."""
 
-    def changes(self, since: Any) -> Changes | None:
+    def changes(self, since: Any) -> TableChange | None:
         """What makes it of the version ``since``, on which :meth:`update` was called to make it. Costs what
         the batch has touched; ``None`` if that does not tell, and the whole has to be saved: the versions lie
         in different tables, as when one was made without the holes of the other, or are not neighbours."""
 
+    def oldest_news(self) -> int | None:
+        """The time of the longest-ago last news of a key, for the newest version. ``None`` without keys, or
+        where nobody asks for times."""
+
     @classmethod
-    def of_image(cls, image: Image, *, expires: bool = True) -> Self:
+    def of_image(cls, image: TableChange, *, expires: bool = True) -> Self:
         """The version of an image, on slots of the same numbers. Without ``expires`` nobody will ask which
         keys have had no news for long."""

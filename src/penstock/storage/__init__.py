@@ -1,6 +1,6 @@
 """Files as Penstock needs them: atomic replace, create if absent, whole directories; here or at a URL."""
 
-from penstock.storage.base import FileInfo, Names, Storage, join, name_of, parent_of
+from penstock.storage.base import FileInfo, LogFile, Names, Storage, join, name_of, parent_of
 from penstock.storage.globs import has_wildcard, is_hidden
 from penstock.storage.local import LocalStorage
 from penstock.storage.resolve import storage_for
@@ -12,6 +12,7 @@ __all__ = [
     "Existing",
     "FileInfo",
     "LocalStorage",
+    "LogFile",
     "Names",
     "Outcome",
     "StagedDirectory",

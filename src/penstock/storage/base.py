@@ -23,9 +23,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
+from penstock.errors import UnsupportedError
 from penstock.storage import globs
 
-__all__ = ["FileInfo", "Names", "Storage", "join", "name_of", "parent_of"]
+__all__ = ["FileInfo", "LogFile", "Names", "Storage", "join", "name_of", "parent_of"]
 
 
 class FileInfo(NamedTuple):
@@ -53,6 +54,28 @@ class Names(NamedTuple):
     directories: list[str]
 
 
+class LogFile(ABC):
+    """A file that grows at its end, open for one writer. Not for several threads at once.
+
+    Behind what was appended there may be zeros, up to a reserve that spares the file system some work: who
+    reads it must tell its end from its content.
+    """
+
+    @abstractmethod
+    def append(self, data: bytes) -> None:
+        """Add to the end; durable once it has returned. After an error the end may hold any beginning of
+        the data, and the next call writes over that."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many bytes there are, without the reserve."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the file back."""
+
+
 class Storage(ABC):
     """Files and directories; the promises are at the top of this module."""
 
@@ -61,6 +84,9 @@ class Storage(ABC):
 
     lists_details: bool = False
     """Whether ``list_directory`` costs no more than ``list_names``, while each ``stat`` costs a request."""
+
+    appends: bool = False
+    """Whether there is :meth:`open_log`: files that grow, at the price of one synchronisation each time."""
 
     # ---- reading
 
@@ -142,6 +168,23 @@ class Storage(ABC):
         The content is there once it is closed, and durable if so asked; before that, readers may see any
         beginning of it. Where it must be all or nothing, write into a ``StagedDirectory``.
         """
+
+    def open_log(self, path: str, size: int) -> LogFile:
+        """A file that is there, to be appended to behind its first ``size`` bytes; what follows is lost.
+
+        Raises ``UnsupportedError`` where ``appends`` is false.
+        """
+        raise UnsupportedError(f"{self.url(path)} is on a store whose files cannot grow")
+
+    def keep_private(self, directory: str) -> None:
+        """Let nobody but its owner read or change what is in the directory. Nothing, where a store does not
+        know owners."""
+        return
+
+    def is_private(self, path: str) -> bool | None:
+        """Whether this user owns a file or directory, and nobody else may write to it; ``None`` where a store
+        does not say."""
+        return None
 
     @abstractmethod
     def rename_directory(self, source: str, target: str) -> None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO, Literal, TypeVar, cast, get_args
 
-from penstock.storage.base import FileInfo, Names, Storage, join
+from penstock.storage.base import FileInfo, LogFile, Names, Storage, join
 from penstock.storage.temporaries import temporary_path
 
 __all__ = ["Call", "Fault", "FaultyStorage", "Moment", "seeded_faults"]
@@ -82,11 +82,13 @@ class FaultyStorage(Storage):
     def __init__(self, inner: Storage, faults: Iterable[Fault] = (), *, lose_syncs: bool = False) -> None:
         self.atomic_rename = inner.atomic_rename
         self.lists_details = inner.lists_details
+        self.appends = inner.appends
         self.calls: list[Call] = []
         self._inner = inner
         self._faults = list(faults)
         self._lose_syncs = lose_syncs
         self._unsynced: set[str] = set()
+        self._logs: list[LogFile] = []
         self._dead: Fault | None = None
         self._lock = threading.Lock()
 
@@ -96,10 +98,18 @@ class FaultyStorage(Storage):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
 
-    def lose_power(self) -> None:
-        """Cut every file written here and not made durable to half. Names stay; this is no call."""
+    def die(self) -> None:
+        """From here on every call fails, and what was open is closed, as by the system."""
+        with self._lock:
+            self._dead = self._dead or Fault(0)
+        while self._logs:
+            self._logs.pop().close()
+
+    def lose_power(self, below: str = "") -> None:
+        """Cut every file written here, below that path, and not made durable to half. Names stay; this is no
+        call."""
         for path in sorted(self._unsynced):
-            if self._inner.exists(path):
+            if path.startswith(below) and self._inner.exists(path):
                 data = self._inner.read(path)
                 self._inner.write_atomic(path, data[: len(data) // 2])
         self._unsynced.clear()
@@ -159,6 +169,22 @@ class FaultyStorage(Storage):
         file = self.perform("open_write", path, open_it, durable=durable)
         return cast(BinaryIO, _FaultyFile(self, path, file, durable))
 
+    def open_log(self, path: str, size: int) -> LogFile:
+        log = self.perform("open_log", path, lambda: self._inner.open_log(path, size))
+        faulty = _FaultyLog(self, path, log)
+        self._logs.append(faulty)
+        return faulty
+
+    def reopened_log(self, path: str, size: int) -> LogFile:
+        """The inner storage's log; this is no call."""
+        return self._inner.open_log(path, size)
+
+    def keep_private(self, directory: str) -> None:
+        self._inner.keep_private(directory)
+
+    def is_private(self, path: str) -> bool | None:
+        return self._inner.is_private(path)
+
     def rename_directory(self, source: str, target: str) -> None:
         def rename() -> None:
             self._inner.rename_directory(source, target)
@@ -200,7 +226,7 @@ class FaultyStorage(Storage):
             return action()
         if fault.moment == "after":
             lost = action()
-            if isinstance(lost, io.IOBase):
+            if isinstance(lost, (io.IOBase, LogFile)):
                 lost.close()
         elif fault.moment == "half" and half is not None:
             with contextlib.suppress(OSError):  # what could not even be begun
@@ -247,6 +273,38 @@ class FaultyStorage(Storage):
     def _half_of(self, directory: str) -> list[FileInfo]:
         files = [info for info in self._inner.list_directory(directory) if not info.is_directory]
         return sorted(files, key=lambda info: not info.name.startswith("_"))[: (len(files) + 1) // 2]
+
+
+class _FaultyLog(LogFile):
+    """A growing file, whose appends are calls of the storage."""
+
+    def __init__(self, storage: FaultyStorage, path: str, log: LogFile) -> None:
+        self._storage = storage
+        self._path = path
+        self._log = log
+        self._whole = log.size  # without what a failed call has left behind
+
+    def append(self, data: bytes) -> None:
+        def append() -> None:
+            self._storage.note(self._path, True)
+            self._put(data)
+            self._whole = self._log.size
+
+        half = partial(self._put, data[: len(data) // 2])
+        self._storage.perform("append", self._path, append, half, durable=True)
+
+    def _put(self, data: bytes) -> None:
+        if self._log.size > self._whole:
+            self._log.close()
+            self._log = self._storage.reopened_log(self._path, self._whole)
+        self._log.append(data)
+
+    @property
+    def size(self) -> int:
+        return self._whole
+
+    def close(self) -> None:
+        self._log.close()
 
 
 class _FaultyFile(io.RawIOBase):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from penstock.errors import ArgumentError, UnsupportedError
 from penstock.storage.base import Storage
 from penstock.storage.local import LocalStorage
 
-__all__ = ["storage_for"]
+__all__ = ["storage_for", "wrapping"]
 
 _FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/.*)", re.DOTALL | re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(://|::)", re.IGNORECASE)  # `::` puts one scheme upon another
@@ -34,7 +36,27 @@ def storage_for(location: str | os.PathLike[str]) -> tuple[Storage, str]:
     file = _FILE_URL.match(text)
     if file is None and _URL.match(text):
         return _remote(text)
-    return LocalStorage(), os.path.abspath(file[1] if file else text)
+    return _wrapped(LocalStorage()), os.path.abspath(file[1] if file else text)
+
+
+@contextmanager
+def wrapping(wrap: Callable[[Storage], Storage]) -> Iterator[None]:
+    """Within the block every storage that is found is what ``wrap`` makes of it, for tests that make storages
+    fail. For the whole process, so for one test at a time."""
+    _wraps.append(wrap)
+    try:
+        yield
+    finally:
+        _wraps.remove(wrap)
+
+
+_wraps: list[Callable[[Storage], Storage]] = []
+
+
+def _wrapped(storage: Storage) -> Storage:
+    for wrap in _wraps:
+        storage = wrap(storage)
+    return storage
 
 
 def _remote(url: str) -> tuple[Storage, str]:
@@ -46,4 +68,4 @@ def _remote(url: str) -> tuple[Storage, str]:
         filesystem, path = fsspec.url_to_fs(url)
     except (ImportError, ValueError) as error:
         raise UnsupportedError(f"{url} cannot be read or written: {error}") from error
-    return FsspecStorage(filesystem), str(path)
+    return _wrapped(FsspecStorage(filesystem)), str(path)

@@ -5,6 +5,7 @@
 
 from penstock.clock import ManualClock
 from penstock.testing.assertions import assert_batches_equal, same
+from penstock.testing.crashes import Crashes, CrashPoint, crash_everywhere
 from penstock.testing.graphs import Apply, Batches, Graph, Hole, Records, Template, as_rdd, as_stream
 from penstock.testing.reference import Partitions, Raised, evaluate
 from penstock.testing.reference_streams import evaluate_batches
@@ -14,6 +15,8 @@ __all__ = [
     "Apply",
     "Batches",
     "CollectingSink",
+    "CrashPoint",
+    "Crashes",
     "Graph",
     "Hole",
     "ManualClock",
@@ -25,6 +28,7 @@ __all__ = [
     "as_rdd",
     "as_stream",
     "assert_batches_equal",
+    "crash_everywhere",
     "evaluate",
     "evaluate_batches",
     "run_batches",

@@ -1,7 +1,7 @@
 """``penstock ...``: the command line.
 
 >>> sorted(main.commands)
-['brokerage']
+['brokerage', 'checkpoint']
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import click
 
 from penstock.brokerage.commands import brokerage
 from penstock.brokerage.exits import ExitCodeGroup
+from penstock.cli.checkpoint import checkpoint
 
 __all__ = ["main"]
 
@@ -43,10 +44,9 @@ def main() -> None:
     Examples:
       penstock brokerage --help
       penstock brokerage generate --orders 500000 --seed 1 --out orders.txt
+      penstock checkpoint show output/figures-checkpoint
     """
 
 
 main.add_command(brokerage)
-
-if __name__ == "__main__":
-    main(prog_name="penstock")
+main.add_command(checkpoint)

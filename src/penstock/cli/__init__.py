@@ -1,0 +1,5 @@
+"""``penstock ...``: the command line."""
+
+from penstock.cli.main import main
+
+__all__ = ["main"]

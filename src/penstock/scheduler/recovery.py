@@ -1,0 +1,105 @@
+"""What the driver writes to a checkpoint, and what it finds there at the start."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.checkpoint import Checkpoint, Commit, Image, Plain, begin_record, intent_in
+from penstock.dstream import Generation, StreamGraph, input_names, inputs_of, saved_of
+from penstock.sources import Intent
+from penstock.times import BatchTime
+
+__all__ = ["Recovery"]
+
+
+class Recovery:
+    """The checkpoint of a running graph. ``image`` is what was found of a run before, if there was one.
+
+    The intake thread calls :meth:`planned`, the batch thread all else.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        graph: StreamGraph,
+        generation: Generation,
+        run: str,
+        image: Image | None,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._graph = graph
+        self._generation = generation
+        self._run = run
+        self._names = {node.id: name for node, name in input_names(graph).items()}
+        self._ids = {name: id for id, name in self._names.items()}
+        self._lock = threading.Lock()
+        self._waiting: dict[int, tuple[Mapping[str, Intent], Mapping[str, Any] | None]] = {}
+        self.last_ms = None if image is None else image.last_ms
+        self.again: dict[BatchTime, dict[int, Intent]] = {}
+        if image is not None:
+            self._restore(image)
+
+    def _restore(self, image: Image) -> None:
+        """Have the graph and its sources go on; what was planned and is not over is to be run ``again``."""
+        self._generation.restore(image, self._checkpoint.trust)
+        for node in self._graph.inputs:
+            known = image.inputs.get(self._names[node.id])
+            if known is not None and known.position is not None:
+                taken = [
+                    intent_in(each, self._checkpoint) for each in image.taken.get(self._names[node.id], ())
+                ]
+                node.source.restore(Plain.read(known.position, self._checkpoint.trust), taken)
+        for time in sorted(image.planned):
+            self.again[BatchTime(time)] = {
+                self._ids[name]: intent_in(stored, self._checkpoint)
+                for name, stored in image.planned[time].items()
+                if name in self._ids
+            }
+
+    def begin(self, owner: str) -> None:
+        """Take the checkpoint over. The sources are open."""
+        inputs = inputs_of(self._graph, lambda node: Plain.write(node.source.position()))
+        operators = {saved.name: saved.record for saved in saved_of(self._graph)}
+        zero, interval = self._generation.zero_ms, self._graph.interval_ms
+        self._checkpoint.begin(begin_record(self._run, interval, zero, operators, inputs), owner=owner)
+
+    @property
+    def wants_positions(self) -> bool:
+        """Whether the next batch to be planned should come with the positions of the inputs."""
+        return self._checkpoint.wants_positions
+
+    def planned(self, time: BatchTime, intents: Mapping[int, Intent], with_positions: bool) -> None:
+        """A batch has been planned; what belongs to it is written before it begins, or with a commit
+        before."""
+        positions = None
+        if with_positions:
+            positions = {self._names[node.id]: node.source.position() for node in self._graph.inputs}
+        with self._lock:
+            self._waiting[time] = {self._names[id]: intent for id, intent in intents.items()}, positions
+
+    def write_intents(self) -> None:
+        """Make durable what belongs to all batches that are planned."""
+        self._write(None)
+
+    def commit(self, commit: Commit) -> None:
+        """A batch is over; that, and what belongs to those planned meanwhile, is one write."""
+        self._write(commit)
+        self._generation.was_saved()
+
+    def _write(self, commit: Commit | None) -> None:
+        with self._lock:
+            waiting = dict(self._waiting)
+        batches = [(time, *what) for time, what in sorted(waiting.items())]
+        if commit is None:
+            self._checkpoint.plan(batches)
+        else:
+            self._checkpoint.commit(commit, batches)
+        with self._lock:
+            for time in waiting:
+                del self._waiting[time]
+
+    def close(self) -> None:
+        """Give the files back."""
+        self._checkpoint.close()
