@@ -53,11 +53,14 @@ class OnColumns:
         if not self.plan.worth_trying():
             return None
         try:
-            keys, emitted = computed(self.plan, update, self.records, keeps_time=keeps_time)
+            made = computed(self.plan, update, self.records, keeps_time=keeps_time)
         except _NOT_HERE:
             self.plan.was_in_vain(True)
             return None
+        if made is None:
+            return None
         self.plan.was_in_vain(False)
+        keys, emitted = made
         keys.write(update)
         return emitted, len(keys)
 

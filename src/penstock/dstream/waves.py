@@ -21,7 +21,6 @@ from penstock.chunk import leaves as leaf
 from penstock.state import ColumnUpdate, arrow_of, kinds_of
 from penstock.vectorize import MappingPlan
 from penstock.vectorize.encoding import encoded, firsts_of
-from penstock.vectorize.programs import Refused
 
 __all__ = ["WORTH_WAVE", "Keys", "computed", "over"]
 
@@ -104,9 +103,9 @@ class Keys:
 
 def computed(
     plan: MappingPlan, update: ColumnUpdate, records: Columns, *, keeps_time: bool
-) -> tuple[Keys, Columns | None]:
+) -> tuple[Keys, Columns | None] | None:
     """Call the function for all records; what becomes of their keys, which is yet to be written, and what it
-    has returned, in the order of the records.
+    has returned, in the order of the records. ``None`` if that would be too many waves.
 
     Raises: one of :data:`~penstock.vectorize.REFUSALS`, or :class:`~penstock.errors.RowTypeError`.
     """
@@ -120,7 +119,7 @@ def computed(
         return keys, made.emitted
     sizes = np.bincount(codes, minlength=count)
     if int(sizes.max()) * WORTH_WAVE > length:
-        raise Refused("some keys have many records, and most have few")
+        return None
     keys = Keys(update, all_keys.take(firsts_of(codes, count)))
     emitted: list[Columns] = []
     places: list[Slots] = []
