@@ -1,8 +1,9 @@
 """W6: what it costs to be able to go on after a crash.
 
-``W6`` is W1, the brokerage dashboard on 500,000 orders in 50 files, with every batch recorded in a checkpoint,
-beside the same program without. ``fdatasync`` is what the disk asks for so many durable writes: as many appends
-to a file of zeros, each of the size that a batch's records have there, each forced to the disk.
+``W6`` is W1, the brokerage dashboard on 500,000 orders in 50 files, with every batch recorded in a
+checkpoint, beside the same program without. ``fdatasync`` is what the disk asks for so many durable writes:
+as many appends to a file of zeros, each of the size that a batch's records have there, each forced to the
+disk.
 
 ``W6-restart`` is the time from the first call of a new process, imports excluded, to the commit of its first
 new batch, where the run before has left a million keys in ``mapWithState`` (quick: 100,000).
@@ -39,7 +40,13 @@ def penstock(folder: Path) -> Figures:
 
 
 def _dashboard(folder: Path, name: str, *, recorded: bool) -> Figures:
-    for module in ("penstock", "penstock.brokerage.pipeline", "pyarrow.compute", "pyarrow.csv", "cloudpickle"):
+    for module in (
+        "penstock",
+        "penstock.brokerage.pipeline",
+        "pyarrow.compute",
+        "pyarrow.csv",
+        "cloudpickle",
+    ):
         importlib.import_module(module)
     return timed(order_files(folder), folder / name, ORDERS, partial(application, recorded=recorded))
 
@@ -104,6 +111,8 @@ def workloads(*, quick: bool) -> dict[str, Workload]:
             prepare=order_files,
         ),
         "W6-restart": Workload(
-            f"restart with {keys:,} keys, to the first new commit", "penstock", {"penstock": partial(restart, keys)}
+            f"restart with {keys:,} keys, to the first new commit",
+            "penstock",
+            {"penstock": partial(restart, keys)},
         ),
     }

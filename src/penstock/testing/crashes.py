@@ -250,6 +250,8 @@ class _Program:
                 due = (number + 1) * self.interval_ms
                 if (ssc.driver.last_time or 0) < due:
                     stepper.step()
+                if ssc.driver.error is not None:  # of a batch that was run again at the start
+                    raise ssc.driver.error
                 clock.set(due)
                 crash.done = number + 1
         except (OSError, _Crashed) as error:
