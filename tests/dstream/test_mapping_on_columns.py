@@ -315,6 +315,19 @@ def test_few_keys_with_many_records_are_left_to_python() -> None:
     assert law(graph_of(batches, total), worth=10) == [100]
 
 
+@pytest.mark.parametrize(
+    "function", [total, mean, gone_above_ten, set_by_the_second, of_another_type, largest]
+)
+@pytest.mark.parametrize("timeout", [None, 1])
+def test_of_a_few_keys_with_many_records_the_rest_is_left_to_python(
+    function: Callable[..., Any], timeout: int | None
+) -> None:
+    batch = [(key, key % 5) for key in range(50)]
+    batch[20:20] = [(3, at % 4 - 1) for at in range(15)] + [(7, 3)] * 10
+    found = law(graph_of([batch, batch[::-1]], function, timeout=timeout), worth=10)
+    assert found[:2] == [50, 50] or function is of_another_type
+
+
 def test_a_batch_that_does_not_fit_is_python_s_alone() -> None:
     """The next one is on columns again."""
     whole = [(key, 1) for key in range(10)]

@@ -44,6 +44,7 @@ class OnColumns:
     """The records of a batch in a partition, the version to go on from, and the function, all as columns."""
 
     version: ColumnVersion
+    function: Any
     plan: MappingPlan
     records: Columns
 
@@ -53,7 +54,7 @@ class OnColumns:
         if not self.plan.worth_trying():
             return None
         try:
-            made = computed(self.plan, update, self.records, keeps_time=keeps_time)
+            made = computed(self.plan, self.function, update, self.records, keeps_time=keeps_time)
         except _NOT_HERE:
             self.plan.was_in_vain(True)
             return None
@@ -88,7 +89,7 @@ def on_columns(function: Any, version: Any, chunks: Sequence[Chunk], *, expires:
         return None
     if isinstance(version, RowVersion):
         version = _fitted(version, key_type, plan.state_type, expires=expires)
-    return None if version is None else OnColumns(version, plan, records)
+    return None if version is None else OnColumns(version, function, plan, records)
 
 
 def _as_one(chunks: Sequence[Chunk]) -> Columns | None:

@@ -5,6 +5,9 @@ key has done, and no two records of a wave have to do with each other::
 
     records    a b a c a b        wave 1   a b   c        wave 2      a     b        wave 3          a
 
+A few keys with very many records would make many waves of a few records. The first waves, as long as they are
+large, are columns; what is left is done by calling the function, which is pure, as it could be traced.
+
 All is computed before anything is written: where a wave is refused, nothing has happened.
 """
 
@@ -18,14 +21,15 @@ import pyarrow as pa
 
 from penstock.chunk import Columns, Scalar, concatenated_columns
 from penstock.chunk import leaves as leaf
-from penstock.state import ColumnUpdate, arrow_of, kinds_of
+from penstock.state import ColumnUpdate, State, arrow_of, columns_of, kinds_of
 from penstock.vectorize import MappingPlan
 from penstock.vectorize.encoding import encoded, firsts_of
+from penstock.vectorize.programs import Refused
 
 __all__ = ["WORTH_WAVE", "Keys", "computed", "over"]
 
 WORTH_WAVE = 200
-"""Waves that are smaller than this on average are left to Python. Measured with ``python -m
+"""Waves that are smaller than this are left to Python. Measured with ``python -m
 benchmarks.thresholds``."""
 
 Slots = npt.NDArray[np.int64]
@@ -85,6 +89,47 @@ class Keys:
             values = _numpy_of(kind, given)
             array[keys] = values if len(keys) == len(sets) else values[sets]
 
+    def call(
+        self, function: Any, which: Slots, rows: Slots, pairs: list[Any], *, keeps_time: bool
+    ) -> tuple[list[int], list[Any]]:
+        """Call the function for these records one by one; which of them it has returned something for, and
+        what. Raises: :class:`Refused` where it raises, :class:`RowTypeError` where a state does not fit."""
+        state, absent = State(), State.absent()
+        touched = np.unique(which)
+        held: dict[int, Any] = dict.fromkeys(touched.tolist(), absent)
+        there = touched[self.there[touched]]
+        before = columns_of(self.state_type, self.kinds, [array[there] for array in self.states], len(there))
+        held.update(zip(there.tolist(), before.rows(), strict=True))
+        places: list[int] = []
+        made: list[Any] = []
+        for key_at, row, (key, value) in zip(which.tolist(), rows.tolist(), pairs, strict=True):
+            known = held[key_at]
+            state.open(known)
+            try:
+                result = function(key, value, state)
+            except Exception as error:
+                raise Refused(f"it raises {type(error).__name__}") from None
+            if state.removed:
+                held[key_at] = absent
+                self.gone[key_at] |= self.slots[key_at] >= 0
+            elif (new := state.news()) is not absent:
+                if known is absent:
+                    self.born[key_at] = row
+                held[key_at] = new
+                self.news[key_at] = True
+            elif keeps_time and known is not absent:
+                self.news[key_at] = True
+            if result is not None:
+                places.append(row)
+                made.append(result)
+        self.there[touched] = False
+        now = np.array([at for at, each in held.items() if each is not absent], np.int64)
+        self.there[now] = True
+        states = Columns.from_rows([each for each in held.values() if each is not absent], self.state_type)
+        for kind, array, given in zip(self.kinds, self.states, states.leaves, strict=True):
+            array[now] = _numpy_of(kind, given) if len(now) else array[now]
+        return places, made
+
     def write(self, update: ColumnUpdate) -> None:
         """Make it the new version."""
         stays = (self.slots >= 0) & ~self.gone
@@ -102,10 +147,10 @@ class Keys:
 
 
 def computed(
-    plan: MappingPlan, update: ColumnUpdate, records: Columns, *, keeps_time: bool
+    plan: MappingPlan, function: Any, update: ColumnUpdate, records: Columns, *, keeps_time: bool
 ) -> tuple[Keys, Columns | None] | None:
     """Call the function for all records; what becomes of their keys, which is yet to be written, and what it
-    has returned, in the order of the records. ``None`` if that would be too many waves.
+    has returned, in the order of the records. ``None`` if most of it would be too small waves.
 
     Raises: one of :data:`~penstock.vectorize.REFUSALS`, or :class:`~penstock.errors.RowTypeError`.
     """
@@ -118,12 +163,15 @@ def computed(
         keys.take(slice(None), np.arange(length), made, keeps_time=keeps_time)
         return keys, made.emitted
     sizes = np.bincount(codes, minlength=count)
-    if int(sizes.max()) * WORTH_WAVE > length:
+    waves = _waves(codes, sizes)
+    large = next((at for at, rows in enumerate(waves) if len(rows) < WORTH_WAVE), len(waves))
+    left = sum(map(len, waves[large:]))
+    if 2 * left > length:
         return None
     keys = Keys(update, all_keys.take(firsts_of(codes, count)))
     emitted: list[Columns] = []
     places: list[Slots] = []
-    for rows in _waves(codes, sizes):
+    for rows in waves[:large]:
         which = codes[rows].astype(np.int64)
         part = records.take(rows)
         made = plan.run([*part.leaves, *keys.leaves(which)], len(rows))
@@ -131,6 +179,15 @@ def computed(
         if made.emitted is not None:
             emitted.append(made.emitted)
             places.append(rows[made.emits])
+    if left:
+        rows = np.sort(np.concatenate(waves[large:]))
+        which, pairs = codes[rows].astype(np.int64), records.take(rows).rows()
+        at, results = keys.call(function, which, rows, pairs, keeps_time=keeps_time)
+        if results:
+            if plan.emitted_type is None:
+                raise Refused("it returns something after all")
+            emitted.append(Columns.from_rows(results, plan.emitted_type))
+            places.append(np.array(at, np.int64))
     if not emitted:
         return keys, None
     order = np.argsort(np.concatenate(places), kind="stable")

@@ -6,7 +6,7 @@ objects, ``columns`` keeps arrays (``arrays``), whose slots ``index`` finds by t
 ``mapWithState`` is given.
 """
 
-from penstock.state.arrays import arrow_of, key_kinds_of, kinds_of
+from penstock.state.arrays import arrow_of, columns_of, key_kinds_of, kinds_of
 from penstock.state.changes import TableChange, changed, difference, whole
 from penstock.state.columns import ColumnUpdate, ColumnVersion
 from penstock.state.handle import State
@@ -25,6 +25,7 @@ __all__ = [
     "Version",
     "arrow_of",
     "changed",
+    "columns_of",
     "difference",
     "key_kinds_of",
     "kinds_of",
