@@ -93,8 +93,12 @@ def shared_nodes_are_computed_in_the_wrong_order(patch: pytest.MonkeyPatch) -> N
     patch.setattr(Narrow, "parents", property(lambda self: ()))
 
 
+def _one_wave(codes: Any, sizes: Any, large: Any) -> list[Any]:
+    return [np.arange(len(codes)), np.zeros(0, np.int64)]
+
+
 def all_records_of_a_key_are_in_one_wave(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(waves, "_waves", lambda codes, sizes: [np.arange(len(codes))])
+    patch.setattr(waves, "_waves", _one_wave)
 
 
 def what_is_returned_comes_wave_by_wave(patch: pytest.MonkeyPatch) -> None:

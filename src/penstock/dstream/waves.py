@@ -163,15 +163,16 @@ def computed(
         keys.take(slice(None), np.arange(length), made, keeps_time=keeps_time)
         return keys, made.emitted
     sizes = np.bincount(codes, minlength=count)
-    waves = _waves(codes, sizes)
-    large = next((at for at, rows in enumerate(waves) if len(rows) < WORTH_WAVE), len(waves))
-    left = sum(map(len, waves[large:]))
+    each = count - np.cumsum(np.bincount(sizes))[:-1]  # so many keys have more records than this
+    large = each[each >= WORTH_WAVE]
+    left = length - int(large.sum())
     if 2 * left > length:
         return None
     keys = Keys(update, all_keys.take(firsts_of(codes, count)))
     emitted: list[Columns] = []
     places: list[Slots] = []
-    for rows in waves[:large]:
+    *waves, rest = _waves(codes, sizes, large)
+    for rows in waves:
         which = codes[rows].astype(np.int64)
         part = records.take(rows)
         made = plan.run([*part.leaves, *keys.leaves(which)], len(rows))
@@ -180,7 +181,7 @@ def computed(
             emitted.append(made.emitted)
             places.append(rows[made.emits])
     if left:
-        rows = np.sort(np.concatenate(waves[large:]))
+        rows = np.sort(rest)
         which, pairs = codes[rows].astype(np.int64), records.take(rows).rows()
         at, results = keys.call(function, which, rows, pairs, keeps_time=keeps_time)
         if results:
@@ -194,14 +195,15 @@ def computed(
     return keys, concatenated_columns(emitted).take(order)
 
 
-def _waves(codes: Any, sizes: Slots) -> list[Slots]:
-    """The records of each wave, in their order."""
+def _waves(codes: Any, sizes: Slots, large: Slots) -> list[Slots]:
+    """The records of each wave that has as many as ``large`` says, in their order; then those that are
+    left."""
     by_key = np.argsort(codes, kind="stable")
     starts = np.cumsum(sizes) - sizes
     rank = np.empty(len(codes), np.int64)
     rank[by_key] = np.arange(len(codes)) - np.repeat(starts, sizes)
     by_rank = np.argsort(rank, kind="stable")
-    return np.split(by_rank, np.cumsum(np.bincount(rank))[:-1])
+    return np.split(by_rank, np.cumsum(large))
 
 
 def over(plan: MappingPlan, update: ColumnUpdate, slots: Slots) -> Columns | None:
