@@ -24,6 +24,7 @@ _COUNTS = {
     "combines_per_slide": "combines a slide and key",
     "most_combines_per_slide": "at most",
     "bytes_per_key": "bytes a key",
+    "state_bytes_per_key": "of state",
 }
 
 

@@ -286,11 +286,33 @@ PREFETCH_BYTES = Setting(
     "At most so much input of batches that wait is read and parsed while another batch runs; `0`: none.",
     "One part of a large file, or hundreds of small ones. In memory they take up to three times as much.",
 )  # fmt: skip
+STATE_MAX_KEYS: Setting[int | None] = Setting(
+    "penstock.state.maxKeys", whole(1), None,
+    "The most keys that one operator with state may remember. A batch that needs more fails with a "
+    "`StateError`, and leaves the state as it was.",
+    "How much is too much only the program knows; state is never dropped in silence.", unset="no limit",
+)  # fmt: skip
+STATE_MAX_BYTES: Setting[int | None] = Setting(
+    "penstock.state.maxBytes", SIZE, None,
+    "The most memory that the state of one operator may take, `memoryUsedBytes` of its statistics. A batch "
+    "that needs more fails with a `StateError`, and leaves the state as it was.",
+    "As for `penstock.state.maxKeys`.", unset="no limit",
+)  # fmt: skip
+STATE_TTL: Setting[int | None] = Setting(
+    "penstock.state.ttl", duration("s"), None,
+    "`mapWithState` without a timeout of its own forgets keys that had no record for longer than this, in "
+    "the first batch of which that is so, without a call of the function. They are counted as `numExpired`, "
+    "and the first time that it happens is logged. What `updateStateByKey` "
+    "remembers is its function's business, which is called for every key in every batch.",
+    "State that only grows is the commonest way in which a stream ends; but what to forget is for the "
+    "program to say.", unset="never",
+)  # fmt: skip
 
 _USED: tuple[Setting[Any], ...] = (
     MASTER, APP_NAME, DEFAULT_PARALLELISM, STOP_CONTEXT_BY_DEFAULT, STOP_GRACEFULLY_ON_SHUTDOWN,
     GRACEFUL_STOP_TIMEOUT, ON_FAILURE, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
     SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES, RETRIES, RETRY_DELAY, COMPACT_BYTES, SYNC_OUTPUTS, TRUST_STORE,
+    STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL,
 )  # fmt: skip
 
 

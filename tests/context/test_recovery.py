@@ -16,10 +16,12 @@ import pytest
 from penstock import RDD, Conf, Context, StateSpec, StreamingContext
 from penstock.checkpoint import Journal
 from penstock.clock import ManualClock
-from penstock.dstream import DStream
+from penstock.dstream import DStream, mapped
 from penstock.errors import ArgumentError, CheckpointTaken, CorruptCheckpoint, StateError
+from penstock.state import ColumnVersion, RowVersion, TableChange, Version
 from penstock.storage import LocalStorage
 from penstock.testing import Stepper
+from tests.vectorize.test_laws_in_columns import records_in_columns
 
 Pairs = list[tuple[str, int]]
 
@@ -101,6 +103,27 @@ class TestGoingOn:
         second = Life(path, build, BATCHES, now=after + 0.5).run(8 - after)
         assert {**first, **second} == expected
         assert not first.keys() & second.keys()
+
+    @pytest.mark.parametrize("after", [1, 2, 3, 4])
+    def test_states_in_columns_come_back_as_columns(
+        self, path: str, after: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = Life(path + "-other", latest, BATCHES).run(8)
+        kinds: list[type] = []
+        plain = mapped.restored
+
+        def restored(table: TableChange, *, expires: bool) -> Version:
+            version = plain(table, expires=expires)
+            kinds.append(type(version))
+            return version
+
+        monkeypatch.setattr(mapped, "restored", restored)
+        with records_in_columns(100, lambda: None):
+            first = Life(path, latest, BATCHES).run(after)
+            second = Life(path, latest, BATCHES, now=after + 0.5).run(8 - after)
+        assert {**first, **second} == expected
+        assert ColumnVersion in kinds
+        assert set(kinds) <= {ColumnVersion, RowVersion}, "a partition without keys has no types"
 
     def test_the_stored_program_goes_on_and_setup_is_not_called(self, path: str) -> None:
         results = path + ".results"  # what a stored function writes must be found by name

@@ -24,7 +24,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     page = Page(PATH)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("columns"))
-        assert page.run() == 4
+        assert page.run() == 5
     return page.names
 
 

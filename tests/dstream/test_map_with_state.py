@@ -463,8 +463,33 @@ class TestSpec:
         assert type(mapped.cache()) is MapWithStateDStream
         ssc.stop(stopSparkContext=False)
 
-    def test_explain_says_that_it_is_rows(self, sc: Context) -> None:
+    def explained(self, sc: Context, function: Function) -> str:
+        """What is said of a function of an int for each text."""
         ssc = StreamingContext(sc, 1, clock=ManualClock())
-        text = ssc.queueStream([]).mapWithState(one(total)).explain()
-        assert "mapWithState" in text
+        pairs = ssc.textFileStream("memory://nowhere").map(lambda line: (line, len(line)))
+        text = pairs.mapWithState(one(function)).stateSnapshots().explain()
         ssc.stop(stopSparkContext=False)
+        return "\n".join(line for line in text.splitlines() if "mapWithState" in line or "Snapshots" in line)
+
+    def test_explain_says_that_it_is_columns(self, sc: Context) -> None:
+        text = self.explained(sc, total)
+        assert "test_map_with_state.py" in text
+        assert ": columns: states of int by str" in text
+        assert "stateSnapshots at" in text
+        assert ": columns: tuple[str, int]" in text
+
+    @pytest.mark.parametrize(
+        ("function", "reason"),
+        [
+            (lambda time, key, value, state: None, "its function is given the batch time"),
+            (lambda key, value, state: print(key), "print is a builtin_function_or_method"),
+            (lambda key, value, state: state.update([value]), "a list as a result has no column"),
+            (lambda key, value, state: value, "it sets no state for a key without one"),
+            (lambda key, value, state: state.update(None), "a state that may be None"),
+            (lambda key, value, state: state.update((value, None)), "states that are tuple[int, None]"),
+        ],
+    )
+    def test_explain_says_why_it_is_rows(self, sc: Context, function: Function, reason: str) -> None:
+        text = self.explained(sc, function)
+        assert f"rows: {reason}" in text
+        assert "test_map_with_state.py" in text

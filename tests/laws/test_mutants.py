@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from penstock.chunk import Rows
+from penstock.dstream import waves
 from penstock.errors import PenstockError
 from penstock.plan import Narrow
 from penstock.plan.records import Map
 from penstock.rdd import aggregation, grouping, indexing, ordering, pair
+from penstock.state.arrays import KeyArrays
 from penstock.testing import Graph
 from penstock.testing.strategies import rdd_graphs
+from penstock.vectorize import mapping as vectorize_mapping
+from penstock.vectorize import tracing
+from tests.dstream.test_mapping_on_columns import graphs as mapped_graphs
+from tests.dstream.test_mapping_on_columns import law as law_of_columns
 from tests.laws.engine import CHUNKS
 from tests.laws.test_rdd_graphs import check
 
@@ -86,6 +93,77 @@ def shared_nodes_are_computed_in_the_wrong_order(patch: pytest.MonkeyPatch) -> N
     patch.setattr(Narrow, "parents", property(lambda self: ()))
 
 
+def _one_wave(codes: Any, sizes: Any, large: Any) -> list[Any]:
+    return [np.arange(len(codes)), np.zeros(0, np.int64)]
+
+
+def all_records_of_a_key_are_in_one_wave(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(waves, "_waves", _one_wave)
+
+
+def what_is_returned_comes_wave_by_wave(patch: pytest.MonkeyPatch) -> None:
+    plain = waves.concatenated_columns
+
+    class InPlace:
+        def __init__(self, parts: Any) -> None:
+            self.whole = plain(parts)
+
+        def take(self, places: Any) -> Any:
+            return self.whole
+
+    patch.setattr(waves, "concatenated_columns", InPlace)
+
+
+def a_key_that_comes_back_has_its_old_place(patch: pytest.MonkeyPatch) -> None:
+    plain = waves.Keys.take
+
+    def take(self: Any, which: Any, rows: Any, made: Any, *, keeps_time: bool) -> None:
+        plain(self, which, rows, made, keeps_time=keeps_time)
+        self.gone &= ~self.there
+
+    patch.setattr(waves.Keys, "take", take)
+
+
+def new_keys_are_put_by_their_first_record(patch: pytest.MonkeyPatch) -> None:
+    """And not by the one that has set their state."""
+    plain = waves.Keys.take
+
+    def take(self: Any, which: Any, rows: Any, made: Any, *, keeps_time: bool) -> None:
+        plain(self, which, rows, made, keeps_time=keeps_time)
+        self.born[:] = 0
+
+    patch.setattr(waves.Keys, "take", take)
+
+
+def what_is_computed_in_vain_raises_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tracing, "_known", {})  # nothing that was traced before
+    patch.setattr(vectorize_mapping, "dropped", lambda made, kept: ())
+
+
+def a_record_that_leaves_the_state_alone_is_no_news(patch: pytest.MonkeyPatch) -> None:
+    plain = waves.Keys.take
+
+    def take(self: Any, which: Any, rows: Any, made: Any, *, keeps_time: bool) -> None:
+        plain(self, which, rows, made, keeps_time=False)
+
+    patch.setattr(waves.Keys, "take", take)
+
+
+def keys_of_equal_hashes_are_one(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(KeyArrays, "hashes", lambda self, leaves: np.full(len(leaves[0]), 7, np.uint32))
+    patch.setattr(KeyArrays, "same", lambda self, leaves, keys, slots: np.ones(len(keys), np.bool_))
+
+
+STATE_MUTANTS: list[Mutate] = [
+    all_records_of_a_key_are_in_one_wave,
+    what_is_returned_comes_wave_by_wave,
+    a_key_that_comes_back_has_its_old_place,
+    new_keys_are_put_by_their_first_record,
+    what_is_computed_in_vain_raises_nothing,
+    a_record_that_leaves_the_state_alone_is_no_news,
+    keys_of_equal_hashes_are_one,
+]
+
 MUTANTS: list[Mutate] = [
     no_copies_for_several_readers,
     lent_to_functions_that_change_it,
@@ -120,3 +198,25 @@ def test_a_wrong_engine_is_found_out(monkeypatch: pytest.MonkeyPatch, mutate: Mu
     mutate(monkeypatch)
     with pytest.raises((AssertionError, PenstockError, KeyError, TypeError)):
         law()
+
+
+@pytest.mark.parametrize("mutate", STATE_MUTANTS)
+def test_states_in_columns_that_are_wrong_are_found_out(
+    monkeypatch: pytest.MonkeyPatch, mutate: Mutate
+) -> None:
+    @settings(
+        max_examples=1_500,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+    )
+    @given(graph=mapped_graphs())
+    def wrong(graph: Graph) -> None:
+        law_of_columns(graph)
+
+    mutate(monkeypatch)
+    with pytest.raises((AssertionError, PenstockError, KeyError, TypeError)):
+        wrong()

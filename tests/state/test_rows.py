@@ -1,114 +1,32 @@
-"""Versions of state against plain dicts: whatever is done, and whichever version is gone on from."""
+"""Versions of state as Python objects."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
-from penstock.state import RowVersion
+from penstock.chunk import rows_of
+from penstock.state import RowVersion, changed
 from penstock.state import rows as module
 from tests.state.keys import Key
-
-keys = st.sampled_from([*"abcdefgh", 1, True, 1.5, ("t", 1), None])
-ABSENT = object()
+from tests.state.model import Versions
 
 
-class Model:
-    """What a version is: states in order of first appearance, and when each had its news."""
+class Rows(Versions):
+    """All that can be a key, at once."""
 
-    def __init__(self, states: dict[Any, Any], times: dict[Any, int]) -> None:
-        self.states = states
-        self.times = times
+    keys = st.sampled_from([*"abcdefgh", 1, True, 1.5, ("t", 1), None])
+    module = module
 
-    def copy(self) -> Model:
-        return Model(dict(self.states), dict(self.times))
-
-
-class Versions(RuleBasedStateMachine):
-    """Every version, of every branch, stays what it was."""
-
-    versions = Bundle("versions")
-
-    @initialize(target=versions, first=st.lists(st.tuples(keys, st.integers())), holes=st.integers(0, 3))
-    def begin(self, first: list[tuple[Any, int]], holes: int) -> Any:
-        self.now = 10
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(module, "_HOLES_MIN", holes)
-        self.all: list[tuple[RowVersion, Model]] = []
-        states: dict[Any, int] = {}
-        for key, state in first:
-            states.setdefault(key, state)
-        return self.made(RowVersion.of(first, self.now), Model(states, dict.fromkeys(states, self.now)))
-
-    def made(self, version: RowVersion, model: Model) -> Any:
-        self.all.append((version, model))
-        return version, model
-
-    @rule(
-        target=versions,
-        version=versions,
-        changes=st.lists(st.tuples(st.sampled_from(["put", "remove", "touch"]), keys, st.integers())),
-        timeout=st.integers(1, 4),
-        forgets=st.booleans(),
-    )
-    def batch(self, version: Any, changes: list[tuple[str, Any, int]], timeout: int, forgets: bool) -> Any:
-        before, model = version[0], version[1].copy()
-        self.now += 1
-        with before.update(self.now) as update:
-            self.change(update, model, changes)
-            if forgets:  # keys that old are gone in this version
-                update.forget_times(min(model.times.values(), default=self.now))
-            late = [key for key in model.states if model.times[key] < self.now - timeout]
-            assert update.expiring(self.now - timeout) == [(key, model.states[key]) for key in late]
-            for key in late:
-                update.expire(key)
-                del model.states[key], model.times[key]
-            assert update.expired == len(late)
-        return self.made(update.version, model)
-
-    def change(self, update: Any, model: Model, changes: list[tuple[str, Any, int]]) -> None:
-        for what, key, state in changes:
-            assert update.get(key, ABSENT) == model.states.get(key, ABSENT)
-            if what == "put" or (what == "touch" and key in model.states):
-                if what == "touch":
-                    update.touch(key)
-                else:
-                    update.put(key, state)
-                    model.states[key] = state
-                model.times[key] = self.now
-            elif what == "remove":
-                update.remove(key)
-                model.states.pop(key, None)
-                model.times.pop(key, None)
-
-    @rule(
-        version=versions,
-        changes=st.lists(st.tuples(st.sampled_from(["put", "remove"]), keys, st.integers())),
-    )
-    def batch_that_fails(self, version: Any, changes: list[tuple[str, Any, int]]) -> None:
-        self.now += 1
-        with pytest.raises(ZeroDivisionError), version[0].update(self.now) as update:
-            self.change(update, version[1].copy(), changes)
-            assert version[0].pairs() == list(version[1].states.items()), "read while the next one is made"
-            raise ZeroDivisionError
-
-    def teardown(self) -> None:
-        if hasattr(self, "all"):
-            for version, model in self.all:
-                found = version.pairs()
-                assert found == list(model.states.items())
-                assert [type(key) for key, _ in found] == list(map(type, model.states)), "the first-seen key"
-                assert len(version) == len(found)
-            self.patch.undo()
+    def made_of(self, pairs: list[tuple[Any, Any]], time: int) -> RowVersion:
+        return RowVersion.of(pairs, time)
 
 
-TestVersions = Versions.TestCase
-TestVersions.settings = settings(stateful_step_count=40)
+TestRows = Rows.TestCase
+TestRows.settings = settings(stateful_step_count=40)
 
 
 def test_a_batch_costs_what_it_touches() -> None:
@@ -137,7 +55,7 @@ def test_keys_are_nobody_else_s() -> None:
     with RowVersion.of([], 0).update(1) as update:
         update.put(given, 1)
     given.seen = 100
-    assert [key.seen for key, _ in update.version.pairs()] == [0]
+    assert [key.seen for key, _ in update.version.pairs().rows()] == [0]
 
 
 def test_times_that_are_over_are_forgotten() -> None:
@@ -168,7 +86,56 @@ def test_another_thread_reads_while_one_waits_its_turn() -> None:
     seen: list[Any] = []
     with version.update(1) as update:
         update.put("a", 2)
-        reader = threading.Thread(target=lambda: seen.append(version.pairs()))
+        reader = threading.Thread(target=lambda: seen.append(version.pairs().rows()))
         reader.start()
     reader.join(60)
     assert seen == [[("a", 1)]]
+
+
+def test_what_a_batch_has_changed_is_told_by_slots() -> None:
+    first = RowVersion.of([("a", 1), ("b", 2), ("c", 3)], 0)
+    with first.update(5) as update:
+        update.remove("b")
+        update.put("c", 4)
+        update.put("d", [5])
+    changes = update.version.changes(first)
+    assert changes is not None
+    assert (changes.length, changes.slots.tolist(), changes.holes.tolist()) == (4, [2, 3], [1])
+    assert list(rows_of(changes.entries)) == [("c", 4), ("d", [5])]
+    assert changes.times is not None
+    assert changes.times.tolist() == [5, 5]
+    whole = changed([first.image(), changes], close=False)
+    assert list(rows_of(whole.entries)) == [("a", 1), ("c", 4), ("d", [5])]
+    assert whole.slots.tolist() == [0, 2, 3]
+
+
+def test_an_image_says_which_slots_its_keys_are_in() -> None:
+    """What is changed later is told by these."""
+    with RowVersion.of([], 0).update(1) as update:
+        update.put("a", 1)
+        update.put("b", 1)
+        update.remove("a")
+    first = update.version
+    with first.update(2) as later:
+        later.put("b", 2)
+    changes = later.version.changes(first)
+    assert changes is not None
+    found = changed([first.image(), changes], close=True)
+    assert list(rows_of(found.entries)) == [("b", 2)]
+
+
+def test_versions_that_are_no_neighbours_are_saved_whole() -> None:
+    versions = [RowVersion.of([("a", 1)], 0)]
+    for time in (1, 2):
+        with versions[-1].update(time) as update:
+            update.put("a", time)
+        versions.append(update.version)
+    assert versions[2].changes(versions[0]) is None
+    assert versions[2].changes(RowVersion.of([("a", 1)], 0)) is None
+    assert versions[2].changes(versions[1]) is not None
+    assert versions[1].changes(versions[0]) is not None, "an older one"
+
+
+def test_bytes_are_about_what_is_held() -> None:
+    texts = RowVersion.of(((f"key number {key}", "x" * 1000) for key in range(1000)), 0)
+    assert 1_050_000 < texts.nbytes < 1_400_000

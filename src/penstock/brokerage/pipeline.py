@@ -6,7 +6,8 @@ from operator import add, sub
 from typing import NamedTuple
 
 from penstock.brokerage.orders import Order, is_plausible
-from penstock.dstream import DStream
+from penstock.dstream import DStream, StateSpec
+from penstock.state import State
 
 __all__ = ["Figures", "figures_of"]
 
@@ -33,13 +34,18 @@ def figures_of(lines: DStream, window_s: float) -> Figures:
     side_list = sides.map(lambda side: ("BUYS" if side[0] else "SELLS", [str(side[1])]))
 
     cents = orders.map(lambda o: (o.client_id, o.amount * round(o.price * 100)))
-    totals = cents.updateStateByKey(lambda news, total: sum(news) + (total or 0))
+    totals = cents.reduceByKey(add).mapWithState(StateSpec.function(add_up)).stateSnapshots()
     volumes = orders.map(lambda o: (o.symbol, o.amount)).reduceByKeyAndWindow(add, sub, window_s)
 
     top_clients, top_stocks = top(totals), top(volumes)
     report = side_list.union(listed("TOP5CLIENTS", top_clients)).union(listed("TOP5STOCKS", top_stocks))
     by_name = report.transform(lambda rdd: rdd.sortByKey(numPartitions=1))
     return Figures(orders.rejects, sides, top_clients, top_stocks, by_name)
+
+
+def add_up(client: int, cents: int, total: State) -> None:
+    """Add to the total of a client."""
+    total.update(total.get() + cents if total.exists() else cents)
 
 
 def top(figures: DStream) -> DStream:

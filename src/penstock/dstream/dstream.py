@@ -13,6 +13,7 @@ from penstock.dstream.node import StreamNode
 from penstock.dstream.outputs import batch_directory, print_batch, save_batch
 from penstock.dstream.rehearsal import rehearsed
 from penstock.dstream.spec import StateSpec
+from penstock.dstream.statistics import StateLimits
 from penstock.dstream.windowed import Windowed
 from penstock.errors import SignatureError
 from penstock.plan import call_site, explained
@@ -122,6 +123,7 @@ class DStream(Windowed):
             self._initial(spec._initial, "initialState", site),
             with_time=spec._with_time,
             timeout_ms=spec._timeout_ms,
+            limits=StateLimits.of(self._ssc.sparkContext.conf),
         )
         self._ssc.must_be_open()
         return MapWithStateDStream(node, self._ssc)

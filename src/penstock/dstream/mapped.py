@@ -13,16 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
-from penstock.chunk import CHUNK_ROWS, Chunk, Rows, isolated, rows_of
+from penstock.chunk import CHUNK_ROWS, Chunk, Rows, Tuple, isolated
+from penstock.dstream.mapping import first_version, form_of, kept_small, on_columns, over_on_columns, restored
 from penstock.dstream.node import Batch, StreamNode, Transformed
-from penstock.dstream.statistics import note_state
+from penstock.dstream.stateful import NO_STATE
+from penstock.dstream.statistics import ExpiryReport, StateLimits, StateMeter
 from penstock.errors import CallSite
-from penstock.plan import Gather, Narrow, Node, Shuffle, Source, Step, Task
+from penstock.plan import Form, Gather, Narrow, Node, Shuffle, Source, States, Step, Task
 from penstock.rdd import RDD, KeyRouter, Partitioner, checked_pairs, raise_for_key, with_distinct_nans
-from penstock.state import RowUpdate, RowVersion, State, TableChange, whole
+from penstock.state import RowVersion, State, TableChange, Update, Version, whole
 from penstock.times import BatchTime, local_datetime
+from penstock.vectorize import Untraced
 
 __all__ = ["MapWithState", "emitted_by", "snapshots_of"]
 
@@ -50,6 +51,7 @@ class MapWithState(StreamNode):
         *,
         with_time: bool,
         timeout_ms: int | None,
+        limits: StateLimits,
     ) -> None:
         super().__init__(site, (parent,), parent.slide_duration)
         self.parent = parent
@@ -58,6 +60,10 @@ class MapWithState(StreamNode):
         self.initial = initial
         self.with_time = with_time
         self.timeout_ms = timeout_ms
+        self.limits = limits
+        # How long a key lasts without news; where that is not the function's business, this says so.
+        self.lasts_ms = limits.ttl_ms if timeout_ms is None else timeout_ms
+        self.report = ExpiryReport(site, self.lasts_ms or 0)
 
     @property
     def placing(self) -> Partitioner | None:
@@ -68,19 +74,15 @@ class MapWithState(StreamNode):
         return [_change(old, _version_in(chunks)) for old, chunks in zip(olds, after, strict=True)]
 
     def restored(self, tables: list[TableChange]) -> list[list[Chunk]]:
-        expires = self.timeout_ms is not None
-        found: list[list[Chunk]] = []
-        for table in tables:
-            times = [0] * table.length if table.times is None else table.times.tolist()
-            found.append([_Result(RowVersion.of_image(rows_of(table.entries), times, expires=expires), [])])
-        return found
+        expires = self.lasts_ms is not None
+        return [[_Result(restored(table, expires=expires), [])] for table in tables]
 
     def due_after(self, chunks: list[list[Chunk]], time: int) -> int | None:
-        if self.timeout_ms is None:
+        if self.lasts_ms is None:
             return None
         versions = [_version_in(held) for held in chunks]
         oldest = [news for each in versions if each is not None and (news := each.oldest_news()) is not None]
-        return max(time, min(oldest) + self.timeout_ms) + 1 if oldest else None
+        return max(time, min(oldest) + self.lasts_ms) + 1 if oldest else None
 
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
         if has_checkpoint_directory:
@@ -103,7 +105,7 @@ class MapWithState(StreamNode):
         """The pairs before the first batch."""
         if self.initial is None:
             nothing: list[list[tuple[int, int]]] = [[] for _ in range(self.partitioner.numPartitions)]
-            return Gather(self.site, (Source(self.site, ()),), nothing)
+            return Gather(self.site, (Source(self.site, (), NO_STATE),), nothing)
         if self.initial.partitioner == self.partitioner:
             return self.initial.plan
         return self._by_key(self.initial.plan)
@@ -113,18 +115,15 @@ class MapWithState(StreamNode):
         return Shuffle(self.site, plan, router, self.partitioner.numPartitions)
 
 
-def _version_in(chunks: list[Chunk]) -> RowVersion | None:
+def _version_in(chunks: list[Chunk]) -> Version | None:
     return next((chunk.version for chunk in chunks if isinstance(chunk, _Result)), None)
 
 
-def _change(before: RowVersion | None, after: RowVersion | None) -> TableChange:
+def _change(before: Version | None, after: Version | None) -> TableChange:
     if after is None:
         return whole([])
     found = None if before is None else after.changes(before)
-    if found is not None:
-        return found
-    pairs, times = after.image()
-    return whole([Rows(pairs)] if pairs else [], np.array(times, np.int64))
+    return after.image() if found is None else found
 
 
 class _Result(Chunk):
@@ -132,7 +131,7 @@ class _Result(Chunk):
 
     __slots__ = ("emitted", "version")
 
-    def __init__(self, version: RowVersion, emitted: list[Rows]) -> None:
+    def __init__(self, version: Version, emitted: list[Chunk]) -> None:
         self.version = version
         self.emitted = emitted
 
@@ -160,42 +159,99 @@ class _Mapped:
     """The function over a partition's records beside the states of their keys, then over those that time
     out."""
 
-    __slots__ = ("__name__", "before_ms", "node", "time")
+    __slots__ = ("__name__", "before_ms", "meter", "node", "time")
+
+    begins_columns = True  # whatever the states are before the first batch
 
     def __init__(self, node: MapWithState, time: BatchTime, before_ms: int | None) -> None:
         self.__name__ = "mapWithState"
         self.node = node
+        self.meter = StateMeter(node, node.limits)
         self.time = time
         self.before_ms = before_ms  # the batch time of the version to go on from
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
-        before, records = inputs
-        calls = _Calls(self.node, self.time)
-        with self._version(before).update(self.time) as update:
-            if self.before_ms is not None and self.node.timeout_ms is not None:
-                update.forget_times(self.before_ms - self.node.timeout_ms)
-            for chunk in records:
-                for pairs in checked_pairs(chunk, self.node.site):
-                    calls.records(update, pairs)
-            calls.timeouts(update)
-        note_state(task, self.node, keys=len(update.version), touched=len(calls.keys), expired=update.expired)
-        made = calls.made
-        emitted = [Rows(made[at : at + CHUNK_ROWS]) for at in range(0, len(made), CHUNK_ROWS)]
-        yield _Result(update.version, emitted)
+        node = self.node
+        expires = node.lasts_ms is not None
+        version, columns = self._version(inputs[0]), None
+        records, failure = _all_of(inputs[1])
+        if not node.with_time and failure is None:
+            columns = on_columns(node.function, version, records, expires=expires)
+        version = kept_small(version, expires=expires) if columns is None else columns.version
+        emitted: list[Chunk] = []
+        with version.update(self.time) as update:
+            if self.before_ms is not None and node.lasts_ms is not None:
+                update.forget_times(self.before_ms - node.lasts_ms)
+            done = None if columns is None else columns.run(update, keeps_time=expires)
+            if done is None:
+                calls = _Calls(node, self.time)
+                for chunk in records:
+                    for pairs in checked_pairs(chunk, node.site):
+                        calls.records(update, pairs)
+                if failure is not None:
+                    raise failure
+                touched = len(calls.keys)
+                emitted.append(Rows(calls.made))
+            else:
+                touched = done[1]
+                emitted.extend(() if done[0] is None else (done[0],))
+            if node.lasts_ms is not None:
+                emitted.extend(self._over(update, self.time - node.lasts_ms))
+        held = update.version
+        self.meter.note(task, keys=len(held), touched=touched, nbytes=held.nbytes, expired=update.expired)
+        yield _Result(held, [part for chunk in emitted for part in _bounded(chunk)])
 
-    def _version(self, before: Iterator[Chunk]) -> RowVersion:
+    def _over(self, update: Any, before: int) -> Iterator[Chunk]:
+        """What becomes of keys that had their last news before that time."""
+        node = self.node
+        if node.timeout_ms is None:  # the function has not asked for it
+            update.expire_before(before)
+            node.report.forgotten(update.expired)
+            return
+        done = None if node.with_time else over_on_columns(node.function, update, before)
+        if done is None:
+            calls = _Calls(node, self.time)
+            calls.timeouts(update, before)
+            yield Rows(calls.made)
+        elif done[0] is not None:
+            yield done[0]
+
+    def _version(self, before: Iterator[Chunk]) -> Any:
         held = list(before)
         if held and isinstance(held[0], _Result):
             return held[0].version
+        expires = self.node.lasts_ms is not None
+        in_columns = first_version(held, self.time, expires=expires)
+        if in_columns is not None:
+            return in_columns
         first = (pair for chunk in held for pairs in checked_pairs(chunk, self.node.site) for pair in pairs)
-        expires = self.node.timeout_ms is not None
         return RowVersion.of(with_distinct_nans(list(first)), self.time, expires=expires)
+
+    def form(self, before: Form, records: Form) -> Form:
+        """States in columns, if the function can be traced; see :mod:`penstock.plan.forms`."""
+        return form_of(self.node.function, self.node.with_time, before, records)
+
+
+def _all_of(chunks: Iterator[Chunk]) -> tuple[list[Chunk], Exception | None]:
+    """The chunks, as many as could be made; and what came instead of the next, to be raised where it would
+    have been if they were read one by one."""
+    found: list[Chunk] = []
+    try:
+        for chunk in chunks:
+            found.append(chunk)
+    except Exception as failure:
+        return found, failure
+    return found, None
+
+
+def _bounded(chunk: Chunk) -> Iterator[Chunk]:
+    return (chunk.slice(at, at + CHUNK_ROWS) for at in range(0, len(chunk), CHUNK_ROWS))
 
 
 class _Calls:
     """The calls of the function in one partition, and what came of them."""
 
-    __slots__ = ("_function", "_keeps_time", "_site", "_state", "_threshold", "keys", "made")
+    __slots__ = ("_function", "_keeps_time", "_site", "_state", "keys", "made")
 
     def __init__(self, node: MapWithState, time: BatchTime) -> None:
         function, moment = node.function, local_datetime(time)
@@ -204,18 +260,18 @@ class _Calls:
         else:
             self._function = function
         self._site = node.site
-        self._keeps_time = node.timeout_ms is not None
-        self._threshold = time - (node.timeout_ms or 0)
+        self._keeps_time = node.lasts_ms is not None
         self._state = State()
         self.keys: set[Any] = set()  # those with records
         self.made: list[Any] = []
 
-    def records(self, update: RowUpdate, pairs: list[Any]) -> None:
+    def records(self, update: Update, pairs: list[Any]) -> None:
         """One call a record, each with the state that the one before has left."""
         function, state, absent = self._function, self._state, State.absent()
         seen, made = self.keys.add, self.made
         pair: Any = None
         try:
+            update.prepare(pair[0] for pair in pairs)
             for pair in with_distinct_nans(pairs):
                 key, value = pair
                 held = update.get(key, absent)
@@ -235,13 +291,11 @@ class _Calls:
         except Exception as error:
             raise_for_key(error, pair, self._site)
 
-    def timeouts(self, update: RowUpdate) -> None:
-        """One call for each key that has had no news for too long."""
-        if not self._keeps_time:
-            return
+    def timeouts(self, update: Update, before: int) -> None:
+        """One call for each key whose last news is of a time before that one."""
         key: Any = None
         try:
-            for key, held in update.expiring(self._threshold):
+            for key, held in update.expiring(before):
                 self._state.open(held, timing_out=True)
                 result = self._function(isolated(key), None, self._state)
                 update.expire(key)
@@ -259,7 +313,12 @@ class _Emitted(Step):
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
             assert isinstance(chunk, _Result)
-            yield from (rows.isolated() for rows in chunk.emitted)
+            yield from (part.isolated() for part in chunk.emitted)
+
+    def form(self, states: Form) -> Form:
+        """See :mod:`penstock.plan.forms`."""
+        assert isinstance(states, States)
+        return states.emitted_type or Untraced("its function returns nothing")
 
 
 class _Snapshot(Step):
@@ -270,9 +329,12 @@ class _Snapshot(Step):
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
             assert isinstance(chunk, _Result)
-            pairs = chunk.version.pairs()
-            for at in range(0, len(pairs), CHUNK_ROWS):
-                yield Rows(pairs[at : at + CHUNK_ROWS]).isolated()
+            yield from (part.isolated() for part in _bounded(chunk.version.pairs()))
+
+    def form(self, states: Form) -> Form:
+        """See :mod:`penstock.plan.forms`."""
+        assert isinstance(states, States)
+        return Tuple((states.key_type, states.state_type))
 
 
 def emitted_by(node: MapWithState) -> StreamNode:

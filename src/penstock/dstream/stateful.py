@@ -17,7 +17,7 @@ from penstock.chunk import (
     rows_of,
 )
 from penstock.dstream.node import Batch, StreamNode
-from penstock.dstream.statistics import note_state
+from penstock.dstream.statistics import StateLimits, StateMeter
 from penstock.errors import CallSite, RowTypeError, SignatureError
 from penstock.plan import (
     Form,
@@ -29,14 +29,16 @@ from penstock.plan import (
     raise_located,
 )
 from penstock.rdd import RDD, Grouping, KeyRouter, Partitioner, aggregated, checked_pairs, keys_of
-from penstock.state import TableChange, difference, whole
+from penstock.state import TableChange, difference, objects_bytes, whole
 from penstock.times import BatchTime, local_datetime
 from penstock.vectorize import Untraced, halves_of, programs, state_plan
 
-__all__ = ["KeyUpdate", "StateByKey", "Update", "by_arity"]
+__all__ = ["NO_STATE", "KeyUpdate", "StateByKey", "Update", "by_arity"]
 
 NO_STATE = Scalar(type(None))
 """The row type of states where there are none yet."""
+
+NO_LIMITS = StateLimits()
 
 _PLAIN = {int, float, str, bool}
 
@@ -64,6 +66,7 @@ class StateByKey(StreamNode):
         initial: RDD | None,
         *,
         changes_keys: bool,
+        limits: StateLimits = NO_LIMITS,
     ) -> None:
         super().__init__(site, (parent,), parent.slide_duration)
         self.parent = parent
@@ -71,6 +74,7 @@ class StateByKey(StreamNode):
         self.partitioner = partitioner
         self.initial = initial
         self.changes_keys = changes_keys
+        self.limits = limits
 
     @property
     def placing(self) -> Partitioner | None:
@@ -122,11 +126,11 @@ class StateByKey(StreamNode):
 class _Updated:
     """A partition's state beside its grouped data, through the update function."""
 
-    __slots__ = ("__name__", "node", "site", "time", "update")
+    __slots__ = ("__name__", "meter", "site", "time", "update")
 
     def __init__(self, node: StateByKey, time: BatchTime) -> None:
         self.__name__ = "updateStateByKey"
-        self.node = node
+        self.meter = StateMeter(node, node.limits)
         self.update = node.update
         self.time = time
         self.site = node.site
@@ -136,7 +140,7 @@ class _Updated:
         touched = sum(map(len, grouped))
         in_columns = self._in_columns(before, grouped)
         if in_columns is not None:
-            note_state(task, self.node, keys=len(in_columns), touched=touched)
+            self.meter.note(task, keys=len(in_columns), touched=touched, nbytes=in_columns.nbytes)
             yield from (in_columns.slice(at, at + CHUNK_ROWS) for at in range(0, len(in_columns), CHUNK_ROWS))
             return
         state: dict[Any, Any] = {}
@@ -145,7 +149,7 @@ class _Updated:
         rows = self._of_sums(state, grouped)
         if rows is None:
             rows = list(self.update(self.time, _beside(state, dict(rows_of(grouped)))))
-        note_state(task, self.node, keys=len(rows), touched=touched)
+        self.meter.note(task, keys=len(rows), touched=touched, nbytes=objects_bytes(rows, None))
         if rows:
             yield Rows(rows)
 

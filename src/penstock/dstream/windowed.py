@@ -12,6 +12,7 @@ from penstock.dstream.graph import window_multiple
 from penstock.dstream.node import StreamNode, Transformed
 from penstock.dstream.stateful import StateByKey, by_arity
 from penstock.dstream.stateless import Stateless, counted
+from penstock.dstream.statistics import StateLimits
 from penstock.dstream.windows import KeyedWindow, Window
 from penstock.errors import CallSite, SignatureError, shown
 from penstock.plan import SliceReader, Source, call_site, must_be_callable
@@ -185,7 +186,9 @@ class Windowed(Stateless):
         update, changes_keys = by_arity(updateFunc, arity(updateFunc, (2, 1, 4), "updateStateByKey"), site)
         initial = self._initial(initialRDD, "initialRDD", site)
         to = self._partitioner(numPartitions)
-        return self._derive(StateByKey(site, self._node, update, to, initial, changes_keys=changes_keys))
+        limits = StateLimits.of(self._ssc.sparkContext.conf)
+        node = StateByKey(site, self._node, update, to, initial, changes_keys=changes_keys, limits=limits)
+        return self._derive(node)
 
     def _initial(
         self, given: RDD | Iterable[tuple[Any, Any]] | None, name: str, site: CallSite

@@ -1,7 +1,7 @@
 """What a dataset is: plan nodes, the steps on records, and where they were asked for."""
 
 from penstock.plan.explain import debug_string
-from penstock.plan.forms import Form, Lists, explained, forms_of
+from penstock.plan.forms import Form, Lists, States, explained, forms_of
 from penstock.plan.fusing import as_columns, row_type_of
 from penstock.plan.metrics import Metrics, counting_in, current_metrics
 from penstock.plan.nodes import (
@@ -51,6 +51,7 @@ __all__ = [
     "Shuffle",
     "SliceReader",
     "Source",
+    "States",
     "Step",
     "Task",
     "as_columns",

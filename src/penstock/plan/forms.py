@@ -16,7 +16,7 @@ from penstock.errors import CallSite
 from penstock.plan.nodes import Gather, Narrow, Node, Shuffle, Source, concatenated
 from penstock.vectorize import Untraced
 
-__all__ = ["Form", "Lists", "explained", "forms_of"]
+__all__ = ["Form", "Lists", "States", "explained", "forms_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,20 @@ class Lists:
         return f"tuple[{self.key_type}, list[{self.value_type}]]"
 
 
-Form = RowType | Lists | Untraced
-"""Columns of a row type, lists in columns, or Python objects and why they are."""
+@dataclass(frozen=True, slots=True)
+class States:
+    """State by key in columns, and what the function has returned that goes with it: columns, or nothing."""
+
+    key_type: RowType
+    state_type: RowType
+    emitted_type: RowType | None
+
+    def __str__(self) -> str:
+        return f"states of {self.state_type} by {self.key_type}"
+
+
+Form = RowType | Lists | States | Untraced
+"""Columns of a row type, lists or states in columns, or Python objects and why they are."""
 
 
 @runtime_checkable

@@ -59,11 +59,11 @@ class BatchRecord:
         """Each node with state, over its partitions, in the order in which they ran."""
         found: dict[object, list[int]] = {}
         names: dict[object, str] = {}
-        for at, figure in enumerate(("state_keys", "state_touched", "state_expired")):
+        for at, figure in enumerate(("state_keys", "state_touched", "state_expired", "state_bytes")):
             for place, count in self.metrics.places(figure).items():
                 assert isinstance(place, tuple)
                 node, name, _ = place
-                found.setdefault(node, [0, 0, 0])[at] += count
+                found.setdefault(node, [0, 0, 0, 0])[at] += count
                 names[node] = name
         return tuple(StateOperatorInfo(names[node], *counts) for node, counts in found.items())
 

@@ -52,12 +52,14 @@ class OutputOperationInfo:
 @dataclass(frozen=True, slots=True)
 class StateOperatorInfo:
     """What an operator with state did in a batch: how many keys it remembers now, how many had records, and
-    how many it forgot for want of them."""
+    how many it forgot for want of them; and how much memory its state takes, exactly where it is in columns
+    of numbers, about where Python objects or texts have to be sized by a sample."""
 
     operator: str
     numKeys: int
     numTouched: int
     numExpired: int
+    memoryUsedBytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

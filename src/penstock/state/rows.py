@@ -23,8 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from penstock.chunk import Rows, isolated
+from penstock.chunk import Rows, RowType, Scalar, exact_row_type, isolated, rows_of
+from penstock.errors import RowTypeError
 from penstock.state.changes import TableChange
+from penstock.state.sizes import objects_bytes, size_of
 
 __all__ = ["RowUpdate", "RowVersion"]
 
@@ -50,10 +52,11 @@ class _Table:
     is; ``touched`` lists by batch time the slots that had news then, and some that had not: nothing if nobody
     will ask (``expires``)."""
 
-    __slots__ = ("expires", "index", "keys", "lock", "newest", "states", "times", "touched")
+    __slots__ = ("expires", "index", "keys", "lock", "newest", "states", "stays", "times", "touched")
 
     def __init__(self, expires: bool) -> None:
         self.expires = expires
+        self.stays = False  # it is known that something in it fits into no column
         self.lock = threading.RLock()
         self.index: dict[Any, int] = {}
         self.keys: list[Any] = []
@@ -124,7 +127,7 @@ class RowVersion:
     ...     update.put("b", 2)
     >>> with update.version.update(2000) as later:
     ...     later.remove("a")
-    >>> len(nothing), update.version.pairs(), later.version.pairs()
+    >>> len(nothing), update.version.pairs().rows(), later.version.pairs().rows()
     (0, [('a', 1), ('b', 2)], [('b', 2)])
     """
 
@@ -145,80 +148,124 @@ class RowVersion:
                 table.touch(table.add(key, state, time), time)
         return table.newest
 
-    @staticmethod
-    def of_image(
-        pairs: Iterable[tuple[Any, Any]], times: Iterable[int], *, expires: bool = True
-    ) -> RowVersion:
-        """The version that :meth:`image` has shown: distinct keys, states, and when each had its last
-        news."""
-        table = _Table(expires)
-        touched: dict[int, list[int]] = {}
-        for (key, state), time in zip(pairs, times, strict=True):
-            touched.setdefault(time, []).append(table.add(key, state, time))
-        if expires:
-            table.touched = dict(sorted(touched.items()))
-        return table.newest
-
-    def image(self) -> tuple[list[tuple[Any, Any]], list[int]]:
-        """The newest version whole: its pairs as :meth:`pairs` gives them, and the time of the last news of
-        each."""
-        with self._table.lock:
-            assert self._note is None, "only the newest version knows all its times"
-            table = self._table
-            held = [slot for slot, key in enumerate(table.keys) if key is not _HOLE]
-            return [(table.keys[s], table.states[s]) for s in held], [table.times[s] for s in held]
-
-    def changes(self, since: RowVersion) -> TableChange | None:
-        """What makes the newest version of the one before it; ``None`` if that cannot be told from what was
-        touched, so that the whole version is to be told."""
-        with self._table.lock:
-            table, note = self._table, since._note
-            if self._note is not None or since._newer is not self or note is None:
-                return None
-            touched = [*(s for s in note.slots if s < len(table.keys)), *range(note.length, len(table.keys))]
-            set_ = [slot for slot in touched if table.keys[slot] is not _HOLE]
-            holes = [slot for slot in touched if table.keys[slot] is _HOLE]
-            entries = [(table.keys[slot], table.states[slot]) for slot in set_]
-            return TableChange(
-                len(table.keys),
-                np.array(set_, np.int64),
-                [Rows(entries)] if entries else [],
-                np.array([table.times[slot] for slot in set_], np.int64),
-                np.array(holes, np.int64),
-            )
-
-    def oldest_news(self) -> int | None:
-        """The time of the longest-ago last news of a key, of the newest version; or of one earlier than that.
-        ``None`` without keys, or where nobody asks for times."""
-        with self._table.lock:
-            table = self._table
-            for time, slots in table.touched.items():
-                if any(
-                    s < len(table.keys) and table.times[s] == time and table.keys[s] is not _HOLE
-                    for s in slots
-                ):
-                    return time
-            return None
-
     def __len__(self) -> int:
         with self._table.lock:
             return len(self._table.index) if self._note is None else self._note.count
 
-    def pairs(self) -> list[tuple[Any, Any]]:
+    @staticmethod
+    def of_image(image: TableChange, *, expires: bool = True) -> RowVersion:
+        """The version of an image, on slots of the same numbers; see :class:`~penstock.state.Version`."""
+        table = _Table(expires)
+        table.keys, table.states = [_HOLE] * image.length, [None] * image.length
+        table.times = [0] * image.length
+        slots = image.slots.tolist()
+        times = [0] * len(slots) if image.times is None else image.times.tolist()
+        for slot, (key, state), time in zip(slots, rows_of(image.entries), times, strict=True):
+            table.keys[slot], table.states[slot], table.times[slot] = key, state, time
+            table.index[key] = slot
+        if expires:
+            for slot, time in zip(slots, times, strict=True):
+                table.touched.setdefault(time, []).append(slot)
+            table.touched = dict(sorted(table.touched.items()))
+        return table.newest
+
+    @property
+    def nbytes(self) -> int:
+        """An estimate: lists and dicts exactly, what they hold from a sample of 64 keys and states."""
+        table = self._table
+        with table.lock:
+            holders = (table.index, table.keys, table.states, table.times, *table.touched.values())
+            held = objects_bytes(table.keys, _HOLE) + objects_bytes(table.states, None)
+            return sum(map(size_of, holders)) + held
+
+    @property
+    def may_be_columns(self) -> bool:
+        """Whether nobody has found out yet that it does not fit into columns."""
+        return not self._table.stays
+
+    def a_state_type(self) -> RowType | None:
+        """What one of the newest states is, exactly: if they all fit into a column, all are that; ``None`` if
+        there is none. (Of a state without a column it is what ``None`` is.)"""
+        with self._table.lock:
+            slot = next(reversed(self._table.index.values()), None)
+            a_state = _HOLE if slot is None else self._table.states[slot]
+        if a_state is _HOLE:
+            return None
+        try:
+            return exact_row_type([a_state])
+        except RowTypeError:
+            return Scalar(type(None))
+
+    def stay_rows(self) -> None:
+        """It does not fit into columns, nor will what follows it."""
+        self._table.stays = True
+
+    def pairs(self) -> Rows:
         """Keys and states in order of first appearance; the objects themselves, not to be changed."""
         with self._table.lock:
-            table = self._table
-            if self._note is None:
-                keys, states = table.keys, table.states
-            else:
-                keys, states = table.keys.copy(), table.states.copy()
-                for version in reversed(self._to_newest()):
-                    assert version._note is not None
-                    _fit(keys, version._note.length, _HOLE)
-                    _fit(states, version._note.length, None)
-                    for slot, (key, state, _) in version._note.slots.items():
-                        keys[slot], states[slot] = key, state
-            return [pair for pair in zip(keys, states, strict=True) if pair[0] is not _HOLE]
+            keys, states, _ = self._slots()
+            return Rows([pair for pair in zip(keys, states, strict=True) if pair[0] is not _HOLE])
+
+    def image(self) -> TableChange:
+        """All of it; see :class:`~penstock.state.Version`."""
+        with self._table.lock:
+            keys, states, times = self._slots()
+            slots = [slot for slot, key in enumerate(keys) if key is not _HOLE]
+            entries = [(keys[slot], states[slot]) for slot in slots]
+            news = np.array([times[slot] for slot in slots], np.int64)
+        held = [Rows(entries)] if entries else []
+        return TableChange(len(keys), np.array(slots, np.int64), held, news, whole=True)
+
+    def changes(self, since: Any) -> TableChange | None:
+        """What makes it of ``since``; see :class:`~penstock.state.Version`."""
+        table = self._table
+        if not isinstance(since, RowVersion) or since._table is not table:
+            return None
+        with table.lock:
+            self._become_newest()
+            if since._newer is not self:
+                return None
+            assert since._note is not None
+            length = len(table.keys)
+            changed = {slot for slot in since._note.slots if slot < length}
+            touched = sorted(changed.union(range(since._note.length, length)))
+            live = [slot for slot in touched if table.keys[slot] is not _HOLE]
+            entries = [(table.keys[slot], table.states[slot]) for slot in live]
+            return TableChange(
+                length,
+                np.array(live, np.int64),
+                [Rows(entries)] if entries else [],
+                np.array([table.times[slot] for slot in live], np.int64),
+                np.array([slot for slot in touched if table.keys[slot] is _HOLE], np.int64),
+            )
+
+    def oldest_news(self) -> int | None:
+        """The time of the longest-ago last news of a key; see :class:`~penstock.state.Version`."""
+        table = self._table
+        with table.lock:
+            for time, slots in table.touched.items():
+                if any(
+                    slot < len(table.keys) and table.times[slot] == time and table.keys[slot] is not _HOLE
+                    for slot in slots
+                ):
+                    return time
+        return None
+
+    def _slots(self) -> tuple[list[Any], list[Any], list[int]]:
+        """What is in each slot: key or hole, state, time. (The lock is held.)"""
+        table = self._table
+        if self._note is None:
+            return table.keys, table.states, table.times
+        keys, states, times = table.keys.copy(), table.states.copy(), table.times.copy()
+        for version in reversed(self._to_newest()):
+            note = version._note
+            assert note is not None
+            _fit(keys, note.length, _HOLE)
+            _fit(states, note.length, None)
+            _fit(times, note.length, 0)
+            for slot, (key, state, time) in note.slots.items():
+                keys[slot], states[slot], times[slot] = key, state, time
+        return keys, states, times
 
     def update(self, time: int) -> RowUpdate:
         """Begin the version of the batch at ``time``."""
@@ -280,6 +327,9 @@ class RowUpdate:
             self._before._become_newest()
         self._table.lock.release()
 
+    def prepare(self, keys: Iterable[Any]) -> None:
+        """These keys will be asked for: they lie ready."""
+
     def get(self, key: Any, absent: Any) -> Any:
         """The state of a key: the object itself."""
         slot = self._table.index.get(key)
@@ -327,6 +377,11 @@ class RowUpdate:
         self.remove(key)
         self.expired += 1
 
+    def expire_before(self, before: int) -> None:
+        """Forget all keys whose last news is of a time before that one, for want of news."""
+        for key, _ in self.expiring(before):
+            self.expire(key)
+
     def forget_times(self, before: int) -> None:
         """Of this version and those after it nobody will ask for keys whose last news is of a time before
         that one, as they are gone."""
@@ -345,6 +400,7 @@ class RowUpdate:
 def _without_holes(table: _Table) -> _Table:
     """The newest version in a table of its own."""
     made = _Table(table.expires)
+    made.stays = table.stays
     touched: dict[int, list[int]] = {}
     for key, state, time in zip(table.keys, table.states, table.times, strict=True):
         if key is not _HOLE:

@@ -29,6 +29,7 @@ __all__ = [
     "Partitions",
     "Raised",
     "aggregate",
+    "call",
     "cut",
     "evaluate",
     "fold",
@@ -96,7 +97,7 @@ def _operator(function: Callable[..., Partitions]) -> Callable[..., Partitions]:
 # --------------------------------------------------------------------------- calling what users wrote
 
 
-def _call(record: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+def call(record: Any, function: Callable[..., Any], *arguments: Any) -> Any:
     """The function's result; its exception becomes one of this record."""
     try:
         return function(*arguments)
@@ -133,35 +134,35 @@ def same_key(one: Any, other: Any) -> bool:
 
 @_operator
 def _map(parts: Partitions, f: Any, preservesPartitioning: bool = False) -> Partitions:
-    return [[_call(record, f, record) for record in part] for part in parts]
+    return [[call(record, f, record) for record in part] for part in parts]
 
 
 @_operator
 def _filter(parts: Partitions, f: Any) -> Partitions:
-    return [[record for record in part if _call(record, lambda r: bool(f(r)), record)] for part in parts]
+    return [[record for record in part if call(record, lambda r: bool(f(r)), record)] for part in parts]
 
 
 @_operator
 def _flatMap(parts: Partitions, f: Any, preservesPartitioning: bool = False) -> Partitions:
     return [
-        [item for record in part for item in _call(record, lambda r: list(f(r)), record)] for part in parts
+        [item for record in part for item in call(record, lambda r: list(f(r)), record)] for part in parts
     ]
 
 
 @_operator
 def _keyBy(parts: Partitions, f: Any) -> Partitions:
-    return [[(_call(record, f, record), record) for record in part] for part in parts]
+    return [[(call(record, f, record), record) for record in part] for part in parts]
 
 
 @_operator
 def _mapPartitions(parts: Partitions, f: Any, preservesPartitioning: bool = False) -> Partitions:
-    return [_call(None, lambda rows: list(f(rows)), iter(part)) for part in parts]
+    return [call(None, lambda rows: list(f(rows)), iter(part)) for part in parts]
 
 
 @_operator
 def _mapPartitionsWithIndex(parts: Partitions, f: Any, preservesPartitioning: bool = False) -> Partitions:
     return [
-        _call(None, lambda rows, at=index: list(f(at, rows)), iter(part)) for index, part in enumerate(parts)
+        call(None, lambda rows, at=index: list(f(at, rows)), iter(part)) for index, part in enumerate(parts)
     ]
 
 
@@ -194,7 +195,7 @@ def _values(parts: Partitions) -> Partitions:
 def _mapValues(parts: Partitions, f: Any) -> Partitions:
     def each(record: Any) -> Any:
         key, value = _pair(record)
-        return key, _call(record, f, value)
+        return key, call(record, f, value)
 
     return [[each(record) for record in part] for part in parts]
 
@@ -203,7 +204,7 @@ def _mapValues(parts: Partitions, f: Any) -> Partitions:
 def _flatMapValues(parts: Partitions, f: Any) -> Partitions:
     def each(record: Any) -> Any:
         key, value = _pair(record)
-        return [(key, item) for item in _call(record, lambda v: list(f(v)), value)]
+        return [(key, item) for item in call(record, lambda v: list(f(v)), value)]
 
     return [[pair for record in part for pair in each(record)] for part in parts]
 
@@ -279,7 +280,7 @@ def _placed(parts: Partitions, to: Any, function: Any = portable_hash) -> Partit
             key = _pair(record)[0]
             if count > 1 and function is portable_hash:
                 hashable(record)
-            at = _call(record, lambda key: function(key) % count, key) if count > 1 else 0
+            at = call(record, lambda key: function(key) % count, key) if count > 1 else 0
             targets[at].append(record)
     return targets
 
@@ -317,9 +318,9 @@ def _combineByKey(
     def folded(groups: Groups, first: Any, merge: Any) -> list[Any]:
         out = []
         for key, (start, *others) in groups:
-            combiner = _call((key, start), first, start)
+            combiner = call((key, start), first, start)
             for value in others:
-                combiner = _call((key, value), merge, combiner, value)
+                combiner = call((key, value), merge, combiner, value)
             out.append((key, combiner))
         return out
 
@@ -513,5 +514,5 @@ def aggregate(parts: Partitions, zero: Any, seq_op: Any, comb_op: Any) -> Any:
 def _folded(start: Any, rows: list[Any], function: Any) -> Any:
     result = start
     for row in rows:
-        result = _call(row, function, result, row)
+        result = call(row, function, result, row)
     return result

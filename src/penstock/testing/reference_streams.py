@@ -20,8 +20,9 @@ from typing import Any
 
 from penstock.chunk import portable_hash
 from penstock.dstream.bracketing import bracketing
+from penstock.errors import StateError
 from penstock.testing.graphs import Apply, Batches, Graph, Template, nodes_of
-from penstock.testing.reference import OPERATORS, Partitions, copied, cut, evaluate, hashable, same_key
+from penstock.testing.reference import OPERATORS, Partitions, call, copied, cut, evaluate, hashable, same_key
 
 __all__ = ["evaluate_batches", "window_arguments"]
 
@@ -264,23 +265,31 @@ class _State:
 
     def __init__(self, held: list[Any], *, over: bool) -> None:
         self.held = deepcopy(held)
-        self.set = False
+        self.set = self.gone = False
         self.over = over
 
     def exists(self) -> bool:
         return bool(self.held)
 
     def get(self) -> Any:
+        if not self.held:
+            raise StateError("not set")
         return self.held[0]
 
     def getOption(self) -> Any:
         return self.held[0] if self.held else None
 
     def update(self, new: Any) -> None:
+        self._must_be_open()
         self.held, self.set = [new], True
 
     def remove(self) -> None:
-        self.held, self.set = [], False
+        self._must_be_open()
+        self.held, self.set, self.gone = [], False, True
+
+    def _must_be_open(self) -> None:
+        if self.gone or self.over:
+            raise StateError("removed, or timing out")
 
     def isTimingOut(self) -> bool:
         return self.over
@@ -301,7 +310,7 @@ def _mapped(
     for key, value in map(hashable, pairs):
         at = next((at for at, (known, _, _) in enumerate(states) if same_key(known, key)), None)
         state = _State([] if at is None else [states[at][1]], over=False)
-        made = function(key, value, state)
+        made = call((key, value), function, key, value, state)
         if not state.held and at is not None:
             del states[at]
         elif state.set and at is None:
@@ -313,7 +322,7 @@ def _mapped(
         out += [] if made is None else [deepcopy(made)]
     late = [each for each in states if timeout is not None and each[2] < time - timeout]
     for key, held, _ in late:
-        made = function(key, None, _State([held], over=True))
+        made = call((key, None), function, key, None, _State([held], over=True))
         out += [] if made is None else [deepcopy(made)]
     states[:] = [each for each in states if timeout is None or each[2] >= time - timeout]
     return out

@@ -7,7 +7,7 @@
     paths       the ways it can go; symbols, instances, members: what it is given
     tracing     all ways put together: expressions
     programs    expressions on the columns of a chunk; kernels: each operation, proven against Python
-    folds       folds by key on columns
+    folds       folds by key on columns; states, mapping: functions with the state of a key
     limits      which indexes a function of (record, index) lets through at most
     sorting     the order of keys; joining: which rows of two sides have the same key
     reading     does a function do nothing but take items of its argument
@@ -20,6 +20,7 @@ from penstock.vectorize.folds import KeyedFold, KeyIndex, folded_row_by_row
 from penstock.vectorize.grouping import KeyedGrouping
 from penstock.vectorize.joining import TwoSides, combined_type
 from penstock.vectorize.limits import index_limit
+from penstock.vectorize.mapping import MappingPlan, mapping_plan
 from penstock.vectorize.programs import REFUSALS, Chain, holding
 from penstock.vectorize.reading import fields_read, item_read, only_reads_items
 from penstock.vectorize.sorting import SortKeys, alike, joined, must_compare
@@ -36,6 +37,7 @@ __all__ = [
     "KeyIndex",
     "KeyedFold",
     "KeyedGrouping",
+    "MappingPlan",
     "SortKeys",
     "StatePlan",
     "Traced",
@@ -53,6 +55,7 @@ __all__ = [
     "index_limit",
     "item_read",
     "joined",
+    "mapping_plan",
     "must_compare",
     "only_reads_items",
     "state_plan",
