@@ -225,6 +225,11 @@ ON_FAILURE = Setting(
     " that were lost, and goes on.",
     "Spark's behaviour. Figures that go on without the records of a failed batch want `stop`.",
 )  # fmt: skip
+CHECKPOINT_DIRECTORY: Setting[str | None] = Setting(
+    "spark.streaming.checkpoint.directory", TEXT, None,
+    "The same as `ssc.checkpoint(directory)`, for every `StreamingContext` that is made.",
+    "As in Spark: recovery is asked for.",
+)  # fmt: skip
 RETRIES = Setting(
     "penstock.streaming.retries", whole(0), 3,
     "How often a batch that has failed is run again before `penstock.streaming.onFailure` decides; with "
@@ -311,7 +316,8 @@ STATE_TTL: Setting[int | None] = Setting(
 _USED: tuple[Setting[Any], ...] = (
     MASTER, APP_NAME, DEFAULT_PARALLELISM, STOP_CONTEXT_BY_DEFAULT, STOP_GRACEFULLY_ON_SHUTDOWN,
     GRACEFUL_STOP_TIMEOUT, ON_FAILURE, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
-    SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES, RETRIES, RETRY_DELAY, COMPACT_BYTES, SYNC_OUTPUTS, TRUST_STORE,
+    SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES, CHECKPOINT_DIRECTORY, RETRIES, RETRY_DELAY, COMPACT_BYTES,
+    SYNC_OUTPUTS, TRUST_STORE,
     STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL,
 )  # fmt: skip
 
@@ -338,7 +344,6 @@ _PLANNED = (
     _planned("receiverRestartDelay", duration("ms"), 2000, "When a failed receiver is started again."),
     _planned("receiver.writeAheadLog.enable", FLAG, False, "Whether received blocks survive a crash."),
     _planned("ui.retainedBatches", whole(1), 1000, "How many batches the monitor's page shows."),
-    _planned("checkpoint.directory", TEXT, None, "The same as `ssc.checkpoint(directory)`."),
     _planned("kafka.maxRatePerPartition", whole(1), None, "The most records per second of a partition."),
     _planned("kafka.minRatePerPartition", whole(1), 1, "The fewest records per second of a partition."),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from operator import add
@@ -17,7 +19,13 @@ from penstock import RDD, Conf, Context, StateSpec, StreamingContext
 from penstock.checkpoint import Journal
 from penstock.clock import ManualClock
 from penstock.dstream import DStream, mapped
-from penstock.errors import ArgumentError, CheckpointTaken, CorruptCheckpoint, StateError
+from penstock.errors import (
+    ArgumentError,
+    CheckpointTaken,
+    CorruptCheckpoint,
+    KeyTypeError,
+    StateError,
+)
 from penstock.state import ColumnVersion, RowVersion, TableChange, Version
 from penstock.storage import LocalStorage
 from penstock.testing import Stepper
@@ -438,6 +446,48 @@ class TestWhatIsThere:
         assert Life(path, sets, BATCHES, now=2.5).run(1) == {3.0: [("a", {1, 3, 4}), ("b", {2})]}
 
 
+class Salted:
+    """A key whose hash is another one in each process."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Salted) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+@pytest.mark.parametrize("build", [totals, window, latest])
+def test_keys_that_another_process_would_not_find_are_refused(path: str, build: Any) -> None:
+    batches: list[Any] = [[("a", 1)], [(Salted("b"), 1)]]
+    with pytest.raises(KeyTypeError, match="Salted"):
+        Life(path, build, batches).run(2)
+
+
+def test_the_directory_may_be_a_setting(path: str, sc: Context) -> None:
+    sc.conf.set("spark.streaming.checkpoint.directory", path)
+    clock = ManualClock()
+    ssc = StreamingContext(sc, 1, clock=clock)
+    ssc.queueStream([[1]]).foreachRDD(lambda rdd: rdd.count())
+    with Stepper(ssc, clock) as stepper:
+        stepper.step()
+    loaded = Journal(LocalStorage(), path).load()
+    assert loaded is not None
+    assert loaded.image.committed_ms == 1000
+
+
+@pytest.mark.parametrize("build", [totals, window, latest])
+def test_a_store_that_is_no_disk(build: Any, request: pytest.FixtureRequest) -> None:
+    """Every write is a file of its own there, and files are made only if they are not there."""
+    path = f"memory://recovery/{request.node.name}"
+    expected = Life(path + "-other", build, BATCHES).run(8)
+    first = Life(path, build, BATCHES).run(3)
+    second = Life(path, build, BATCHES, now=3.5).run(5)
+    assert {**first, **second} == expected
+
+
 class TestOwners:
     def test_of_two_that_go_on_the_first_stops(self, path: str) -> None:
         """The first is paused before its second batch, the other takes over, the first comes back."""
@@ -532,3 +582,78 @@ def test_snapshots_and_files_stay_few(path: str, sc: Context) -> None:
     assert len(list((Path(path) / "snapshots").iterdir())) <= 2
     assert len(list((Path(path) / "journal").iterdir())) <= 3
     assert Life(path, totals, [[("a", 1)]] * 101, now=100.5).run(1) == {101.0: [("a", 101)]}
+
+
+SCRIPT = """
+import os
+import subprocess
+import sys
+import sys
+from dataclasses import dataclass
+
+from penstock import SparkContext, StreamingContext, StateSpec
+
+folder, mode = sys.argv[1], sys.argv[2]
+
+
+@dataclass(frozen=True)
+class Seen:
+    count: int
+    last: str
+
+
+def setup():
+    print("setup")
+    sc = SparkContext("local[2]", "words")
+    ssc = StreamingContext(sc, 1)
+    words = ssc.textFileStream(folder + "/in", newFilesOnly=False, maxFilesPerBatch=1).flatMap(str.split)
+
+    def note(word, line, state):
+        seen = state.getOption() or Seen(0, "")
+        state.update(Seen(seen.count + 1, word.upper()))
+        return f"{word} {state.get().count} {state.get().last}"
+
+    noted = words.map(lambda word: (word, word)).mapWithState(StateSpec.function(note).numPartitions(1))
+    noted.saveAsTextFiles(folder + "/out/words")
+
+    def end(time, rdd):
+        if os.path.exists(folder + "/kill") and rdd.count() == 3:
+            os.kill(os.getpid(), 9)
+
+    words.foreachRDD(end)
+    return ssc
+
+
+ssc = StreamingContext.getOrCreate(folder + "/checkpoint", setup, upgrade=mode == "upgrade")
+ssc.start(availableNow=True)
+ssc.awaitTermination()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs the signals of POSIX")
+@pytest.mark.parametrize("mode", ["stored", "upgrade"])
+def test_a_script_that_is_killed_goes_on_when_it_is_run_again(mode: str, tmp_path: Path) -> None:
+    """Functions and classes of the script itself, in a graph that is stored, or made anew."""
+    script = tmp_path / "app.py"
+    script.write_text(SCRIPT)
+    (tmp_path / "in").mkdir()
+    for number, text in enumerate(("a b", "a", "b b a", "a c")):
+        (tmp_path / "in" / f"{number}.txt").write_text(f"{text}\n")
+    (tmp_path / "kill").touch()
+    line = [sys.executable, str(script), str(tmp_path), mode]
+    killed = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    (tmp_path / "kill").unlink()
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("setup\n" if mode == "upgrade" else "")
+    written = [
+        (directory / "part-00000").read_text().splitlines()
+        for directory in sorted((tmp_path / "out").glob("words-*"))
+    ]
+    assert written == [
+        ["a 1 A", "b 1 B"],
+        ["a 2 A"],
+        ["b 2 B", "b 3 B", "a 3 A"],
+        ["a 4 A", "c 1 C"],
+    ]

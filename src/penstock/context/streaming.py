@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.chunk import RowType
 from penstock.clock import Clock, SystemClock
-from penstock.conf import MIN_REMEMBER_DURATION, SPLIT_BYTES, TRUST_STORE, Conf
+from penstock.conf import CHECKPOINT_DIRECTORY, MIN_REMEMBER_DURATION, SPLIT_BYTES, TRUST_STORE, Conf
 from penstock.context.context import Context
 from penstock.context.lifecycle import Lifecycle, has_checkpoint
 from penstock.context.program import load_program
@@ -63,6 +63,9 @@ class StreamingContext(Lifecycle):
             )
         graph = StreamGraph(interval_ms)
         super().__init__(sparkContext, graph, clock or SystemClock(), threaded=clock is None)
+        directory = sparkContext.conf.value(CHECKPOINT_DIRECTORY)
+        if directory is not None:
+            self.checkpoint(directory)
 
     @classmethod
     def getOrCreate(

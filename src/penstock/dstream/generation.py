@@ -15,7 +15,7 @@ from penstock.dstream.graph import StreamGraph
 from penstock.dstream.inputs import Input
 from penstock.dstream.node import StreamNode
 from penstock.dstream.outputs import Output
-from penstock.dstream.saving import Saved, rerouted, rerouted_table, saved_of
+from penstock.dstream.saving import Saved, must_be_stable, rerouted, rerouted_table, saved_of
 from penstock.errors import StateError, locate
 from penstock.plan import Node, SliceReader, Source, Task, asked_at
 from penstock.rdd import RDD, Partitioner, StorageLevel
@@ -270,11 +270,14 @@ class Generation:
                 continue
             chunks = _chunks_of(rdd)
             if saved.kind == "slides":
+                if saved.placing is not None:
+                    must_be_stable(chunk for part in chunks for chunk in part)
                 found.slides[saved.name] = chunks
                 continue
             before = self._committed.get(saved.node)
             held = None if before is None or saved.name in self._save_whole else _chunks_of(before[1])
-            found.tables[saved.name] = saved.node.changes(held, chunks)
+            changes = found.tables[saved.name] = saved.node.changes(held, chunks)
+            must_be_stable(chunk for change in changes for chunk in change.entries)
         return found
 
     def was_saved(self) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
 from penstock.checkpoint import Image, InputRecord, OperatorRecord
-from penstock.chunk import Chunk, Rows, rows_of
+from penstock.chunk import Chunk, Rows, portable_hash, rows_of
 from penstock.dstream.graph import StreamGraph
 from penstock.dstream.inputs import Input
 from penstock.dstream.node import StreamNode
@@ -24,6 +25,7 @@ __all__ = [
     "Saved",
     "input_names",
     "inputs_of",
+    "must_be_stable",
     "name_problems",
     "report",
     "rerouted",
@@ -141,6 +143,20 @@ def rerouted_table(tables: Iterable[TableChange], placing: Partitioner) -> list[
 def _table_of(held: list[tuple[object, int]], timed: bool) -> TableChange:
     rows: list[Chunk] = [Rows([pair for pair, _ in held])] if held else []
     return whole(rows, np.array([time for _, time in held], np.int64) if timed else None)
+
+
+def must_be_stable(chunks: Iterable[Chunk]) -> None:
+    """``KeyTypeError`` for a key whose hash is another one in the next process: its state would be looked for
+    in another partition then."""
+    for chunk in chunks:
+        if isinstance(chunk, Rows):
+            rows = chunk.rows()
+            if not set(map(type, map(itemgetter(0), rows))) <= _STABLE:
+                for key, _ in rows:
+                    portable_hash(key, strict=True)
+
+
+_STABLE = {int, float, str, bytes, bool, type(None)}
 
 
 def report(
