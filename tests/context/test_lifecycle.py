@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -457,3 +458,29 @@ def test_stopping_the_context_from_within_a_batch_lets_the_batch_finish() -> Non
     assert ssc.awaitTerminationOrTimeout(10)
     assert sums == [3]
     assert Context._active is None
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_was_there_at_the_start_is_left_alone_by_the_garbage_collector(wanted: bool) -> None:
+    frozen: list[int] = []
+    conf = Conf().setMaster("local[2]").set("penstock.python.freezeObjects", wanted)
+    with Context(conf=conf) as sc:
+        ssc = StreamingContext(sc, 0.05)
+        ssc.queueStream([[1]]).foreachRDD(lambda rdd: frozen.append(gc.get_freeze_count()))
+        ssc.start(availableNow=True)
+        ssc.awaitTermination()
+    assert (frozen[0] > 0) == wanted
+    assert gc.get_freeze_count() == 0
+
+
+def test_who_has_frozen_objects_keeps_them_so() -> None:
+    gc.freeze()
+    try:
+        with Context("local[2]", "frozen") as sc:
+            ssc = StreamingContext(sc, 0.05)
+            ssc.queueStream([[1]]).pprint(0)
+            ssc.start(availableNow=True)
+            ssc.awaitTermination()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

@@ -28,6 +28,8 @@ from penstock.errors import (
 )
 from penstock.state import ColumnVersion, RowVersion, TableChange, Version
 from penstock.storage import LocalStorage
+from penstock.storage.faulty import Call, FaultyStorage
+from penstock.storage.resolve import wrapping
 from penstock.testing import Stepper
 from tests.vectorize.test_laws_in_columns import records_in_columns
 
@@ -486,6 +488,34 @@ def test_a_store_that_is_no_disk(build: Any, request: pytest.FixtureRequest) -> 
     first = Life(path, build, BATCHES).run(3)
     second = Life(path, build, BATCHES, now=3.5).run(5)
     assert {**first, **second} == expected
+
+
+def test_a_store_that_takes_its_time(path: str, sc: Context) -> None:
+    """While a write of the checkpoint hangs, batches are planned and wait; then they run in their order."""
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def before(call: Call) -> None:
+        if call.operation == "append" and not go_on.is_set():
+            hangs.set()
+            assert go_on.wait(30)
+
+    slow = FaultyStorage(LocalStorage(), before=before)
+    seen: list[list[int]] = []
+    with wrapping(lambda storage: slow):
+        ssc = StreamingContext(sc, 0.02)
+        ssc.queueStream([[n] for n in range(5)]).foreachRDD(lambda rdd: seen.append(rdd.collect()))
+        ssc.checkpoint(path)
+        ssc.start()
+        assert hangs.wait(30)
+        with ssc.driver._changed:
+            ssc.driver._changed.wait_for(lambda: ssc.driver._machine.waiting >= 4, 30)
+        assert seen == []
+        go_on.set()
+        ssc.stop(stopSparkContext=False, stopGraceFully=True)
+    assert seen[:5] == [[n] for n in range(5)]
+    loaded = Journal(LocalStorage(), path).load()
+    assert loaded is not None
+    assert loaded.image.planned == {}
 
 
 class TestOwners:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import logging
 import sys
@@ -15,6 +16,7 @@ from penstock.clock import Clock
 from penstock.conf import (
     COMPACT_BYTES,
     EXTRA_LISTENERS,
+    FREEZE,
     GRACEFUL_STOP_TIMEOUT,
     ON_FAILURE,
     PREFETCH_BYTES,
@@ -71,6 +73,7 @@ class Lifecycle:
         self._checkpoint_directory: str | None = None  # turns recovery on
         self._goes_on = False  # from what the checkpoint holds
         self._must_store_program = False
+        self._frozen = False  # what was there at the start, for the garbage collector
 
     @classmethod
     def getActive(cls) -> Self | None:
@@ -187,6 +190,9 @@ class Lifecycle:
         with _one_at_a_time:
             self._refuse_a_second()
             Lifecycle._active = self
+        if self._threaded and self._sc.conf.value(FREEZE) and not gc.get_freeze_count():
+            gc.freeze()
+            self._frozen = True
         self._driver = driver  # before any batch runs: one may call stop()
         self._sc._stop_stream = self.stop
         try:
@@ -356,6 +362,9 @@ class Lifecycle:
     def _release(self) -> None:
         """Let another context start."""
         self._sc._stop_stream = None
+        if self._frozen:
+            self._frozen = False
+            gc.unfreeze()
         with _one_at_a_time:
             if Lifecycle._active is self:
                 Lifecycle._active = None

@@ -68,7 +68,8 @@ def seeded_faults(seed: int, calls: int, count: int = 1) -> list[Fault]:
 
 
 class FaultyStorage(Storage):
-    """Another storage, failing as planned. ``calls`` records every call, the failed ones included.
+    """Another storage, failing as planned. ``calls`` records every call, the failed ones included; ``before``
+    is called before each, and may take its time.
 
     >>> from penstock.storage.local import LocalStorage
     >>> storage = FaultyStorage(LocalStorage(), [Fault(2, "exists", errno=28)])
@@ -79,7 +80,14 @@ class FaultyStorage(Storage):
     OSError: [Errno 28] No space left on device: '/'
     """
 
-    def __init__(self, inner: Storage, faults: Iterable[Fault] = (), *, lose_syncs: bool = False) -> None:
+    def __init__(
+        self,
+        inner: Storage,
+        faults: Iterable[Fault] = (),
+        *,
+        lose_syncs: bool = False,
+        before: Callable[[Call], object] | None = None,
+    ) -> None:
         self.atomic_rename = inner.atomic_rename
         self.lists_details = inner.lists_details
         self.appends = inner.appends
@@ -87,6 +95,7 @@ class FaultyStorage(Storage):
         self._inner = inner
         self._faults = list(faults)
         self._lose_syncs = lose_syncs
+        self._before = before
         self._unsynced: set[str] = set()
         self._logs: list[LogFile] = []
         self._dead: Fault | None = None
@@ -221,7 +230,10 @@ class FaultyStorage(Storage):
         durable: bool = False,
     ) -> T:
         """Count one call, and do all of it, or as much as its fault allows. For the files made here too."""
-        fault = self._fault_of(Call(operation, path, durable))
+        call = Call(operation, path, durable)
+        if self._before is not None:
+            self._before(call)
+        fault = self._fault_of(call)
         if fault is None:
             return action()
         if fault.moment == "after":
