@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from penstock import RDD, Conf, Context, StateSpec, StreamingContext
+from penstock import RDD, Conf, Context, StateSpec, StreamingContext, StreamingListener
 from penstock.checkpoint import Journal
 from penstock.clock import ManualClock
 from penstock.dstream import DStream, mapped
@@ -307,7 +307,18 @@ class TestFailures:
 
             stream.updateStateByKey(lambda values, state: sum(values) + (state or 0), 2).foreachRDD(flaky)
 
-        seen = Life(path, sometimes, BATCHES).run(2)
+        infos: list[Any] = []
+
+        class Infos(StreamingListener):
+            def onBatchCompleted(self, batchCompleted: Any) -> None:
+                infos.append(batchCompleted.batchInfo)
+
+        life = Life(path, sometimes, BATCHES)
+        life.ssc.addStreamingListener(Infos())
+        seen = life.run(2)
+        assert [info.failureReason for info in infos] == [None, None]
+        assert [info.stateOperatorInfos[0].numTouched for info in infos] == [1, 2]
+        assert [list(info.outputOperationInfos) for info in infos] == [[0], [0]]
         assert attempts == [1.0, 1.0, 2.0]
         assert {time: sorted(records) for time, records in seen.items()} == {
             1.0: [("a", 1)],

@@ -12,7 +12,6 @@ from penstock.checkpoint.checkpoint import (
     must_trust,
     recorded_batches,
 )
-from penstock.checkpoint.codec import pickled
 from penstock.checkpoint.frames import FORMAT
 from penstock.checkpoint.image import Commit, Image, InputRecord, OperatorRecord, Plain, begin_record
 from penstock.checkpoint.journal import Journal, Loaded
@@ -32,6 +31,5 @@ __all__ = [
     "begin_record",
     "intent_in",
     "must_trust",
-    "pickled",
     "recorded_batches",
 ]

@@ -24,8 +24,9 @@ import pyarrow as pa
 from penstock.chunk import Chunk, Columns, Lines, Optional, Record, Rows, RowType, Scalar, Tuple
 from penstock.chunk.row_types import SCALARS
 from penstock.errors import CorruptCheckpoint, RowTypeError
+from penstock.sinks import pickled
 
-__all__ = ["Description", "decoded", "encoded", "pickled"]
+__all__ = ["Description", "decoded", "encoded"]
 
 Description = dict[str, Any]
 """What of a chunk is stored as JSON."""
@@ -72,17 +73,6 @@ def decoded(description: Description, data: Any, trust: Trust) -> Chunk:
         trust()
         return Rows(_unpickled(data))
     raise CorruptCheckpoint(f"a checkpoint holds a chunk of the unknown kind {kind!r}")
-
-
-def pickled(what: object) -> bytes:
-    """Classes and functions are stored by name where they have one that can be imported, else whole."""
-    try:
-        return pickle.dumps(what, protocol=5)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        import cloudpickle  # slow to import, and seldom needed
-
-        data: bytes = cloudpickle.dumps(what, protocol=5)
-        return data
 
 
 def _unpickled(data: Any) -> Any:

@@ -23,10 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from penstock.checkpoint.codec import decoded, encoded, pickled
+from penstock.checkpoint.codec import decoded, encoded
 from penstock.checkpoint.frames import Frame
 from penstock.chunk import Chunk
 from penstock.errors import CorruptCheckpoint
+from penstock.sinks import pickled
 from penstock.state import TableChange, changed
 
 __all__ = [

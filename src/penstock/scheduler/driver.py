@@ -384,7 +384,7 @@ class BatchDriver:
         _log.warning("the batch %d ms is run again (attempt %d)", time, attempt)
         self._attempt_error = None
         self._jobs = []
-        self._records[time].outputs.clear()
+        self._records[time].begin_again()
         self._generation.undo(time)
         if self._threaded:  # who asks to stop does not wait for it
             self._stop_intake.wait(self._retry_delay_ms * 2 ** (attempt - 2) / 1000)

@@ -34,6 +34,11 @@ class BatchRecord:
         """Processing begins."""
         self.started_ms, self.started_ns = clock.now_ms(), clock.elapsed_ns()
 
+    def begin_again(self) -> None:
+        """What the attempt that has failed did is not counted."""
+        self.outputs.clear()
+        self.metrics = Metrics()
+
     def end(self, clock: Clock) -> None:
         """Processing is over; also for a batch that never began."""
         self.ended_ms, self.ended_ns = clock.now_ms(), clock.elapsed_ns()

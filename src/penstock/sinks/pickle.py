@@ -12,7 +12,7 @@ from penstock.errors import CallSite
 from penstock.plan import Node, call_site, raise_located
 from penstock.sinks.base import Jobs, write_directory
 
-__all__ = ["save_pickle_directory"]
+__all__ = ["pickled", "save_pickle_directory"]
 
 
 def save_pickle_directory(jobs: Jobs, plan: Node, path: str) -> None:
@@ -32,17 +32,18 @@ def save_pickle_directory(jobs: Jobs, plan: Node, path: str) -> None:
 
 def _pickled(chunk: Chunk, site: CallSite) -> bytes:
     try:
-        return _dumped(chunk)
+        return pickled(chunk)
     except Exception as error:
         for row in chunk.rows():
             try:
-                _dumped(row)
+                pickled(row)
             except Exception as again:
                 raise_located(again, site, row)
         raise error
 
 
-def _dumped(what: object) -> bytes:
+def pickled(what: object) -> bytes:
+    """Classes and functions by name where they have one that can be imported, else whole."""
     try:
         return pickle.dumps(what, protocol=5)
     except (pickle.PicklingError, AttributeError, TypeError):
