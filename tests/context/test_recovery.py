@@ -447,7 +447,9 @@ class TestWhatIsThere:
             Life(path, totals, BATCHES, upgrade=False)
 
     @pytest.mark.skipif(os.name != "posix", reason="needs the owners and modes of POSIX")
-    def test_state_that_is_pickled_is_not_read_either(self, path: str) -> None:
+    def test_state_that_is_pickled_is_not_read_either(
+        self, path: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
         def sets(stream: DStream, see: Callable[..., Any]) -> None:
             stream.updateStateByKey(lambda values, state: {*values, *(state or ())}, 1).foreachRDD(see)
 
@@ -455,6 +457,12 @@ class TestWhatIsThere:
         os.chmod(Path(path) / "journal", 0o777)
         with pytest.raises(CorruptCheckpoint, match=r"journal .*others may write"):
             Life(path, sets, BATCHES, now=2.5).run(1)
+        shared = Path(path + "-shared")
+        shared.mkdir()
+        (shared / "notes.txt").touch()
+        shared.chmod(0o777)
+        Life(str(shared), sets, BATCHES).run(1)
+        assert "state that is no columns will not be read back" in caplog.text
         os.chmod(Path(path) / "journal", 0o700)
         assert Life(path, sets, BATCHES, now=2.5).run(1) == {3.0: [("a", {1, 3, 4}), ("b", {2})]}
 

@@ -79,6 +79,7 @@ class Checkpoint:
     def begin(self, record: Record, *, owner: str) -> None:
         """Take it over for this run; ``CheckpointTaken`` if another was quicker."""
         self._make_directories()
+        self._warn_if_not_trusted()
         head, parts = record
         self._journal.begin(({**head, "owner": owner}, parts), self._loaded)
         for directory in ("journal", "snapshots"):
@@ -97,6 +98,13 @@ class Checkpoint:
             names = self._storage.list_names(path)
             if not {*names.files, *names.directories} - {"rdds"}:
                 self._storage.keep_private(path)
+
+    def _warn_if_not_trusted(self) -> None:
+        """What would be refused at the next start is said at this one."""
+        try:
+            self.trust()
+        except CorruptCheckpoint as problem:
+            _log.warning("state that is no columns will not be read back: %s", problem)
 
     def set_aside(self) -> None:
         """Make room for a checkpoint that begins anew: what is there is moved into ``aside``, in place of
