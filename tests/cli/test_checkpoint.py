@@ -104,7 +104,7 @@ def test_show(recorded: str) -> None:
 def test_verify(recorded: str) -> None:
     result = command("verify", recorded)
     assert result.exit_code == 0
-    assert "7 records, whole" in result.output
+    assert "8 records, whole" in result.output
     assert "go on after the batch 1970-01-01" in result.output
     journal = next((Path(recorded) / "journal").iterdir())
     content = bytearray(journal.read_bytes())

@@ -116,9 +116,10 @@ class _RejectsFile:
             return 0
         if self._known is None:
             self._known = self._read()
+        known, self._known = self._known, None  # if writing fails, some of it may be there
         lines = [f"{_plain(r.source)}\t{r.number}\t{_plain(r.reason)}\t{_plain(r.text)}\n" for r in rejects]
         with self._path.open("a", encoding="utf-8") as file:
-            file.write("".join(line for line in lines if line not in self._known))
+            file.write("".join(line for line in lines if line not in known))
         self._known = set(lines)
         return len(rejects)
 

@@ -76,12 +76,16 @@ class Checkpoint:
             _log.warning("checkpoint: %s", complaint)
         return self._loaded.image
 
-    def begin(self, record: Record, *, owner: str) -> None:
-        """Take it over for this run; ``CheckpointTaken`` if another was quicker."""
+    def claim(self, owner: str, *, alone: bool = False) -> None:
+        """Be the one who goes on from here; what is loaded afterwards is final. ``CheckpointTaken`` if
+        another run was quicker, or with ``alone`` if there was any."""
         self._make_directories()
+        self._journal.claim(owner, alone=alone)
+
+    def begin(self, record: Record) -> None:
+        """The run begins, after :meth:`claim`, from what was loaded then."""
         self._warn_if_not_trusted()
-        head, parts = record
-        self._journal.begin(({**head, "owner": owner}, parts), self._loaded)
+        self._journal.begin(record, self._loaded)
         for directory in ("journal", "snapshots"):
             try:
                 clean_leftovers(self._storage, join(self.path, directory))
@@ -109,12 +113,12 @@ class Checkpoint:
     def set_aside(self) -> None:
         """Make room for a checkpoint that begins anew: what is there is moved into ``aside``, in place of
         what was moved there before."""
-        if not self._journal.numbers():
+        if not self._journal.numbers() and not self._journal.snapshots():
             return
         aside = join(self.path, "aside")
         self._storage.remove_tree(aside)
         self._storage.makedirs(aside)
-        for name in ("snapshots", "journal"):
+        for name in ("journal", "snapshots"):
             if self._storage.exists(join(self.path, name)):
                 self._storage.rename_directory(join(self.path, name), join(aside, name))
         _log.warning(

@@ -65,7 +65,8 @@ class Frames:
     """The frames of a file, as far as they are whole.
 
     ``size`` is how many bytes they take, once they are read. ``damage`` says then what ended them, if it was
-    not the end: a frame that was not written to its end, or one whose bytes have changed.
+    not the end: a frame that was not written to its end, or one whose bytes have changed. ``torn``: it is the
+    last one, and nothing was written after it.
 
     Raises ``CorruptCheckpoint`` for what is no such file, or of a format that is newer than this version.
     """
@@ -82,6 +83,7 @@ class Frames:
         self._name = name
         self.size = len(PREAMBLE)
         self.damage: str | None = None
+        self.torn = False
 
     def __iter__(self) -> Iterator[Frame]:
         data = self._data
@@ -98,6 +100,7 @@ class Frames:
                 return
             if zlib.crc32(body) != checksum:
                 self._damaged("a frame does not have its checksum")
+                self.torn = not bytes(data[begin + length :]).strip(b"\0")
                 return
             self.size = begin + length
             yield _opened(body)

@@ -3,6 +3,7 @@
 ==========  =====================================================================================
 ``kind``    what it says
 ==========  =====================================================================================
+claim       a run will begin
 begin       a run begins, or goes on: the program's operators and inputs, where each input is
 intent      what belongs to a batch that has been planned
 commit      a batch is over: what it has changed in tables, the new slides of windows, lost outputs
@@ -210,6 +211,7 @@ class Image:
         """One record more. ``CorruptCheckpoint`` for one that says nothing this version understands."""
         head = frame.head
         reader = {
+            "claim": lambda head, parts: None,
             "begin": self._begin,
             "intent": self._intent,
             "commit": self._commit,
@@ -248,13 +250,16 @@ class Image:
             self.taken[name] = []
 
     def _commit(self, head: dict[str, Any], parts: list[memoryview]) -> None:
-        time = self.committed_ms = head["time"]
+        time = head["time"]
+        if self.committed_ms is not None and time <= self.committed_ms:
+            return  # said twice, as the first time seemed to have failed
+        self.committed_ms = time
         self.last_ms = time if self.last_ms is None else max(self.last_ms, time)
         self.planned.pop(time, None)
         self.batches += 1
-        self.lost += head["lost"]
+        self.lost = [*self.lost, *head["lost"]][-_MOST_LOST:]
         for table in head["tables"]:
-            self._table(table, parts)
+            self._table({**table, "time": time}, parts)
         for slide in head["slides"]:
             self._slide({**slide, "time": time}, parts)
         for name, held in self._slides.items():
@@ -313,6 +318,7 @@ class Image:
             parts: list[Any] = []
             change = changed([each.decoded(trust) for each in self._tables[name, index]], close=False)
             head = {"kind": "table", "name": name, "partition": index, "of": index + 1}
+            head["time"] = self.tables_at(name)
             yield {**head, **_table_out(change, parts)}, parts
         for name, held in self._slides.items():
             for time, slide in held.items():
@@ -329,6 +335,13 @@ class Image:
             for index in indexes
         ]
 
+    def tables_at(self, name: str) -> int:
+        """The batch time of the version that an operator's tables are."""
+        times: list[int] = [
+            held[-1].head["time"] for (known, _), held in self._tables.items() if known == name
+        ]
+        return max(times)
+
     def table_sizes(self, name: str) -> tuple[int, int]:
         """Slots and bytes of an operator's tables, without decoding them."""
         held = [stored for (known, _), stored in self._tables.items() if known == name]
@@ -340,6 +353,8 @@ class Image:
         return self._slides.get(name, {})
 
 
+_MOST_LOST = 10_000  # outputs that were given up; of so many the oldest are of no use to anybody
+
 _FIGURES = ("run", "interval_ms", "zero_ms", "last_ms", "committed_ms", "batches", "runs", "taken", "lost")
 
 
@@ -348,6 +363,7 @@ def _closing(stored: Sequence[_StoredTable]) -> _StoredTable:
     length = stored[-1].head["length"]
     times = None if stored[-1].head["numbers"][1] is None else 0
     head = {"numbers": [0, times, None], "length": length, "chunks": [], "whole": False, "closes": True}
+    head["time"] = stored[-1].head["time"]
     return _StoredTable(head, [b""])
 
 

@@ -8,9 +8,10 @@
     DIR/program.pickle               the program's graph, for ``getOrCreate``
 
 The file with the next number is created if absent, so of two runs that want it one gets it, and is the
-owner from there on. Whoever has appended to its file looks whether there is a next one: if so, it is not
-the owner any more, and what it has appended does not count, as the next file says. So it may be paused for
-as long as one likes between any two steps, and come back.
+owner from there on: first it claims the number, then it reads what there is to go on from. Whoever has
+appended to its file looks whether there is a next one: if so, it is not the owner any more, and what it has
+appended does not count, as the next file says. So it may be paused for as long as one likes between any two
+steps, and come back.
 
 Where files can grow each append is one synchronised write at the end of the newest; elsewhere each is a file
 of its own, with the next number.
@@ -21,6 +22,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from penstock.checkpoint.frames import PREAMBLE, Frame, Frames, framed
@@ -33,6 +35,10 @@ __all__ = ["Journal", "Loaded"]
 _log = logging.getLogger(__name__)
 _LOG = re.compile(r"(\d{10})\.log")
 _SNAPSHOT = re.compile(r"(\d{10})\.snapshot")
+
+
+class _Bare(Exception):
+    """A file of a run that has claimed its number, and not begun."""
 
 
 class Loaded:
@@ -57,6 +63,7 @@ class Journal:
         self._files = join(directory, "journal")
         self._snapshots = join(directory, "snapshots")
         self.number = 0  # of the file that is being written
+        self._claimed: int | None = None
         self._log: LogFile | None = None
         self._size = 0
         self.bytes = 0  # appended since the newest file was begun
@@ -80,6 +87,8 @@ class Journal:
         """
         numbers = self.numbers()
         snapshots = set(self.snapshots())
+        if self._claimed is not None:
+            numbers = [number for number in numbers if number < self._claimed]
         if before is not None:
             after = self._after(before)
             return None if after is None else self._loaded(numbers, snapshots, *after, [])
@@ -90,49 +99,53 @@ class Journal:
         complaints: list[str] = []
         for number in reversed(numbers):
             try:
-                loaded = self._loaded(numbers, snapshots, number, None, complaints)
-            except (CorruptCheckpoint, OSError) as error:
-                complaints.append(f"{error}; so what was recorded from there on is left out")
+                return self._loaded(numbers, snapshots, number, None, complaints)
+            except _Bare:
                 continue
-            if loaded is not None:
-                return loaded
+            except (
+                CorruptCheckpoint,
+                FileNotFoundError,
+            ) as error:  # a disk that fails is no damage: ask again
+                complaints.append(f"{error}; so what was recorded from there on is left out")
+        if not complaints:
+            return None
         raise CorruptCheckpoint("nothing of the checkpoint can be gone on from: " + "; ".join(complaints))
 
     def _loaded(
         self, numbers: list[int], snapshots: set[int], newest: int, size: int | None, complaints: list[str]
-    ) -> Loaded | None:
-        """What a file and those that it goes on from come to; ``None`` if they do not reach back far
-        enough."""
+    ) -> Loaded:
+        """What a file and those that it goes on from come to."""
         chain: list[tuple[int, int | None]] = []
-        link: tuple[int, int | None] | None = (newest, size)
-        while link is not None:
+        link: tuple[int, int | None] = (newest, size)
+        while True:
             number = link[0]
             chain.insert(0, link)
             image = Image()
             if number in snapshots:
                 try:
                     self._read_snapshot(number, image)
-                except (CorruptCheckpoint, OSError) as error:
+                except (CorruptCheckpoint, FileNotFoundError) as error:
                     complaints.append(f"a snapshot cannot be used: {error}")
                 else:
                     return self._replayed(image, chain, complaints)
-            link = self._after(number)
-            if link is None:
+            after = self._after(number)
+            if after is None:
                 return self._replayed(Image(), chain, complaints)
-            if link[0] not in numbers:
-                raise CorruptCheckpoint(f"{self._url(self._path(link[0]))} is not there")
-        return None
+            if after[0] not in numbers:
+                raise CorruptCheckpoint(f"{self._url(self._path(after[0]))} is not there")
+            link = after
 
     def _after(self, number: int) -> tuple[int, int] | None:
-        """From where a file goes on: another file, and how many bytes of that."""
-        after: Any = self._first(number).get("after")
-        return None if after is None else (after["file"], after["size"])
-
-    def _first(self, number: int) -> dict[str, object]:
-        frame = next(iter(self._frames(number)), None)
-        if frame is None:
-            raise CorruptCheckpoint(f"{self._url(self._path(number))} has no record that is whole")
-        return frame.head
+        """From where a file goes on: another file, and how many bytes of that. ``_Bare`` if nothing says so:
+        whoever claimed the number has not begun."""
+        frames = self._frames(number)
+        for frame in frames:
+            if frame.head["kind"] != "claim":
+                after: Any = frame.head.get("after")
+                return None if after is None else (after["file"], after["size"])
+        if frames.size > len(PREAMBLE) and (frames.damage is None or frames.torn):
+            raise _Bare
+        raise CorruptCheckpoint(frames.damage or f"{self._url(self._path(number))} has no record")
 
     def _replayed(self, image: Image, chain: list[tuple[int, int | None]], complaints: list[str]) -> Loaded:
         for number, size in chain:
@@ -167,11 +180,40 @@ class Journal:
 
     # Writing
 
+    def claim(self, owner: str, *, alone: bool = False) -> None:
+        """Become the owner, before anything is read that is to be gone on from: what another run has written
+        until now counts, and it learns that it is none any more. ``CheckpointTaken`` if another was quicker,
+        or with ``alone`` if any has begun.
+        """
+        self.number = max([*self.numbers(), *self.snapshots()], default=0)
+        self._make([({"kind": "claim", "owner": owner}, [])])
+        self._claimed = self.number
+        newest = self.numbers()[-1]
+        if newest != self.number or (alone and self.load() is not None):
+            self._taken(self._path(newest))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything to go on from: more than numbers that were claimed."""
+        for number in reversed(self.numbers()):
+            try:
+                self._after(number)
+            except _Bare:
+                continue
+            except CorruptCheckpoint:
+                return True
+            return True
+        return False
+
     def begin(self, record: Record, after: Loaded | None) -> None:
-        """Take the checkpoint over; ``CheckpointTaken`` if another run was quicker."""
-        taken = [*self.numbers(), *self.snapshots()]
-        self.number = max(taken, default=0)
-        self._make(record, None if after is None else (after.file, after.size))
+        """Go on from what was loaded after the claim, or anew."""
+        head, parts = record
+        if after is not None:
+            head = {**head, "after": {"file": after.file, "size": after.size}}
+        if self._log is None:
+            self._make([(head, parts)])
+        else:
+            self.append([(head, parts)])
         self.bytes = self.files = 0
 
     def append(self, records: Sequence[Record]) -> None:
@@ -180,8 +222,7 @@ class Journal:
         ``CheckpointTaken`` if this run is not the owner any more.
         """
         if self._log is None:
-            first, *rest = records
-            self._make(first, (self.number, self._size), rest)
+            self._make(self._linked(records))
             return
         data = b"".join(framed(*record) for record in records)
         self._log.append(data)
@@ -191,25 +232,44 @@ class Journal:
 
     def roll(self, records: Sequence[Record]) -> None:
         """Write records at the beginning of a new file."""
-        first, *rest = records
-        self._make(first, (self.number, self._size), rest)
+        self._make(self._linked(records))
         self.bytes = self.files = 0
 
-    def _make(self, record: Record, after: tuple[int, int] | None, rest: Sequence[Record] = ()) -> None:
-        head, parts = record
-        if after is not None:
-            head = {**head, "after": {"file": after[0], "size": after[1]}}
-        data = PREAMBLE + b"".join(framed(*each) for each in ((head, parts), *rest))
+    def _linked(self, records: Sequence[Record]) -> list[Record]:
+        """Records for a new file that goes on from the one before."""
+        (head, parts), *rest = records
+        return [({**head, "after": {"file": self.number, "size": self._size}}, parts), *rest]
+
+    def _make(self, records: Sequence[Record]) -> None:
+        """Begin the file with the next number."""
+        data = PREAMBLE + b"".join(framed(*record) for record in records)
         path = self._path(self.number + 1)
-        if not self._storage.create_if_absent(path, data, durable=True):
+        if not self._created(path, data):
             self._taken(path)
+        if self._size and not self._storage.exists(self._path(self.number)):
+            # Whoever is the owner now has compacted beyond this run's file, and the number was free again.
+            self._remove(path)
+            self._taken(self._path(self.number))
         self.number += 1
         self._size = len(data)
         self.bytes += len(data)
         self.files += 1
         if self._storage.appends:
             self.close()
-            self._log = self._storage.open_log(path, len(data))
+            try:
+                self._log = self._storage.open_log(path, len(data))
+            except OSError as error:  # what is in the file counts: the next records get a file of their own
+                _log.warning("%s cannot be appended to: %s", self._url(path), error)
+
+    def _created(self, path: str, data: bytes) -> bool:
+        """Make a file that is not there. An error that came when it was there already is none."""
+        try:
+            return self._storage.create_if_absent(path, data, durable=True)
+        except OSError:
+            with suppress(OSError):
+                if self._storage.read(path) == data:
+                    return True
+            raise
 
     def _must_own(self) -> None:
         path = self._path(self.number + 1)
@@ -286,10 +346,15 @@ class Journal:
         """All records that count and whose files are still there, the oldest first."""
         numbers = self.numbers()
         chain: list[tuple[int, int | None]] = []
-        link: tuple[int, int | None] | None = (numbers[-1], None) if numbers else None
-        while link is not None and link[0] in numbers:
+        link: tuple[int, int | None] | None = (numbers.pop(), None) if numbers else None
+        while link is not None:
+            try:
+                after = self._after(link[0])
+            except _Bare:
+                link = (numbers.pop(), None) if numbers else None
+                continue
             chain.insert(0, link)
-            link = self._after(link[0])
+            link = after if after is not None and after[0] in numbers else None
         for number, size in chain:
             frames = self._frames(number)
             for frame in frames:

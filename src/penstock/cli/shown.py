@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.brokerage.words import counted
 from penstock.checkpoint import Checkpoint, Image, Journal, Plain
+from penstock.conf import TRUST_STORE
 from penstock.context import StreamingContext
 from penstock.dstream import report
 from penstock.errors import ArgumentError, CorruptCheckpoint, StateError
@@ -122,7 +123,7 @@ def replayed(directory: str, ssc: StreamingContext) -> Iterator[str]:
     done = _replayed_before(storage, path)
     ssc.graph.run.id = image.run
     outputs = ssc.graph.outputs
-    trust = Checkpoint(directory).trust
+    trust = Checkpoint(directory, trust_store=ssc.sparkContext.conf.value(TRUST_STORE)).trust
     left = [entry for entry in image.lost if (entry["time"], entry["output"]) not in done]
     if not left:
         yield "Nothing was given up, or all of it has been replayed."
@@ -130,8 +131,14 @@ def replayed(directory: str, ssc: StreamingContext) -> Iterator[str]:
         what = f"{entry['site']} of the batch {_moment(entry['time'])}"
         index = entry["output"]
         operation = entry["site"].partition(" (")[0]
-        if index >= len(outputs) or outputs[index].site.operation != operation:
-            raise ArgumentError(f"the program's output number {index + 1} is no {operation}: {what}")
+        known = outputs[index] if index < len(outputs) else None
+        if known is None or (known.site.operation, known.writes) != (operation, entry["writes"]):
+            place = f" to {entry['writes']}" if entry["writes"] else ""
+            raise ArgumentError(
+                f"the program's output number {index + 1} is no {operation}{place}, so it is not the one "
+                f"that "
+                f"was given up: {what}"
+            )
         if entry["records"] is None:
             yield f"not replayed: {what}: its records could not be computed. Feed its input again."
             continue

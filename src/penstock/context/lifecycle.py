@@ -8,8 +8,9 @@ import importlib
 import logging
 import sys
 import threading
+import uuid
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from penstock.checkpoint import Checkpoint, Image, Journal
 from penstock.clock import Clock
@@ -29,7 +30,7 @@ from penstock.conf import (
     UNPERSIST,
 )
 from penstock.context.context import Context
-from penstock.context.program import PROGRAM, program_bytes
+from penstock.context.program import program_bytes
 from penstock.dstream import Generation, StreamGraph, name_problems, report
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError, joined
 from penstock.plan import call_site
@@ -71,7 +72,7 @@ class Lifecycle:
         self._stop_sc = False  # what a stop() from within a batch wants at the end
         self._start_site: CallSite | None = None
         self._checkpoint_directory: str | None = None  # turns recovery on
-        self._goes_on = False  # from what the checkpoint holds
+        self._anew = True  # whatever the checkpoint holds
         self._must_store_program = False
         self._frozen = False  # what was there at the start, for the garbage collector
 
@@ -143,13 +144,14 @@ class Lifecycle:
         for listener in listeners:
             self._bus.add(listener)
         try:
-            checkpoint, image = self._open_checkpoint()
+            opened = self._open_checkpoint()
         except BaseException:
             self._give_up()
             raise
         interval = self._graph.interval_ms
         on_grid = floor_to(self._clock.now_ms(), interval) + interval
         first, zero = BatchTime(on_grid), None
+        image = None if opened is None else opened.image
         if image is not None:
             zero = image.zero_ms
             if image.last_ms is not None:
@@ -163,10 +165,19 @@ class Lifecycle:
             ahead_bytes=self._sc.conf.value(PREFETCH_BYTES),
         )
         recovery = None
-        if checkpoint is not None:
+        if opened is not None:
             try:
-                recovery = Recovery(checkpoint, self._graph, self._generation, self._graph.run.id, image)
+                recovery = Recovery(
+                    opened.checkpoint,
+                    self._graph,
+                    self._generation,
+                    image,
+                    owner=opened.owner,
+                    anew=self._anew,
+                    program=opened.program,
+                )
             except BaseException:
+                opened.checkpoint.close()
                 self._give_up()
                 raise
         policy = self._sc.conf.value(ON_FAILURE)
@@ -228,10 +239,10 @@ class Lifecycle:
             ),
         ]
 
-    def _open_checkpoint(self) -> tuple[Checkpoint | None, Image | None]:
-        """The checkpoint to write, and what there is to go on from."""
+    def _open_checkpoint(self) -> _Opened | None:
+        """The checkpoint to write, and what there is to go on from. It is claimed once all else is well."""
         if self._checkpoint_directory is None:
-            return None, None
+            return None
         conf, run = self._sc.conf, self._graph.run
         checkpoint = Checkpoint(
             self._checkpoint_directory,
@@ -241,10 +252,13 @@ class Lifecycle:
         )
         run.sync_outputs = conf.value(SYNC_OUTPUTS)
         image = None
-        if self._goes_on:
+        if not self._anew:
             image = checkpoint.load()
-        else:
-            checkpoint.set_aside()
+            if image is not None and self._must_store_program:
+                raise StateError(
+                    f"another run has begun in {checkpoint.url} since this program was made. "
+                    f"Hint: getOrCreate again, which goes on from there."
+                )
         if image is not None:
             run.id = image.run
             if image.interval_ms != self._graph.interval_ms:
@@ -254,10 +268,9 @@ class Lifecycle:
                 )
             for line in report(self._graph, image):
                 _log.log(logging.INFO if line.startswith("kept") else logging.WARNING, "checkpoint: %s", line)
+        program, owner = None, uuid.uuid4().hex
         try:
-            checkpoint.store(PROGRAM, program_bytes(conf, self._graph, self._named))
-        except OSError:
-            raise
+            program = program_bytes(conf, self._graph, self._named)
         except Exception as error:
             if self._must_store_program:
                 raise ArgumentError(
@@ -265,8 +278,10 @@ class Lifecycle:
                     f"{type(error).__name__}: "
                     f"{error}. Hint: functions must not hold files, locks or threads; or give upgrade=True."
                 ) from error
-            checkpoint.discard(PROGRAM)
-        return checkpoint, image
+        if image is not None:
+            checkpoint.claim(owner)
+            image = checkpoint.load()
+        return _Opened(checkpoint, image, owner, program)
 
     def _refuse_a_second(self) -> None:
         active = Lifecycle._active
@@ -381,10 +396,17 @@ class Lifecycle:
             )
 
 
+class _Opened(NamedTuple):
+    checkpoint: Checkpoint
+    image: Image | None
+    owner: str
+    program: bytes | None
+
+
 def has_checkpoint(location: str) -> bool:
     """Whether a directory holds a checkpoint to go on from."""
     storage, path = storage_for(location)
-    return bool(Journal(storage, path).numbers())
+    return Journal(storage, path).has_begun
 
 
 _registered = threading.Event()

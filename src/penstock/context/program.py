@@ -16,12 +16,10 @@ from penstock.checkpoint.frames import PREAMBLE, Frames, framed
 from penstock.conf import Conf
 from penstock.dstream import StreamGraph
 from penstock.errors import CorruptCheckpoint, StateError
+from penstock.scheduler import PROGRAM
 from penstock.storage import Storage, join, storage_for
 
-__all__ = ["PROGRAM", "Program", "load_program", "program_bytes"]
-
-PROGRAM = "program.pickle"
-"""Its name in the checkpoint directory."""
+__all__ = ["Program", "load_program", "program_bytes"]
 
 
 class Program(NamedTuple):

@@ -108,7 +108,7 @@ class StreamingContext(Lifecycle):
                 f"the function given to getOrCreate must return a StreamingContext, not {type(ssc).__name__}"
             )
         ssc.checkpoint(checkpointPath)
-        ssc._goes_on, ssc._must_store_program = found, not upgrade
+        ssc._anew, ssc._must_store_program = False, not upgrade
         return ssc
 
     @classmethod
@@ -131,7 +131,7 @@ class StreamingContext(Lifecycle):
         ssc = cls(sc, Duration(program.interval_ms), clock=clock)
         ssc._graph = program.graph_for(ssc._named)
         ssc.checkpoint(path)
-        ssc._goes_on = True
+        ssc._anew = False
         return ssc
 
     # What streams ask for

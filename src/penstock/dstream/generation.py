@@ -81,6 +81,7 @@ class Generation:
         self._fanned = graph.fans(self._carried)
         self._saved = saved_of(graph)
         self._save_whole: set[str] = set()  # whose table is not divided as it was saved
+        self._saved_whole: set[str] = set()  # those of which the newest changes hold tables
         self.ahead = Ahead(graph, context, ahead_bytes)
         self._lock = threading.RLock()  # of all that follows
         self._rdds: dict[StreamNode, dict[int, RDD | None]] = {node: {} for node in self._nodes}
@@ -227,19 +228,23 @@ class Generation:
 
         return run
 
-    def carry(self, time: BatchTime) -> Carried:
+    def carry(self, time: BatchTime, *, as_far_as_possible: bool = False) -> Carried:
         """What the batch carries over to later ones: its state, and what windows will read of it.
 
         These RDDs are computed now, if no output has done so, and become plain data: what they were made
         of can be forgotten, and no plan grows from batch to batch. It counts once it is given to
-        :meth:`commit`.
+        :meth:`commit`. With ``as_far_as_possible`` what cannot be computed is left out.
         """
         news: Carried = {}
         for node in self._carried:
-            rdd = self.rdd(node, time)
-            if rdd is not None:
-                with asked_at(node.site):
-                    news[node] = self._materialised(rdd, node)
+            try:
+                rdd = self.rdd(node, time)
+                if rdd is not None:
+                    with asked_at(node.site):
+                        news[node] = self._materialised(rdd, node)
+            except Exception:
+                if not as_far_as_possible:
+                    raise
         return news
 
     def commit(self, time: BatchTime, news: Carried) -> None:
@@ -264,6 +269,7 @@ class Generation:
     def changes(self, time: BatchTime, news: Carried) -> Commit:
         """What a batch is about to commit, as a checkpoint holds it."""
         found = Commit(time)
+        self._saved_whole.clear()
         for saved in self._saved:
             rdd = news.get(saved.node)
             if rdd is None:
@@ -276,13 +282,14 @@ class Generation:
                 continue
             before = self._committed.get(saved.node)
             held = None if before is None or saved.name in self._save_whole else _chunks_of(before[1])
+            self._saved_whole.add(saved.name)
             changes = found.tables[saved.name] = saved.node.changes(held, chunks)
             must_be_stable(chunk for change in changes for chunk in change.entries)
         return found
 
     def was_saved(self) -> None:
         """What :meth:`changes` gave is durable."""
-        self._save_whole.clear()
+        self._save_whole -= self._saved_whole
 
     def restore(self, image: Image, trust: Callable[[], None]) -> None:
         """Go on from what a checkpoint holds. Before the first batch."""
@@ -303,8 +310,9 @@ class Generation:
                 tables = rerouted_table(tables, placing)
                 self._save_whole.add(saved.name)
             rdd = self._source(saved.node, saved.node.restored(tables), placing)
-            self._rdds[saved.node][committed] = rdd
-            self._committed[saved.node] = committed, rdd
+            at = image.tables_at(saved.name)
+            self._rdds[saved.node][at] = rdd
+            self._committed[saved.node] = at, rdd
 
     def _restored(self, saved: Saved, chunks: list[list[Chunk]]) -> RDD:
         placing = saved.placing
@@ -356,9 +364,9 @@ class Generation:
         try:
             rdd = self.rdd(output.node, time)
             parts = None if rdd is None else self._context.run(rdd.plan, _owned)
+            return {"records": Plain.write([list(rows_of(part)) for part in parts or ()])}
         except Exception:
             return {"records": None}
-        return {"records": Plain.write([list(rows_of(part)) for part in parts or ()])}
 
     def abandon(self, time: BatchTime) -> None:
         """The batch has failed, before or after it was generated: no later state and no later window holds

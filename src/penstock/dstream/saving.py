@@ -56,8 +56,8 @@ class Saved:
 def saved_of(graph: StreamGraph) -> list[Saved]:
     """All that is saved of a graph, in the order of its nodes.
 
-    A name is the one that the user has given, or the operation and a count of those before it. What a window
-    reads has the window's name, if it has none of its own.
+    A name is the one that the user has given, or the operation and a count of those before it. What windows
+    read has the name of the longest that has one, if it has none of its own.
     """
     nodes = graph.nodes()
     readers: dict[StreamNode, list[StreamNode]] = {node: [] for node in nodes}
@@ -74,7 +74,8 @@ def saved_of(graph: StreamGraph) -> list[Saved]:
             continue
         name = node.given_name
         if name is None:
-            named = [window.given_name for window in windows if window.given_name is not None]
+            reach = sorted(windows, key=lambda window: -window.remembers(node))
+            named = [window.given_name for window in reach if window.given_name is not None]
             operation = node.site.operation
             counts[operation] += 1
             name = named[0] if named and not node.keeps_table else f"{operation}-{counts[operation]}"
@@ -185,8 +186,11 @@ def report(
             )
             if old != new
         ]
+        was = f", was at {before.where}" if before.where != record.where else ""
         lines.append(
-            f"changed  {name}: {at}: {'; '.join(differences)}" if differences else f"kept     {name}: {at}"
+            f"changed  {name}: {at}: {'; '.join(differences)}"
+            if differences
+            else f"kept     {name}: {at}{was}"
         )
     for name, before in image.operators.items():
         if name not in now:

@@ -11,9 +11,10 @@ from penstock.scheduler.listener import (
     StreamInputInfo,
 )
 from penstock.scheduler.machine import BatchMachine
-from penstock.scheduler.recovery import Recovery
+from penstock.scheduler.recovery import PROGRAM, Recovery
 
 __all__ = [
+    "PROGRAM",
     "BatchDriver",
     "BatchInfo",
     "BatchMachine",

@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -124,6 +123,7 @@ class BatchDriver:
         self._records: dict[BatchTime, BatchRecord] = {}
         self._jobs: list[tuple[Output, Job | None]] = []
         self._stop_intake = threading.Event()
+        self._hurried = threading.Event()  # somebody wants it to stop, and not to wait
         self._halted = threading.Event()
         self._threads: list[threading.Thread] = []
         self._working: int | None = None  # the thread that performs instructions right now
@@ -143,10 +143,12 @@ class BatchDriver:
                 if self._available_now:
                     node.source.only_available()
             if self._recovery is not None:
-                self._recovery.begin(owner=uuid.uuid4().hex)
+                self._recovery.begin()
         except BaseException:
             for source in opened:
                 source.close()
+            if self._recovery is not None:
+                self._recovery.close()
             raise
         self._bus.post("onStreamingStarted", lambda: StreamingStarted(self._clock.now_ms()))
         self._run_again()
@@ -167,6 +169,8 @@ class BatchDriver:
     def stop(self, *, graceful: bool, timeout_s: float | None) -> bool:
         """Stop; true if all is over. Within a batch it only asks: the batch goes on."""
         self._stop_intake.set()
+        if not graceful:
+            self._hurried.set()
         self._post(StopAsked(graceful))
         if self.within():
             return False
@@ -261,7 +265,7 @@ class BatchDriver:
 
     def take_next_available(self) -> bool:
         """Plan the next batch if a source has something left; whether one had."""
-        if all(node.source.exhausted for node in self._graph.inputs):
+        if not self._kept and all(node.source.exhausted for node in self._graph.inputs):
             return False
         self.tick(self._next)
         self._next = BatchTime(self._next + self._graph.interval_ms)
@@ -387,7 +391,7 @@ class BatchDriver:
         self._records[time].begin_again()
         self._generation.undo(time)
         if self._threaded:  # who asks to stop does not wait for it
-            self._stop_intake.wait(self._retry_delay_ms * 2 ** (attempt - 2) / 1000)
+            self._hurried.wait(self._retry_delay_ms * 2 ** (attempt - 2) / 1000)
 
     def _generate(self, time: BatchTime) -> None:
         record = self._records[time]
@@ -444,14 +448,11 @@ class BatchDriver:
 
     def _carried(self, time: BatchTime, given_up: bool) -> Carried:
         """What the batch hands to later ones; of one that is given up nothing, if it cannot be computed."""
-        try:
+        if not given_up:
             return self._generation.carry(time)
-        except Exception:
-            if not given_up:
-                raise
-            self._generation.undo(time)
-            self._generation.abandon(time)
-            return {}
+        news = self._generation.carry(time, as_far_as_possible=True)
+        self._generation.abandon(time)
+        return news
 
     def _lost(self, time: BatchTime) -> list[dict[str, Any]]:
         """The outputs of a batch that is given up, for who wants to write them later."""
@@ -474,6 +475,7 @@ class BatchDriver:
                     "time": time,
                     "output": index,
                     "site": str(output.site),
+                    "writes": output.writes,
                     "error": why,
                     "inputs": inputs,
                     **entry,

@@ -11,11 +11,15 @@ from penstock.dstream import Generation, StreamGraph, input_names, inputs_of, sa
 from penstock.sources import Intent
 from penstock.times import BatchTime
 
-__all__ = ["Recovery"]
+__all__ = ["PROGRAM", "Recovery"]
+
+PROGRAM = "program.pickle"
+"""The name of the stored program in the checkpoint directory."""
 
 
 class Recovery:
-    """The checkpoint of a running graph. ``image`` is what was found of a run before, if there was one.
+    """The checkpoint of a running graph. ``image`` is what was found of a run before, once its checkpoint was
+    claimed by the name ``owner``; without one it begins anew. ``program`` is what to store beside it.
 
     The intake thread calls :meth:`planned`, the batch thread all else.
     """
@@ -25,13 +29,20 @@ class Recovery:
         checkpoint: Checkpoint,
         graph: StreamGraph,
         generation: Generation,
-        run: str,
         image: Image | None,
+        *,
+        owner: str,
+        anew: bool,
+        program: bytes | None,
     ) -> None:
         self._checkpoint = checkpoint
         self._graph = graph
         self._generation = generation
-        self._run = run
+        self._run = graph.run.id
+        self._image = image
+        self._owner = owner
+        self._anew = anew
+        self._program = program
         self._names = {node.id: name for node, name in input_names(graph).items()}
         self._ids = {name: id for id, name in self._names.items()}
         self._lock = threading.Lock()
@@ -58,12 +69,21 @@ class Recovery:
                 if name in self._ids
             }
 
-    def begin(self, owner: str) -> None:
-        """Take the checkpoint over. The sources are open."""
+    def begin(self) -> None:
+        """From here on the run is recorded. The sources are open."""
+        if self._image is None:
+            if self._anew:
+                self._checkpoint.set_aside()
+            self._checkpoint.claim(self._owner, alone=True)
+        if self._program is None:
+            self._checkpoint.discard(PROGRAM)
+        else:
+            self._checkpoint.store(PROGRAM, self._program)
+        self._image = None
         inputs = inputs_of(self._graph, lambda node: Plain.write(node.source.position()))
         operators = {saved.name: saved.record for saved in saved_of(self._graph)}
         zero, interval = self._generation.zero_ms, self._graph.interval_ms
-        self._checkpoint.begin(begin_record(self._run, interval, zero, operators, inputs), owner=owner)
+        self._checkpoint.begin(begin_record(self._run, interval, zero, operators, inputs))
 
     @property
     def wants_positions(self) -> bool:

@@ -133,11 +133,14 @@ class FileSource(StreamSource):
         self._passed_over = 0
         self._only_available = False
         self._restored = False
+        self._gone: list[str] = []  # what was known and is not listed any more, since the last plan
         self._known_before: dict[str, set[str]] = {}  # of directories that were not there since the restart
 
     def restore(self, position: Any, taken: Sequence[Intent]) -> None:
         known = {path: set(names) for path, names in position.items()}
         for intent in taken:
+            for path in intent.metadata.get("gone", ()):
+                known.get(parent_of(path), set()).discard(name_of(path))
             for path, *_ in intent.items:
                 known.setdefault(parent_of(path), set()).add(name_of(path))
         self._known_before = known
@@ -185,6 +188,8 @@ class FileSource(StreamSource):
         self._taken.extend((time, file) for file in files)
         items = tuple((file.path, file.size, file.mtime_ns) for file in files)
         metadata = {"files": [file.path for file in files], "waiting": len(self._waiting), "changed": changed}
+        if self._gone:
+            metadata["gone"], self._gone = self._gone, []
         return Intent(items, 0 if not files else None, _described(files), metadata)
 
     def node(self, intent: Intent, site: CallSite) -> Node:
@@ -203,6 +208,9 @@ class FileSource(StreamSource):
         for path, wanted in self._places(looks):
             names = self._look_once(path, looks).news
             news.update(join(path, name) for name in names if wanted.fullmatch(name))
+        for path, before in self._directories.items():
+            after = looks[path].after if path in looks else None
+            self._gone += [join(path, name) for name in before.names - (after.names if after else set())]
         self._directories = {path: look.after for path, look in looks.items() if look.after is not None}
         for path in self._directories.keys() & self._known_before.keys():
             del self._known_before[path]
