@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Rows, rows_of
 from penstock.dstream.bracketing import Bracketing, Piece
-from penstock.dstream.exactness import Inexact, hold_exact
+from penstock.dstream.exactness import NOTHING, Inexact, exact_form, joined_form
 from penstock.errors import CallSite
 from penstock.plan import Form, Task, raise_located
 from penstock.rdd import CombineValues, Reducing
@@ -197,7 +197,7 @@ class Combining:
             if not isinstance(step, int):
                 readers.update(step)
         values: list[list[Chunk] | None] = []
-        exact: list[bool] = []
+        forms: list[Any] = []
 
         def taken(step: int) -> list[Chunk] | None:
             """Its value for one reader, who may change it."""
@@ -208,14 +208,14 @@ class Combining:
         for step in self._steps:
             if isinstance(step, int):
                 values.append(inputs[step])
-                exact.append(not self._marks or hold_exact(inputs[step]))
+                forms.append(exact_form(inputs[step]) if self._marks else NOTHING)
             else:
                 values.append(self._tried(taken(step[0]), taken(step[1])))
-                exact.append(exact[step[0]] and exact[step[1]])
+                forms.append(joined_form(forms[step[0]], forms[step[1]]))
         for step in wanted:
             value = taken(step)
             if value is not None:
-                yield from value if exact[step] else map(_marked, value)
+                yield from map(_marked, value) if forms[step] is None else value
             if self._wanted is not None:
                 yield End(made=value is not None)
 

@@ -10,13 +10,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import reduce
 from itertools import chain
 from operator import itemgetter
 from typing import Any
 
 from penstock.chunk import Chunk, Rows, rows_of
 from penstock.dstream.combining import Combining, End, Function, Steps, fold_into, parts_of
-from penstock.dstream.exactness import hold_exact
+from penstock.dstream.exactness import exact_form, joined_form
 from penstock.errors import CallSite
 from penstock.plan import Task, raise_located
 
@@ -51,8 +52,7 @@ class Corrected:
         stayed = _Pulled(chain.from_iterable(map(_ended, held[: self.staying])))
         before, entered = list(inputs[0]), [list(chunks) for chunks in held[self.staying :]]
         left = [list(chunks) for chunks in leaving]
-        exact = all(map(hold_exact, (before, *left, *entered)))
-        if not exact:
+        if reduce(joined_form, map(exact_form, (before, *left, *entered))) is None:
             slides = [*(parts_of(stayed) if self.staying else ()), *entered]
             yield from Combining(self.function, self.site, self._steps(), marks=True).combined(slides)
             return

@@ -1,22 +1,35 @@
-"""Which values an inverse function gives back exactly: what is added and taken away leaves no trace."""
+"""Which values an inverse function gives back exactly: what is added and taken away leaves no trace.
+
+A trace may be more than a last bit: ``Fraction(4, 3) - Fraction(1, 3)`` is a Fraction where the window holds
+an int alone, and a dict that a key was added to and removed from has another order. So all values that a
+window is made of must have one and the same form: one class at each place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from itertools import chain
 from typing import Any
 
-from penstock.chunk import Chunk, Columns, Record, Rows, RowType, Scalar
+from penstock.chunk import Chunk, Columns, Rows, RowType, Scalar, Tuple
 from penstock.vectorize import halves_of
 
-__all__ = ["Inexact", "hold_exact", "holds_exact"]
+__all__ = ["NOTHING", "Inexact", "exact_form", "joined_form"]
 
 _EXACT: frozenset[type] = frozenset(
     {int, str, bytes, type(None), Fraction, date, datetime, timedelta}
 )  # fmt: skip
-_HOLDERS = (list, tuple, set, frozenset)
+
+ExactForm = Any
+"""A class, a tuple of forms for tuples, a list of one form for lists; ``None`` where something is not
+exact."""
+
+NOTHING: ExactForm = ()
+"""The form of no values at all. (That of empty tuples is one with a mark in it.)"""
+
+_EMPTY_TUPLES: ExactForm = (tuple,)
 
 
 class Inexact(Rows):
@@ -32,41 +45,62 @@ class Inexact(Rows):
         return Inexact, (self.rows(),)
 
 
-def hold_exact(chunks: Iterable[Chunk]) -> bool:
-    """Whether these pairs hold only values that are exact, and are not marked."""
+def exact_form(chunks: Iterable[Chunk]) -> ExactForm:
+    """The one form that the values of these pairs have; ``None`` if they have several, if some are not exact,
+    or are marked."""
+    form: ExactForm = NOTHING
     for chunk in chunks:
         if isinstance(chunk, Columns):
             halves = halves_of(chunk.row_type)
-            if halves is None or not _is_exact_type(halves[1]):
-                return False
-        elif isinstance(chunk, Inexact) or not holds_exact(chunk.rows()):
-            return False
-    return True
-
-
-def holds_exact(pairs: list[Any]) -> bool:
-    """Whether taking away what was added gives back the very same values, in depth."""
-    return _is_exact([value for _, value in pairs])
-
-
-def _is_exact(values: Iterable[Any]) -> bool:
-    held = list(values)
-    for kind in set(map(type, held)) - _EXACT:
-        same: list[Any] = [value for value in held if type(value) is kind]
-        inside: Iterable[Any]
-        if issubclass(kind, dict):
-            inside = chain.from_iterable(value.values() for value in same)
-        elif issubclass(kind, _HOLDERS):
-            inside = chain.from_iterable(same)
+            found = None if halves is None else _form_of_type(halves[1])
+        elif isinstance(chunk, Inexact):
+            return None
         else:
-            return False
-        if not _is_exact(inside):
-            return False
-    return True
+            found = _form_of([value for _, value in chunk.rows()])
+        form = joined_form(form, found)
+        if form is None:
+            return None
+    return form
 
 
-def _is_exact_type(row_type: RowType) -> bool:
+def joined_form(one: ExactForm, other: ExactForm) -> ExactForm:
+    """The form of values of which some have the one and some the other; ``None`` if there is none.
+
+    >>> joined_form((int, str), NOTHING), joined_form([NOTHING], [int]), joined_form(int, Fraction)
+    ((<class 'int'>, <class 'str'>), [<class 'int'>], None)
+    """
+    if one is None or other is None:
+        return None
+    if one in (NOTHING, other):
+        return other
+    if other == NOTHING:
+        return one
+    if isinstance(one, (list, tuple)) and type(one) is type(other) and len(one) == len(other):
+        parts = [joined_form(a, b) for a, b in zip(one, other, strict=True)]
+        return None if None in parts else type(one)(parts)
+    return None
+
+
+def _form_of(values: Sequence[Any]) -> ExactForm:
+    kinds = set(map(type, values))
+    if len(kinds) != 1:
+        return None if kinds else NOTHING
+    (kind,) = kinds
+    if kind in _EXACT:
+        return kind
+    if kind is list:
+        inside = _form_of(list(chain.from_iterable(values)))
+        return None if inside is None else [inside]
+    if kind is not tuple or len(set(map(len, values))) != 1:
+        return None
+    parts = [_form_of(column) for column in zip(*values, strict=True)]
+    return None if None in parts else tuple(parts) or _EMPTY_TUPLES
+
+
+def _form_of_type(row_type: RowType) -> ExactForm:
     if isinstance(row_type, Scalar):
-        return row_type.python_type in _EXACT
-    holds = not isinstance(row_type, Record) or issubclass(row_type.cls, tuple)
-    return holds and all(map(_is_exact_type, row_type.parts))
+        return row_type.python_type if row_type.python_type in _EXACT else None
+    if not isinstance(row_type, Tuple):
+        return None
+    parts = [_form_of_type(part) for part in row_type.parts]
+    return None if None in parts else tuple(parts) or _EMPTY_TUPLES

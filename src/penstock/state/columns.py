@@ -38,6 +38,7 @@ from penstock.chunk import (
     rows_of,
 )
 from penstock.errors import RowTypeError, StateError
+from penstock.state import rows
 from penstock.state.arrays import (
     KeyArrays,
     StateArrays,
@@ -92,8 +93,8 @@ class _Table:
     had news then, and some that had not: nothing if nobody will ask (``expires``)."""
 
     __slots__ = (
-        "count", "expires", "index", "key_type", "keys", "length", "lock", "newest", "state_type", "states",
-        "times", "touched",
+        "count", "expires", "index", "key_type", "keys", "length", "listed", "lock", "newest", "state_type",
+        "states", "times", "touched",
     )  # fmt: skip
 
     def __init__(self, key_type: RowType, state_type: RowType, expires: bool, expected: int = 0) -> None:
@@ -110,6 +111,7 @@ class _Table:
         self.times: Slots = np.zeros(0, np.int64)
         self.length = self.count = 0
         self.touched: dict[int, list[npt.NDArray[np.uint32]]] = {}
+        self.listed = 0  # slots in these lists; one that has news again is in several
         self.newest = ColumnVersion(self)
 
     def find(self, leaves: Sequence[pa.Array]) -> Slots:
@@ -140,6 +142,9 @@ class _Table:
         self.touched.setdefault(time, []).append(slots.astype(np.uint32))
         if late:  # an older version is gone on from
             self.touched = dict(sorted(self.touched.items()))
+        self.listed += len(slots)
+        if self.listed > 2 * self.count + rows.LISTED_MIN:
+            self.list_times()
 
     def clear(self, slots: Slots) -> None:
         """Leave holes where keys are."""
@@ -168,8 +173,13 @@ class _Table:
             self.append(leaves, states, times, len(times))
         assert self.length == note.length, "a note of another version"
         self.count = note.count
-        if note.touched:  # what is put back may be asked for by its time again
-            self.touched = dict(sorted({**self.touched, **note.touched}.items()))
+        if self.expires:  # what is put back may be asked for by its time again
+            for time, parts in note.touched.items():
+                self.touched.setdefault(time, []).extend(parts)
+                self.listed += sum(map(len, parts))
+            begin = self.length if note.tail is None else self.length - len(note.tail[2])
+            put_back = np.concatenate([changed, np.arange(begin, self.length)])
+            self._list(put_back[self.times[put_back] != _HOLE])
         return other
 
     def _cut(self, length: int, other: _Note) -> None:
@@ -216,16 +226,22 @@ class _Table:
         return _ascending(found)
 
     def list_times(self) -> None:
-        """Make the lists of touched slots of the times."""
-        if not self.expires:
-            return
-        slots = self.live()
+        """Make the lists anew of the times that slots have: that a slot had news before is nothing that
+        anybody asks for. A version that is put back has its slots listed again."""
+        self.touched, self.listed = {}, 0
+        if self.expires:
+            self._list(self.live())
+
+    def _list(self, slots: Slots) -> None:
+        """List slots under the times of their last news."""
         order = np.argsort(self.times[slots], kind="stable")
         ordered = self.times[slots][order]
         starts = np.flatnonzero(np.diff(ordered, prepend=_HOLE))
         for part in np.split(slots[order], starts[1:]):
             if len(part):
-                self.touch(part, int(self.times[part[0]]))
+                self.touched.setdefault(int(self.times[part[0]]), []).append(part.astype(np.uint32))
+                self.listed += len(part)
+        self.touched = dict(sorted(self.touched.items()))
 
 
 class ColumnVersion:
@@ -345,9 +361,9 @@ class ColumnVersion:
 
     def oldest_news(self) -> int | None:
         """The time of the longest-ago last news of a key; see :class:`~penstock.state.Version`."""
-        with self._table.lock:
-            for time in self._table.touched:
-                if len(self._table.newest_at(time)):
+        with self._read() as table:
+            for time in table.touched:
+                if len(table.newest_at(time)):
                     return time
         return None
 
@@ -583,7 +599,8 @@ class ColumnUpdate:
         note = self._before._note
         assert note is not None
         for time in self._times_before(before):
-            note.touched[time] = self._table.touched.pop(time)
+            parts = note.touched[time] = self._table.touched.pop(time)
+            self._table.listed -= sum(map(len, parts))
 
     def _times_before(self, before: int) -> list[int]:
         return list(takewhile(lambda time: time < before, self._table.touched))  # they lie in their order

@@ -31,6 +31,7 @@ from penstock.state.sizes import objects_bytes, size_of
 __all__ = ["RowUpdate", "RowVersion"]
 
 _HOLE: Any = object()
+LISTED_MIN = 1_000  # slots in lists of times that are not worth making them anew
 _HOLES_MIN = 64  # fewer are not worth a new table
 
 
@@ -52,7 +53,18 @@ class _Table:
     is; ``touched`` lists by batch time the slots that had news then, and some that had not: nothing if nobody
     will ask (``expires``)."""
 
-    __slots__ = ("expires", "index", "keys", "lock", "newest", "states", "stays", "times", "touched")
+    __slots__ = (
+        "expires",
+        "index",
+        "keys",
+        "listed",
+        "lock",
+        "newest",
+        "states",
+        "stays",
+        "times",
+        "touched",
+    )
 
     def __init__(self, expires: bool) -> None:
         self.expires = expires
@@ -63,6 +75,7 @@ class _Table:
         self.states: list[Any] = []
         self.times: list[int] = []
         self.touched: dict[int, list[int]] = {}
+        self.listed = 0  # slots in these lists; one that has news again is in several
         self.newest = RowVersion(self)
 
     def add(self, key: Any, state: Any, time: int) -> int:
@@ -84,6 +97,20 @@ class _Table:
             if late:  # an older version is gone on from
                 self.touched = dict(sorted(self.touched.items()))
         slots.append(slot)
+        self.listed += 1
+        if self.listed > 2 * len(self.index) + LISTED_MIN:
+            self.list_times()
+
+    def list_times(self) -> None:
+        """Make the lists anew of the times that slots have: that a slot had news before is nothing that
+        anybody asks for. A version that is put back has its slots listed again."""
+        self.touched, self.listed = {}, 0
+        if self.expires:
+            for slot, key in enumerate(self.keys):
+                if key is not _HOLE:
+                    self.touched.setdefault(self.times[slot], []).append(slot)
+                    self.listed += 1
+            self.touched = dict(sorted(self.touched.items()))
 
     def clear(self, slot: int) -> None:
         """Leave a hole."""
@@ -107,8 +134,15 @@ class _Table:
             self.keys[slot], self.states[slot], self.times[slot] = key, state, time
             if key is not _HOLE:
                 self.index[key] = slot
-        if note.touched:  # what is put back may be asked for by its time again
-            self.touched = dict(sorted({**self.touched, **note.touched}.items()))
+        if self.expires:  # what is put back may be asked for by its time again
+            for time, slots in note.touched.items():
+                self.touched.setdefault(time, []).extend(slots)
+                self.listed += len(slots)
+            for slot, (key, _, time) in note.slots.items():
+                if key is not _HOLE:
+                    self.touched.setdefault(time, []).append(slot)
+                    self.listed += 1
+            self.touched = dict(sorted(self.touched.items()))
         return other
 
 
@@ -163,10 +197,7 @@ class RowVersion:
         for slot, (key, state), time in zip(slots, rows_of(image.entries), times, strict=True):
             table.keys[slot], table.states[slot], table.times[slot] = key, state, time
             table.index[key] = slot
-        if expires:
-            for slot, time in zip(slots, times, strict=True):
-                table.touched.setdefault(time, []).append(slot)
-            table.touched = dict(sorted(table.touched.items()))
+        table.list_times()
         return table.newest
 
     @property
@@ -243,6 +274,10 @@ class RowVersion:
         """The time of the longest-ago last news of a key; see :class:`~penstock.state.Version`."""
         table = self._table
         with table.lock:
+            if self._note is not None:
+                keys, _, times = self._slots()
+                held = [time for key, time in zip(keys, times, strict=True) if key is not _HOLE]
+                return min(held, default=None) if table.expires else None
             for time, slots in table.touched.items():
                 if any(
                     slot < len(table.keys) and table.times[slot] == time and table.keys[slot] is not _HOLE
@@ -386,7 +421,8 @@ class RowUpdate:
         """Of this version and those after it nobody will ask for keys whose last news is of a time before
         that one, as they are gone."""
         for time in self._times_before(before):
-            self._note.touched[time] = self._table.touched.pop(time)
+            slots = self._note.touched[time] = self._table.touched.pop(time)
+            self._table.listed -= len(slots)
 
     def _times_before(self, before: int) -> list[int]:
         return list(takewhile(lambda time: time < before, self._table.touched))  # they lie in their order
@@ -401,10 +437,8 @@ def _without_holes(table: _Table) -> _Table:
     """The newest version in a table of its own."""
     made = _Table(table.expires)
     made.stays = table.stays
-    touched: dict[int, list[int]] = {}
     for key, state, time in zip(table.keys, table.states, table.times, strict=True):
         if key is not _HOLE:
-            touched.setdefault(time, []).append(made.add(key, state, time))
-    if table.expires:
-        made.touched = dict(sorted(touched.items()))
+            made.add(key, state, time)
+    made.list_times()
     return made
