@@ -58,7 +58,7 @@ __all__ = ["ColumnUpdate", "ColumnVersion"]
 _HOLE = np.iinfo(np.int64).min  # the time of a slot without a key
 _HOLES_MIN = 64  # fewer are not worth a new table
 _NO_SLOTS = np.zeros(0, np.int64)
-_AT_ONCE = 1 << 18  # pairs of a first version
+_AT_ONCE = 1 << 18  # pairs that are appended: more would take much memory for a moment
 
 Arrays = Sequence[npt.NDArray[Any]]
 
@@ -306,8 +306,10 @@ class ColumnVersion:
         if len(pairs) < image.length:  # holes: each has a key and a state, whichever
             owner = np.searchsorted(image.slots, np.arange(image.length))
             pairs = pairs.take(np.minimum(owner, len(pairs) - 1))
-        states = table.states.of_leaves(pairs.leaves[width:])
-        table.append(pairs.leaves[:width], states, times, image.length)
+        for at in range(0, image.length, _AT_ONCE):
+            part = pairs.slice(at, at + _AT_ONCE)
+            states = table.states.of_leaves(part.leaves[width:])
+            table.append(part.leaves[:width], states, times[at : at + _AT_ONCE], len(part))
         table.list_times()
         return table.newest
 
@@ -442,12 +444,18 @@ class ColumnUpdate:
     def __enter__(self) -> ColumnUpdate:
         table, before = self._table, self._before
         table.lock.acquire()
-        before._become_newest()
-        if table.length - table.count > max(_HOLES_MIN, table.count):
-            table = self._table = _without_holes(table)
+        try:
+            before._become_newest()
+            if table.length - table.count > max(_HOLES_MIN, table.count):
+                table = _without_holes(table)
+        except BaseException:
+            self._table.lock.release()
+            raise
+        if table is not self._table:
             table.lock.acquire()
-            before._table.lock.release()
-            before = self._before = table.newest
+            self._table.lock.release()
+            self._table, before = table, table.newest
+            self._before = before
         before._note = _Note(table.length, table.count)
         self.version = before._newer = table.newest = ColumnVersion(table)
         return self
@@ -689,6 +697,8 @@ def _without_holes(table: _Table) -> _Table:
     """The newest version in a table of its own."""
     live = table.live()
     made = _Table(table.key_type, table.state_type, table.expires, len(live))
-    made.append(table.keys.take(live), table.states.take(live), table.times[live], len(live))
+    for at in range(0, len(live), _AT_ONCE):
+        part = live[at : at + _AT_ONCE]
+        made.append(table.keys.take(part), table.states.take(part), table.times[part], len(part))
     made.list_times()
     return made

@@ -345,12 +345,18 @@ class RowUpdate:
     def __enter__(self) -> RowUpdate:
         table, before = self._table, self._before
         table.lock.acquire()
-        before._become_newest()
-        if len(table.keys) - len(table.index) > max(_HOLES_MIN, len(table.index)):
-            table = self._table = _without_holes(table)
+        try:
+            before._become_newest()
+            if len(table.keys) - len(table.index) > max(_HOLES_MIN, len(table.index)):
+                table = _without_holes(table)
+        except BaseException:
+            self._table.lock.release()
+            raise
+        if table is not self._table:
             table.lock.acquire()
-            before._table.lock.release()
-            before = self._before = table.newest
+            self._table.lock.release()
+            self._table, before = table, table.newest
+            self._before = before
         self._note = before._note = _Note(len(table.keys), len(table.index))
         self.version = before._newer = table.newest = RowVersion(table)
         return self
