@@ -51,6 +51,8 @@ class Versions(RuleBasedStateMachine):
         self.now = 10
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(self.module, "_HOLES_MIN", holes)
+        self.patch.setattr(self.module, "_LISTED_MIN", 3 * holes)
+        self.patch.setattr(self.module, "_LOOKS", 1 + holes)
         self.all: list[tuple[Any, Model]] = []
         first = data.draw(st.lists(st.tuples(self.keys, self.states)))
         states: dict[Any, Any] = {}
@@ -118,6 +120,11 @@ class Versions(RuleBasedStateMachine):
                 model.states.pop(key, None)
                 model.times.pop(key, None)
 
+    @rule(version=versions)
+    def news(self, version: Any) -> None:
+        """Of any version, whichever is the newest."""
+        assert version[0].oldest_news() == min(version[1].times.values(), default=None)
+
     @rule(version=versions, data=st.data())
     def batch_that_fails(self, version: Any, data: st.DataObject) -> None:
         self.now += 1
@@ -126,6 +133,7 @@ class Versions(RuleBasedStateMachine):
             self.change(update, version[1].copy(), changes)
             wanted = list(version[1].states.items())
             assert version[0].pairs().rows() == wanted, "read while the next one is made"
+            assert version[0].oldest_news() == min(version[1].times.values(), default=None)
             raise ZeroDivisionError
 
     def teardown(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -183,6 +184,47 @@ def test_a_key_of_a_class_of_its_own_may_be_equal_to_one_in_columns() -> None:
         assert update.get(Odd(), None) == 0.25
         update.put(Odd(), 9.5)
     assert update.version.pairs().rows() == [(0, 0.0), (1, 9.5), (2, 0.5)]
+
+
+def test_keys_of_such_a_class_in_a_second_batch_make_rows() -> None:
+    """All the keys are looked at twice, not in every batch."""
+    version: Any = numbered(3)
+    for time in range(5, 9):
+        with version.update(time) as update:
+            assert update.get(Odd(), None) == time - 5 + 0.25
+            update.put(Odd(), time - 4 + 0.25)
+        version = update.version
+        assert type(version) is (ColumnVersion if time == 5 else RowVersion)
+    assert version.pairs().rows() == [(0, 0.0), (1, 4.25), (2, 0.5)]
+    assert not version.may_be_columns
+
+
+class Level(IntEnum):
+    """An int like any other."""
+
+    LOW = 1
+
+
+class Text(str):
+    """A text like any other."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "another"
+
+
+@pytest.mark.parametrize("key", [np.int64(1), np.uint8(1), np.float64(1), np.bool_(True), Level.LOW])
+def test_keys_of_numpy_and_of_derived_classes_cost_what_they_are(key: Any) -> None:
+    version: Any = numbered(1000)
+    for time in range(5, 8):
+        with version.update(time) as update:
+            assert update.get(key, None) == (0.25 if time == 5 else time - 1)
+            update.put(key, float(time))
+        assert len(update._states) == 1
+        version = update.version
+        assert type(version) is ColumnVersion
+    assert repr(counterpart((Text("a"), np.str_("b")), Tuple((Scalar(str), Scalar(str))))) == "('a', 'b')"
 
 
 def test_keys_that_do_not_fit_and_are_not_kept_cost_what_they_are() -> None:

@@ -17,7 +17,7 @@ Python objects of the whole version in the batch in which it comes; nobody can t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from types import TracebackType
@@ -38,7 +38,6 @@ from penstock.chunk import (
     rows_of,
 )
 from penstock.errors import RowTypeError, StateError
-from penstock.state import rows
 from penstock.state.arrays import (
     KeyArrays,
     StateArrays,
@@ -58,24 +57,27 @@ __all__ = ["ColumnUpdate", "ColumnVersion"]
 _HOLE = np.iinfo(np.int64).min  # the time of a slot without a key
 _HOLES_MIN = 64  # fewer are not worth a new table
 _NO_SLOTS = np.zeros(0, np.int64)
-_AT_ONCE = 1 << 18  # pairs that are appended: more would take much memory for a moment
+_AT_ONCE = 1 << 18  # pairs of a new table
+_A_LIST = 8  # entries that a list of touched slots counts for, besides its own
+_LISTED_MIN = 256  # entries; fewer are not worth looking at
+_LOOKS = 8  # entries that are looked at again for each new one, where there are too many
+_PIECE = 4096  # entries that are looked at together
 
 Arrays = Sequence[npt.NDArray[Any]]
 
 
 class _Note:
     """How an older version differs from the one after it, or the other way round: how many slots and keys it
-    has, what was in slots that both have (slots, states, times; of several the first counts), the slots that
-    only it has (keys, states, times), and the lists of touched slots that were dropped."""
+    has, what was in slots that both have (slots, states, times; of several the first counts), and the slots
+    that only it has (keys, states, times)."""
 
-    __slots__ = ("count", "length", "pieces", "tail", "touched")
+    __slots__ = ("count", "length", "pieces", "tail")
 
     def __init__(self, length: int, count: int) -> None:
         self.length = length
         self.count = count
         self.pieces: list[tuple[Slots, Arrays, Slots]] = []
         self.tail: tuple[list[pa.Array], Arrays, Slots] | None = None
-        self.touched: dict[int, list[npt.NDArray[np.uint32]]] = {}
 
     def slots(self) -> Slots:
         """Those that both have and that differ, ascending."""
@@ -89,12 +91,12 @@ def _ascending(parts: Sequence[Slots]) -> Slots:
 
 
 class _Table:
-    """The slots of the newest version, and where each key is; ``touched`` lists by batch time the slots that
-    had news then, and some that had not: nothing if nobody will ask (``expires``)."""
+    """The slots of the newest version, and where each key is; ``touched`` lists by batch time the slots whose
+    last news was then, and some others: nothing if nobody will ask (``expires``)."""
 
     __slots__ = (
-        "count", "expires", "index", "key_type", "keys", "length", "listed", "lock", "newest", "state_type",
-        "states", "times", "touched",
+        "count", "enough", "expires", "index", "key_type", "keys", "length", "listed", "lock", "looks",
+        "newest", "state_type", "states", "strange", "times", "to_tidy", "touched",
     )  # fmt: skip
 
     def __init__(self, key_type: RowType, state_type: RowType, expires: bool, expected: int = 0) -> None:
@@ -111,7 +113,11 @@ class _Table:
         self.times: Slots = np.zeros(0, np.int64)
         self.length = self.count = 0
         self.touched: dict[int, list[npt.NDArray[np.uint32]]] = {}
-        self.listed = 0  # slots in these lists; one that has news again is in several
+        self.listed = 0  # the entries of these lists
+        self.enough = 0  # as many are no reason to look through them
+        self.looks = 0  # entries that may be looked at
+        self.to_tidy: list[int] = []  # the times of the lists still to look at, the first one last
+        self.strange = False  # a batch had keys of which only their classes say what they are equal to
         self.newest = ColumnVersion(self)
 
     def find(self, leaves: Sequence[pa.Array]) -> Slots:
@@ -136,15 +142,77 @@ class _Table:
 
     def touch(self, slots: Slots, time: int) -> None:
         """These slots have had their news at a time."""
+        if self.expires and len(slots):
+            self._list([time], [slots])
+
+    def touch_each(self, slots: Slots) -> None:
+        """These slots, which have keys, have had their news at their times."""
         if not self.expires or not len(slots):
             return
-        late = bool(self.touched) and time < next(reversed(self.touched))
-        self.touched.setdefault(time, []).append(slots.astype(np.uint32))
+        times = self.times[slots]
+        order = np.argsort(times, kind="stable")
+        times = times[order]
+        starts = np.flatnonzero(np.diff(times, prepend=_HOLE))
+        self._list(times[starts].tolist(), np.split(slots[order], starts[1:]))
+
+    def _list(self, times: list[int], parts: list[Slots]) -> None:
+        late = bool(self.touched) and times[0] < next(reversed(self.touched))
+        before = self.listed
+        for time, part in zip(times, parts, strict=True):
+            self.touched.setdefault(time, []).append(part.astype(np.uint32))
+            self.listed += len(part) + _A_LIST
+        self.looks += _LOOKS * (self.listed - before)
         if late:  # an older version is gone on from
             self.touched = dict(sorted(self.touched.items()))
-        self.listed += len(slots)
-        if self.listed > 2 * self.count + rows.LISTED_MIN:
-            self.list_times()
+
+    def tidy(self) -> None:
+        """Where the lists have many entries of slots that had later news, drop such: from as many as the new
+        entries pay for. So lists take what their keys take, and no batch looks at all of them."""
+        if not self.to_tidy and self.listed > max(self.enough, 2 * self.count + _LISTED_MIN):
+            self.to_tidy = list(reversed(self.touched))
+            self.enough = 0
+        while self.to_tidy and self.looks > 0:
+            self.looks -= self._tidy_list(self.to_tidy.pop())
+        if not self.to_tidy:
+            self.looks = 0
+            self.enough = self.enough or 2 * self.listed
+
+    def _tidy_list(self, time: int) -> int:
+        """How many entries had to be looked at."""
+        if time not in self.touched:
+            return 1
+        kept = self.newest_at(time)
+        looked_at = _entries(self.touched[time])
+        if not len(kept):
+            self.drop_list(time)
+        else:
+            self.touched[time] = [kept.astype(np.uint32)]
+            self.listed += _entries(self.touched[time]) - looked_at
+        return looked_at
+
+    def drop_list(self, time: int) -> None:
+        """Nobody will ask for the slots with their last news at a time."""
+        self.listed -= _entries(self.touched.pop(time))
+
+    def oldest_news(self) -> int | None:
+        """The time of the longest-ago last news of a key. What is found to be no news drops out of its list,
+        and is not looked at again."""
+        while self.touched:
+            time, parts = next(iter(self.touched.items()))
+            while parts:
+                part = parts[-1]
+                slots = part[-_PIECE:].astype(np.int64)
+                if np.any(self.times[slots[slots < self.length]] == time):
+                    return time
+                self.listed -= len(slots)
+                parts[-1] = part = part[:-_PIECE]
+                if not len(part):
+                    parts.pop()
+                    self.listed -= _A_LIST
+                elif part.base is not None and 2 * part.nbytes < part.base.nbytes:
+                    parts[-1] = part.copy()  # without the memory of what has dropped out
+            del self.touched[time]
+        return None
 
     def clear(self, slots: Slots) -> None:
         """Leave holes where keys are."""
@@ -170,16 +238,16 @@ class _Table:
             self.index.add(self.keys.hashes(self.keys.take(back)), back)
         if note.tail is not None:
             leaves, states, times = note.tail
+            begin = self.length
             self.append(leaves, states, times, len(times))
         assert self.length == note.length, "a note of another version"
         self.count = note.count
-        if self.expires:  # what is put back may be asked for by its time again
-            for time, parts in note.touched.items():
-                self.touched.setdefault(time, []).extend(parts)
-                self.listed += sum(map(len, parts))
-            begin = self.length if note.tail is None else self.length - len(note.tail[2])
-            put_back = np.concatenate([changed, np.arange(begin, self.length)])
-            self._list(put_back[self.times[put_back] != _HOLE])
+        # What is put back may be asked for by its time again, and its entry may have been dropped.
+        self.touch_each(changed[after])
+        if note.tail is not None:
+            tail = np.arange(begin, self.length)
+            self.touch_each(tail[self.times[tail] != _HOLE])
+        self.tidy()
         return other
 
     def _cut(self, length: int, other: _Note) -> None:
@@ -225,23 +293,18 @@ class _Table:
             found.append(slots[self.times[slots] == time])
         return _ascending(found)
 
-    def list_times(self) -> None:
-        """Make the lists anew of the times that slots have: that a slot had news before is nothing that
-        anybody asks for. A version that is put back has its slots listed again."""
-        self.touched, self.listed = {}, 0
-        if self.expires:
-            self._list(self.live())
+    def append_some(self, leaves: Callable[[slice], tuple[Sequence[pa.Array], Arrays]], times: Slots) -> None:
+        """Many slots, a part after the other, so that what is needed meanwhile is small; all are listed."""
+        for at in range(0, len(times), _AT_ONCE):
+            part = slice(at, at + _AT_ONCE)
+            keys, states = leaves(part)
+            self.append(keys, states, times[part], len(times[part]))
+        self.touch_each(self.live())
 
-    def _list(self, slots: Slots) -> None:
-        """List slots under the times of their last news."""
-        order = np.argsort(self.times[slots], kind="stable")
-        ordered = self.times[slots][order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=_HOLE))
-        for part in np.split(slots[order], starts[1:]):
-            if len(part):
-                self.touched.setdefault(int(self.times[part[0]]), []).append(part.astype(np.uint32))
-                self.listed += len(part)
-        self.touched = dict(sorted(self.touched.items()))
+
+def _entries(parts: Sequence[npt.NDArray[np.uint32]]) -> int:
+    """What the lists of a time count for."""
+    return sum(map(len, parts)) + _A_LIST * len(parts)
 
 
 class ColumnVersion:
@@ -303,14 +366,16 @@ class ColumnVersion:
         table = _Table(key_type, state_type, expires, len(pairs))
         times = np.full(image.length, _HOLE, np.int64)
         times[image.slots] = 0 if image.times is None else image.times
-        if len(pairs) < image.length:  # holes: each has a key and a state, whichever
-            owner = np.searchsorted(image.slots, np.arange(image.length))
-            pairs = pairs.take(np.minimum(owner, len(pairs) - 1))
-        for at in range(0, image.length, _AT_ONCE):
-            part = pairs.slice(at, at + _AT_ONCE)
-            states = table.states.of_leaves(part.leaves[width:])
-            table.append(part.leaves[:width], states, times[at : at + _AT_ONCE], len(part))
-        table.list_times()
+
+        def some(part: slice) -> tuple[Sequence[pa.Array], Arrays]:
+            if len(pairs) == image.length:
+                held = pairs.slice(part.start, min(part.stop, len(pairs)))
+            else:  # holes: each has a key and a state, whichever
+                owner = np.searchsorted(image.slots, np.arange(part.start, min(part.stop, image.length)))
+                held = pairs.take(np.minimum(owner, len(pairs) - 1))
+            return held.leaves[:width], table.states.of_leaves(held.leaves[width:])
+
+        table.append_some(some, times)
         return table.newest
 
     @property
@@ -364,10 +429,7 @@ class ColumnVersion:
     def oldest_news(self) -> int | None:
         """The time of the longest-ago last news of a key; see :class:`~penstock.state.Version`."""
         with self._read() as table:
-            for time in table.touched:
-                if len(table.newest_at(time)):
-                    return time
-        return None
+            return table.oldest_news()
 
     def update(self, time: int) -> ColumnUpdate:
         """Begin the version of the batch at ``time``."""
@@ -422,8 +484,8 @@ class ColumnUpdate:
     """
 
     __slots__ = (
-        "_added", "_all", "_before", "_gone", "_known", "_news", "_slots", "_states", "_table", "expired",
-        "time", "version",
+        "_added", "_all", "_before", "_forgotten", "_gone", "_known", "_news", "_slots", "_states",
+        "_strange", "_table", "expired", "time", "version",
     )  # fmt: skip
 
     def __init__(self, before: ColumnVersion, time: int) -> None:
@@ -435,30 +497,35 @@ class ColumnUpdate:
         # What was looked up one by one:
         self._known: set[Any] = set()
         self._all = False  # whether that is all keys
+        self._strange = False  # because only the class of one can say what it is equal to
         self._slots: dict[Any, int] = {}  # of those that were there
         self._states: dict[Any, Any] = {}  # of those that are
         self._news: dict[Any, None] = {}  # those that are where they were, with news
         self._added: dict[Any, None] = {}  # those that need a slot, in their order
         self._gone: list[int] = []  # slots of those that were removed
+        self._forgotten: int | None = None  # what is older is gone, once that is written
 
     def __enter__(self) -> ColumnUpdate:
-        table, before = self._table, self._before
-        table.lock.acquire()
+        self._table.lock.acquire()
         try:
-            before._become_newest()
-            if table.length - table.count > max(_HOLES_MIN, table.count):
-                table = _without_holes(table)
+            self._begin()
         except BaseException:
             self._table.lock.release()
             raise
-        if table is not self._table:
-            table.lock.acquire()
-            self._table.lock.release()
-            self._table, before = table, table.newest
+        return self
+
+    def _begin(self) -> None:
+        table, before = self._table, self._before
+        before._become_newest()
+        if table.length - table.count > max(_HOLES_MIN, table.count):
+            made = _without_holes(table)
+            made.lock.acquire()
+            self._table = made
+            table.lock.release()
+            table, before = made, made.newest
             self._before = before
         before._note = _Note(table.length, table.count)
         self.version = before._newer = table.newest = ColumnVersion(table)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -468,9 +535,16 @@ class ColumnUpdate:
             if kind is None:
                 done = self._written()
         finally:
-            if not done:
-                self._before._become_newest()
-            self._table.lock.release()
+            try:
+                if done:
+                    if self._forgotten is not None:
+                        for time in self._times_before(self._forgotten):
+                            self._table.drop_list(time)
+                    self._table.tidy()
+                else:
+                    self._before._become_newest()
+            finally:
+                self._table.lock.release()
 
     # Whole columns
 
@@ -604,11 +678,7 @@ class ColumnUpdate:
     def forget_times(self, before: int) -> None:
         """Of this version and those after it nobody will ask for keys whose last news is of a time before
         that one, as they are gone."""
-        note = self._before._note
-        assert note is not None
-        for time in self._times_before(before):
-            parts = note.touched[time] = self._table.touched.pop(time)
-            self._table.listed -= sum(map(len, parts))
+        self._forgotten = before
 
     def _times_before(self, before: int) -> list[int]:
         return list(takewhile(lambda time: time < before, self._table.touched))  # they lie in their order
@@ -631,6 +701,7 @@ class ColumnUpdate:
         except RowTypeError:  # they may still be equal to such as are there
             equal = [counterpart(key, self._table.key_type) for key in keys]
             if any(key is UNKNOWN for key in equal):
+                self._strange = True
                 self._load_all()
                 return
             self._known.update(keys)
@@ -658,9 +729,13 @@ class ColumnUpdate:
     def _written(self) -> bool:
         """Write down what has become of the keys that were looked up; false if columns cannot hold it, and
         the version is one of rows now."""
+        table = self._table
+        if self._strange and table.strange:  # and again: not all keys in every batch
+            self.version = self._as_rows()
+            return False
+        table.strange = table.strange or self._strange
         if not (self._news or self._added or self._gone):
             return True
-        table = self._table
         try:
             added = Columns.from_rows(list(self._added), table.key_type)
             must_be_plain_keys(added.leaves)
@@ -697,8 +772,8 @@ def _without_holes(table: _Table) -> _Table:
     """The newest version in a table of its own."""
     live = table.live()
     made = _Table(table.key_type, table.state_type, table.expires, len(live))
-    for at in range(0, len(live), _AT_ONCE):
-        part = live[at : at + _AT_ONCE]
-        made.append(table.keys.take(part), table.states.take(part), table.times[part], len(part))
-    made.list_times()
+    made.strange = table.strange
+    made.append_some(
+        lambda part: (table.keys.take(live[part]), table.states.take(live[part])), table.times[live]
+    )
     return made

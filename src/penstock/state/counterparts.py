@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from penstock.chunk import RowType, Scalar, Tuple
 
@@ -12,6 +15,21 @@ UNKNOWN: Any = object()
 NONE_EQUAL: Any = object()
 
 _PLAIN = frozenset({int, float, bool, str, bytes, type(None), tuple})
+# What makes objects of a class derived from these plain ones, whatever that class says of itself.
+_PLAIN_OF: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (int, int.__int__),
+    (float, float.__float__),
+    (str, str.__str__),
+    (tuple, lambda key: tuple.__getitem__(key, slice(None))),
+)
+_OF_NUMPY = frozenset(
+    {
+        np.bool_,
+        np.float64,
+        np.str_,
+        *(getattr(np, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    }
+)
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
@@ -26,7 +44,10 @@ def counterpart(key: Any, key_type: RowType) -> Any:
     """
     kind = type(key)
     if kind not in _PLAIN:
-        return UNKNOWN
+        key = _plain(key, kind)
+        kind = type(key)
+        if key is UNKNOWN:
+            return UNKNOWN
     if isinstance(key_type, Scalar):
         return _scalar(key, kind, key_type.python_type)
     if kind is not tuple:
@@ -40,6 +61,17 @@ def counterpart(key: Any, key_type: RowType) -> Any:
         if any(part is verdict for part in parts):
             return verdict
     return parts
+
+
+def _plain(key: Any, kind: type) -> Any:
+    """The key as what it is a kind of, if it is equal to what that is equal to; else ``UNKNOWN``."""
+    if kind in _OF_NUMPY:
+        return key.item()
+    for base, plain in _PLAIN_OF:
+        if issubclass(kind, base):
+            same = kind.__eq__ is base.__eq__ and kind.__hash__ is base.__hash__
+            return plain(key) if same else UNKNOWN
+    return UNKNOWN
 
 
 def _scalar(key: Any, kind: type, wanted: type) -> Any:

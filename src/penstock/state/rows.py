@@ -31,40 +31,33 @@ from penstock.state.sizes import objects_bytes, size_of
 __all__ = ["RowUpdate", "RowVersion"]
 
 _HOLE: Any = object()
-LISTED_MIN = 1_000  # slots in lists of times that are not worth making them anew
 _HOLES_MIN = 64  # fewer are not worth a new table
+_A_LIST = 8  # entries that a list of touched slots counts for, besides its own
+_LISTED_MIN = 256  # entries; fewer are not worth looking at
+_LOOKS = 8  # entries that are looked at again for each new one, where there are too many
 
 
 class _Note:
-    """How an older version differs from the one after it: how many slots and keys it has, what is in the
-    slots that have changed (key or hole, state, time), and the lists of touched slots that were dropped."""
+    """How an older version differs from the one after it: how many slots and keys it has, and what is in
+    the slots that have changed (key or hole, state, time)."""
 
-    __slots__ = ("count", "length", "slots", "touched")
+    __slots__ = ("count", "length", "slots")
 
     def __init__(self, length: int, count: int) -> None:
         self.length = length
         self.count = count
         self.slots: dict[int, tuple[Any, Any, int]] = {}
-        self.touched: dict[int, list[int]] = {}
 
 
 class _Table:
     """The slots of the newest version (key or hole, state, batch time of the last news), and where each key
-    is; ``touched`` lists by batch time the slots that had news then, and some that had not: nothing if nobody
+    is; ``touched`` lists by batch time the slots whose last news was then, and some others: nothing if nobody
     will ask (``expires``)."""
 
     __slots__ = (
-        "expires",
-        "index",
-        "keys",
-        "listed",
-        "lock",
-        "newest",
-        "states",
-        "stays",
-        "times",
-        "touched",
-    )
+        "enough", "expires", "index", "keys", "listed", "lock", "looks", "newest", "states", "stays", "times",
+        "to_tidy", "touched",
+    )  # fmt: skip
 
     def __init__(self, expires: bool) -> None:
         self.expires = expires
@@ -75,7 +68,10 @@ class _Table:
         self.states: list[Any] = []
         self.times: list[int] = []
         self.touched: dict[int, list[int]] = {}
-        self.listed = 0  # slots in these lists; one that has news again is in several
+        self.listed = 0  # the entries of these lists
+        self.enough = 0  # as many are no reason to look through them
+        self.looks = 0  # entries that may be looked at
+        self.to_tidy: list[int] = []  # the times of the lists still to look at, the first one last
         self.newest = RowVersion(self)
 
     def add(self, key: Any, state: Any, time: int) -> int:
@@ -93,24 +89,83 @@ class _Table:
         slots = self.touched.get(time)
         if slots is None:
             late = bool(self.touched) and time < next(reversed(self.touched))
-            slots = self.touched[time] = []
+            slots = self._new_list(time)
             if late:  # an older version is gone on from
                 self.touched = dict(sorted(self.touched.items()))
         slots.append(slot)
         self.listed += 1
-        if self.listed > 2 * len(self.index) + LISTED_MIN:
-            self.list_times()
+        self.looks += _LOOKS
 
-    def list_times(self) -> None:
-        """Make the lists anew of the times that slots have: that a slot had news before is nothing that
-        anybody asks for. A version that is put back has its slots listed again."""
-        self.touched, self.listed = {}, 0
-        if self.expires:
-            for slot, key in enumerate(self.keys):
-                if key is not _HOLE:
-                    self.touched.setdefault(self.times[slot], []).append(slot)
-                    self.listed += 1
-            self.touched = dict(sorted(self.touched.items()))
+    def touch_each(self, slots: Iterable[int]) -> None:
+        """These slots, which have keys, have had their news at their times."""
+        if not self.expires:
+            return
+        for slot in slots:
+            held = self.touched.get(self.times[slot])
+            if held is None:
+                held = self._new_list(self.times[slot])
+            held.append(slot)
+            self.listed += 1
+            self.looks += _LOOKS
+        self.touched = dict(sorted(self.touched.items()))
+
+    def _new_list(self, time: int) -> list[int]:
+        found = self.touched[time] = []
+        self.listed += _A_LIST
+        self.looks += _LOOKS * _A_LIST
+        return found
+
+    def newest_at(self, time: int) -> set[int]:
+        """The slots whose last news is of this time."""
+        keys, times, length = self.keys, self.times, len(self.keys)
+        return {
+            slot
+            for slot in self.touched[time]
+            if slot < length and times[slot] == time and keys[slot] is not _HOLE
+        }
+
+    def tidy(self) -> None:
+        """Where the lists have many entries of slots that had later news, drop such: from as many as the new
+        entries pay for. So lists take what their keys take, and no batch looks at all of them."""
+        if not self.to_tidy and self.listed > max(self.enough, 2 * len(self.index) + _LISTED_MIN):
+            self.to_tidy = list(reversed(self.touched))
+            self.enough = 0
+        while self.to_tidy and self.looks > 0:
+            self.looks -= self._tidy_list(self.to_tidy.pop())
+        if not self.to_tidy:
+            self.looks = 0
+            self.enough = self.enough or 2 * self.listed
+
+    def _tidy_list(self, time: int) -> int:
+        """How many entries had to be looked at."""
+        if time not in self.touched:
+            return 1
+        kept = list(self.newest_at(time))
+        looked_at = len(self.touched[time])
+        if kept:
+            self.touched[time] = kept
+            self.listed += len(kept) - looked_at
+        else:
+            self.drop_list(time)
+        return looked_at + _A_LIST
+
+    def drop_list(self, time: int) -> None:
+        """Nobody will ask for the slots with their last news at a time."""
+        self.listed -= len(self.touched.pop(time)) + _A_LIST
+
+    def oldest_news(self) -> int | None:
+        """The time of the longest-ago last news of a key. What is found to be no news drops out of its list,
+        and is not looked at again."""
+        while self.touched:
+            time, slots = next(iter(self.touched.items()))
+            while slots:
+                slot = slots[-1]
+                if slot < len(self.keys) and self.times[slot] == time and self.keys[slot] is not _HOLE:
+                    return time
+                slots.pop()
+                self.listed -= 1
+            self.drop_list(time)
+        return None
 
     def clear(self, slot: int) -> None:
         """Leave a hole."""
@@ -134,15 +189,9 @@ class _Table:
             self.keys[slot], self.states[slot], self.times[slot] = key, state, time
             if key is not _HOLE:
                 self.index[key] = slot
-        if self.expires:  # what is put back may be asked for by its time again
-            for time, slots in note.touched.items():
-                self.touched.setdefault(time, []).extend(slots)
-                self.listed += len(slots)
-            for slot, (key, _, time) in note.slots.items():
-                if key is not _HOLE:
-                    self.touched.setdefault(time, []).append(slot)
-                    self.listed += 1
-            self.touched = dict(sorted(self.touched.items()))
+        # What is put back may be asked for by its time again, and its entry may have been dropped.
+        self.touch_each(slot for slot, (key, _, _) in note.slots.items() if key is not _HOLE)
+        self.tidy()
         return other
 
 
@@ -197,7 +246,7 @@ class RowVersion:
         for slot, (key, state), time in zip(slots, rows_of(image.entries), times, strict=True):
             table.keys[slot], table.states[slot], table.times[slot] = key, state, time
             table.index[key] = slot
-        table.list_times()
+        table.touch_each(slots)
         return table.newest
 
     @property
@@ -274,17 +323,12 @@ class RowVersion:
         """The time of the longest-ago last news of a key; see :class:`~penstock.state.Version`."""
         table = self._table
         with table.lock:
-            if self._note is not None:
-                keys, _, times = self._slots()
-                held = [time for key, time in zip(keys, times, strict=True) if key is not _HOLE]
-                return min(held, default=None) if table.expires else None
-            for time, slots in table.touched.items():
-                if any(
-                    slot < len(table.keys) and table.times[slot] == time and table.keys[slot] is not _HOLE
-                    for slot in slots
-                ):
-                    return time
-        return None
+            newest = table.newest
+            self._become_newest()
+            try:
+                return table.oldest_news()
+            finally:
+                newest._become_newest()
 
     def _slots(self) -> tuple[list[Any], list[Any], list[int]]:
         """What is in each slot: key or hole, state, time. (The lock is held.)"""
@@ -332,7 +376,7 @@ class RowUpdate:
     One thread makes it. Meanwhile the version that it comes from can be read by others, and waits for it.
     """
 
-    __slots__ = ("_before", "_note", "_table", "expired", "time", "version")
+    __slots__ = ("_before", "_table", "expired", "time", "version")
 
     def __init__(self, before: RowVersion, time: int) -> None:
         self.time = time
@@ -340,33 +384,39 @@ class RowUpdate:
         self.version = before  # the new one, once it is begun
         self._before = before
         self._table = before._table
-        self._note = _Note(0, 0)
 
     def __enter__(self) -> RowUpdate:
-        table, before = self._table, self._before
-        table.lock.acquire()
+        self._table.lock.acquire()
         try:
-            before._become_newest()
-            if len(table.keys) - len(table.index) > max(_HOLES_MIN, len(table.index)):
-                table = _without_holes(table)
+            self._begin()
         except BaseException:
             self._table.lock.release()
             raise
-        if table is not self._table:
-            table.lock.acquire()
-            self._table.lock.release()
-            self._table, before = table, table.newest
-            self._before = before
-        self._note = before._note = _Note(len(table.keys), len(table.index))
-        self.version = before._newer = table.newest = RowVersion(table)
         return self
+
+    def _begin(self) -> None:
+        table, before = self._table, self._before
+        before._become_newest()
+        if len(table.keys) - len(table.index) > max(_HOLES_MIN, len(table.index)):
+            made = _without_holes(table)
+            made.lock.acquire()
+            self._table = made
+            table.lock.release()
+            table, before = made, made.newest
+            self._before = before
+        before._note = _Note(len(table.keys), len(table.index))
+        self.version = before._newer = table.newest = RowVersion(table)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._before._become_newest()
-        self._table.lock.release()
+        try:
+            if kind is None:
+                self._table.tidy()
+            else:
+                self._before._become_newest()
+        finally:
+            self._table.lock.release()
 
     def prepare(self, keys: Iterable[Any]) -> None:
         """These keys will be asked for: they lie ready."""
@@ -406,11 +456,7 @@ class RowUpdate:
         table = self._table
         found: set[int] = set()
         for time in self._times_before(before):
-            found.update(
-                slot
-                for slot in table.touched[time]
-                if slot < len(table.keys) and table.times[slot] == time and table.keys[slot] is not _HOLE
-            )
+            found |= table.newest_at(time)
         return [(table.keys[slot], table.states[slot]) for slot in sorted(found)]
 
     def expire(self, key: Any) -> None:
@@ -427,16 +473,17 @@ class RowUpdate:
         """Of this version and those after it nobody will ask for keys whose last news is of a time before
         that one, as they are gone."""
         for time in self._times_before(before):
-            slots = self._note.touched[time] = self._table.touched.pop(time)
-            self._table.listed -= len(slots)
+            self._table.drop_list(time)
 
     def _times_before(self, before: int) -> list[int]:
         return list(takewhile(lambda time: time < before, self._table.touched))  # they lie in their order
 
     def _note_down(self, slot: int) -> None:
-        if slot < self._note.length and slot not in self._note.slots:
+        note = self._before._note
+        assert note is not None
+        if slot < note.length and slot not in note.slots:
             table = self._table
-            self._note.slots[slot] = table.keys[slot], table.states[slot], table.times[slot]
+            note.slots[slot] = table.keys[slot], table.states[slot], table.times[slot]
 
 
 def _without_holes(table: _Table) -> _Table:
@@ -446,5 +493,5 @@ def _without_holes(table: _Table) -> _Table:
     for key, state, time in zip(table.keys, table.states, table.times, strict=True):
         if key is not _HOLE:
             made.add(key, state, time)
-    made.list_times()
+    made.touch_each(range(len(made.keys)))
     return made
