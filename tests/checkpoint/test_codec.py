@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from copy import deepcopy
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -106,7 +107,7 @@ def test_lines_stay_lines() -> None:
 
 
 def test_a_class_that_has_changed_since_is_said() -> None:
-    description, data = encoded(Rows([Order(1, "EPE")]))
+    description, data = deepcopy(encoded(Rows([Order(1, "EPE")])))
     fields = description["type"]["fields"]
     description["type"]["fields"] = [("customer", fields[0][1]), fields[1]]
     with pytest.raises(

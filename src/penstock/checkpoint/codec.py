@@ -17,6 +17,7 @@ import io
 import pickle
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -86,10 +87,12 @@ def _unpickled(data: Any) -> Any:
         raise
 
 
+@lru_cache(maxsize=256)
 def _schema(row_type: RowType) -> pa.Schema:
     return pa.schema([pa.field(str(index), kind) for index, kind in enumerate(row_type.leaf_types)])
 
 
+@lru_cache(maxsize=256)
 def _type_out(row_type: RowType) -> Any:
     """A row type as JSON; ``None`` if it holds a class that could not be found by its name."""
     if isinstance(row_type, Scalar):
