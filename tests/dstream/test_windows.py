@@ -505,7 +505,7 @@ def test_a_window_of_slides_longer_than_the_interval_has_its_first_slides() -> N
 @pytest.mark.parametrize(
     ("left", "looked_at"),
     [
-        ([], 0),  # nothing left
+        ([], 1),  # nothing left: of what shape the slides are, the oldest tells
         ([[("a", 1)]], 2),  # a is in the oldest, c in the second
         ([[("c", 1), ("a", 1)], [("b", 2)]], 2),
         ([[("d", 1)]], 3),  # d might be in each

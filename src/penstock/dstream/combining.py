@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Rows, rows_of
 from penstock.dstream.bracketing import Bracketing, Piece
-from penstock.dstream.exactness import NOTHING, Inexact, exact_form, joined_form
+from penstock.dstream.exactness import NOTHING, Inexact, Shape, joint_shape, shape_of_pairs
 from penstock.errors import CallSite
 from penstock.plan import Form, Task, raise_located
 from penstock.rdd import CombineValues, Reducing
@@ -159,7 +159,7 @@ class Combining:
 
     Of several each is followed by an :class:`End`. They are made before their time, so what a function
     raises is not raised now: the piece is not made, and nothing that holds it. With ``marks`` values are
-    marked where a slide among them is not exact.
+    marked where they and the slides among them are not exact, all of one shape.
     """
 
     __slots__ = ("__name__", "_combine", "_function", "_marks", "_site", "_steps", "_wanted")
@@ -197,7 +197,7 @@ class Combining:
             if not isinstance(step, int):
                 readers.update(step)
         values: list[list[Chunk] | None] = []
-        forms: list[Any] = []
+        shapes: list[Shape] = []
 
         def taken(step: int) -> list[Chunk] | None:
             """Its value for one reader, who may change it."""
@@ -208,14 +208,17 @@ class Combining:
         for step in self._steps:
             if isinstance(step, int):
                 values.append(inputs[step])
-                forms.append(exact_form(inputs[step]) if self._marks else NOTHING)
+                shapes.append(shape_of_pairs(inputs[step]) if self._marks else NOTHING)
             else:
                 values.append(self._tried(taken(step[0]), taken(step[1])))
-                forms.append(joined_form(forms[step[0]], forms[step[1]]))
+                shapes.append(joint_shape(shapes[step[0]], shapes[step[1]]))
         for step in wanted:
             value = taken(step)
             if value is not None:
-                yield from map(_marked, value) if forms[step] is None else value
+                shape = shapes[step]
+                if self._marks and shape is not None:
+                    shape = joint_shape(shape, shape_of_pairs(value))
+                yield from map(_marked, value) if shape is None else value
             if self._wanted is not None:
                 yield End(made=value is not None)
 
@@ -245,7 +248,8 @@ class Combining:
 
 
 def _marked(chunk: Chunk) -> Chunk:
-    return Inexact(chunk.rows()) if isinstance(chunk, Rows) else chunk
+    shows = not isinstance(chunk, Rows) and shape_of_pairs([chunk]) is None
+    return chunk if shows else Inexact(chunk.rows())
 
 
 def fold_into(values: dict[Any, Any], slide: Iterable[Any], function: Function, site: CallSite) -> None:

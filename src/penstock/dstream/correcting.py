@@ -10,14 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import reduce
 from itertools import chain
 from operator import itemgetter
 from typing import Any
 
 from penstock.chunk import Chunk, Rows, rows_of
 from penstock.dstream.combining import Combining, End, Function, Steps, fold_into, parts_of
-from penstock.dstream.exactness import exact_form, joined_form
+from penstock.dstream.exactness import NOTHING, joint_shape, shape_of_pairs
 from penstock.errors import CallSite
 from penstock.plan import Task, raise_located
 
@@ -52,7 +51,11 @@ class Corrected:
         stayed = _Pulled(chain.from_iterable(map(_ended, held[: self.staying])))
         before, entered = list(inputs[0]), [list(chunks) for chunks in held[self.staying :]]
         left = [list(chunks) for chunks in leaving]
-        if reduce(joined_form, map(exact_form, (before, *left, *entered))) is None:
+        shape = shape_of_pairs(chain.from_iterable(left))
+        if shape is NOTHING:  # what stayed is all of one shape, or the window before would be marked
+            shapes = (shape_of_pairs([chunk]) for chunk in stayed)
+            shape = next((found for found in shapes if found is not NOTHING), NOTHING)
+        if joint_shape(shape, shape_of_pairs(chain(before, *entered))) is None:
             slides = [*(parts_of(stayed) if self.staying else ()), *entered]
             yield from Combining(self.function, self.site, self._steps(), marks=True).combined(slides)
             return
@@ -66,7 +69,7 @@ class Corrected:
         self, values: dict[Any, Any], left: list[list[Any]], stayed: _Pulled, entered: list[list[Any]]
     ) -> dict[Any, Any]:
         """The values in the order of the window. Of what stayed no more is looked at than it takes to see
-        which keys are still there, and which come first: where nothing left, none of it."""
+        which keys are still there, and which come first."""
         if left:
             gone = set(chain.from_iterable(map(_keys, left)))
             for chunk in stayed if gone else ():
