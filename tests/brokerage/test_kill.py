@@ -100,6 +100,7 @@ def run_killed(folder: Path, kills: int, seed: int) -> None:
     with open(folder / "log.txt", "wb") as log:
         first = started(folder, log)
         while not has_checkpoint(str(folder / "out" / "figures-checkpoint")):
+            assert first.poll() is None, (folder / "log.txt").read_text("utf-8", "replace")[-2000:]
             time.sleep(0.01)
         with fed(folder) as feeder:
             first.kill()

@@ -71,9 +71,9 @@ class KeyedWindow(StreamNode):
     :mod:`~penstock.dstream.bracketing`; pieces that later windows have too are made once and kept.
 
     With an ``inverse`` the value of the window before is corrected by the slides that left and entered, where
-    that is exact: on ints, text, dates, and what holds only such. All else is put together as without one
-    (floats, whose last bits would depend on the past; bools, which subtraction turns into ints; objects of
-    classes that we cannot look into).
+    that is exact: on ints, text, dates, and what holds only such, all of one class at each place. All else is
+    put together as without one (floats, whose last bits would depend on the past; bools, which subtraction
+    turns into ints; objects of classes that we cannot look into).
 
     A function that ``chains`` gives the same in whatever brackets, and more the more it is given: nothing is
     gained by pieces then, and they would take the room of many windows.
