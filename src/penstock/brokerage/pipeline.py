@@ -34,8 +34,10 @@ def figures_of(lines: DStream, window_s: float) -> Figures:
     side_list = sides.map(lambda side: ("BUYS" if side[0] else "SELLS", [str(side[1])]))
 
     cents = orders.map(lambda o: (o.client_id, o.amount * round(o.price * 100)))
-    totals = cents.reduceByKey(add).mapWithState(StateSpec.function(add_up)).stateSnapshots()
+    clients = cents.reduceByKey(add).mapWithState(StateSpec.function(add_up)).name("clients")
+    totals = clients.stateSnapshots()
     volumes = orders.map(lambda o: (o.symbol, o.amount)).reduceByKeyAndWindow(add, sub, window_s)
+    volumes.name("volumes")
 
     top_clients, top_stocks = top(totals), top(volumes)
     report = side_list.union(listed("TOP5CLIENTS", top_clients)).union(listed("TOP5STOCKS", top_stocks))
