@@ -245,7 +245,7 @@ RETRY_DELAY = Setting(
 COMPACT_BYTES = Setting(
     "penstock.checkpoint.compactBytes", SIZE, 16 * 1024**2,
     "After so many bytes of records, or twice the last snapshot if that is more, a new snapshot is made.",
-    "Read within a tenth of a second at the next start, and written seldom.",
+    "Little to read at the next start, and written seldom.",
 )  # fmt: skip
 SYNC_OUTPUTS = Setting(
     "penstock.checkpoint.syncOutputs", FLAG, False,
@@ -316,7 +316,8 @@ STATE_TTL: Setting[int | None] = Setting(
 FREEZE = Setting(
     "penstock.python.freezeObjects", FLAG, True,
     "Whether Python's garbage collector leaves alone what was there when a stream started, until it ends.",
-    "What a program has loaded is not garbage, and looking it through takes 10 to 50 ms now and then, in the"
+    "What a program has loaded is not garbage, and looking it through takes longer than a small batch "
+    "now and then, in the"
     " middle of a batch. Objects are freed as ever when nothing refers to them; only cycles that were there"
     " already stay until the end.",
 )  # fmt: skip

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,26 @@ class Life:
             for _ in range(count):
                 stepper.step()
         return self.seen
+
+
+def follow(
+    path: str, inbox: Path, now: float, steps: list[Callable[[], object]], see: Callable[[RDD], object]
+) -> None:
+    """One run of a program that follows a folder: a batch after each step."""
+    clock = ManualClock()
+    clock.set(int(now * 1000))
+
+    def setup() -> StreamingContext:
+        context = Context._active
+        assert context is not None
+        ssc = StreamingContext(context, 1, clock=clock)
+        ssc.textFileStream(str(inbox)).foreachRDD(see)
+        return ssc
+
+    with Stepper(StreamingContext.getOrCreate(path, setup, upgrade=True), clock) as stepper:
+        for step in steps:
+            step()
+            stepper.step()
 
 
 def totals(stream: DStream, see: Callable[..., Any]) -> None:
@@ -272,20 +293,8 @@ class TestTimeThatPassedMeanwhile:
         seen: list[list[str]] = []
 
         def life(now: float, *names: str) -> None:
-            clock = ManualClock()
-            clock.set(int(now * 1000))
-
-            def setup() -> StreamingContext:
-                context = Context._active
-                assert context is not None
-                ssc = StreamingContext(context, 1, clock=clock)
-                ssc.textFileStream(str(inbox)).foreachRDD(lambda rdd: seen.append(rdd.collect()))
-                return ssc
-
-            with Stepper(StreamingContext.getOrCreate(path, setup, upgrade=True), clock) as stepper:
-                for name in names:
-                    (inbox / name).write_text(f"{name}\n")
-                    stepper.step()
+            steps = [partial((inbox / name).write_text, f"{name}\n") for name in names]
+            follow(path, inbox, now, steps, lambda rdd: seen.append(rdd.collect()))
 
         life(0.5, "a", "b")
         (inbox / "c").write_text("c\n")
@@ -888,20 +897,7 @@ class TestWhatAReaderFound:
         inbox.mkdir()
 
         def run(now: float, steps: list[Callable[[], object]]) -> None:
-            clock = ManualClock()
-            clock.set(int(now * 1000))
-
-            def setup() -> StreamingContext:
-                context = Context._active
-                assert context is not None
-                ssc = StreamingContext(context, 1, clock=clock)
-                ssc.textFileStream(str(inbox)).foreachRDD(lambda rdd: seen.extend(rdd.collect()))
-                return ssc
-
-            with Stepper(StreamingContext.getOrCreate(path, setup, upgrade=True), clock) as stepper:
-                for step in steps:
-                    step()
-                    stepper.step()
+            follow(path, inbox, now, steps, lambda rdd: seen.extend(rdd.collect()))
 
         file = inbox / "orders.csv"
         run(0.5, [lambda: file.write_text("monday\n"), file.unlink, lambda: None])

@@ -30,9 +30,8 @@ def notes_before(options: Options, *, goes_on: bool) -> list[str]:
     if not goes_on:
         return found
     return [
-        f"Going on from the checkpoint in {options.checkpoint_directory}: files that came meanwhile are "
-        f"taken. "
-        f"Hint: --fresh begins anew."
+        f"Going on from the checkpoint in {options.checkpoint_directory}: files that came meanwhile "
+        f"are taken. Hint: --fresh begins anew."
     ]
 
 

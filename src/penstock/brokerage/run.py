@@ -106,9 +106,8 @@ class _RejectsFile:
 
     def __init__(self, path: Path, *, goes_on: bool) -> None:
         self._path = path
-        self._known = (
-            None if goes_on else set[str]()
-        )  # the lines that a batch which is run again may have written
+        # The lines that a batch which is run again may have written; None: they have to be read.
+        self._known = None if goes_on else set[str]()
 
     def append(self, rejects: list[Reject]) -> int:
         """Append them in one go; how many of the batch there are."""

@@ -2,10 +2,10 @@
 
 ::
 
-    load -> begin -> intents, commit, intents and commit in one write, ... -> close
-                          |
-                          '-- a new file from time to time; the files before it become a snapshot, on a thread
-                              of their own, from the files alone: no batch waits for it
+    load -> claim -> load -> begin -> intents, commit, intents and commit in one write, ... -> close
+                                 |
+                                 '-- a new file from time to time; the files before it become a snapshot, on a
+                                     thread of their own, from the files alone: no batch waits for it
 """
 
 from __future__ import annotations
@@ -47,10 +47,8 @@ class Checkpoint:
         compact_bytes: int = 16 << 20,
         trust_store: bool = False,
         threaded: bool = True,
-        storage: Storage | None = None,
     ) -> None:
-        found, self.path = storage_for(location)
-        self._storage = storage or found
+        self._storage, self.path = storage_for(location)
         self._journal = Journal(self._storage, self.path)
         self._compact_bytes = compact_bytes
         self._trust_store = trust_store

@@ -125,9 +125,8 @@ def _type_in(kind: Any) -> RowType:
     except (RowTypeError, AttributeError, TypeError) as error:
         names = ", ".join(field for field, _ in fields)
         raise CorruptCheckpoint(
-            f"the checkpoint holds records of the class {name} of {module} with the fields {names}, and "
-            f"there "
-            f"is no such class now"
+            f"the checkpoint holds records of the class {name} of {module} with the fields {names}, "
+            f"and there is no such class now"
         ) from error
 
 

@@ -174,11 +174,6 @@ class StoredSlide:
         """The chunks of each partition."""
         return [[decoded(head, self.parts[head["part"]], trust) for head in heads] for heads in self.heads]
 
-    @property
-    def records(self) -> bool:
-        """Whether there are any."""
-        return any(self.heads)
-
 
 class Image:
     """What the records up to one of them come to.

@@ -102,10 +102,8 @@ class Journal:
                 return self._loaded(numbers, snapshots, number, None, complaints)
             except _Bare:
                 continue
-            except (
-                CorruptCheckpoint,
-                FileNotFoundError,
-            ) as error:  # a disk that fails is no damage: ask again
+            except (CorruptCheckpoint, FileNotFoundError) as error:
+                # Other errors of a store come out: a disk that fails for a moment is no damage.
                 complaints.append(f"{error}; so what was recorded from there on is left out")
         if not complaints:
             return None
@@ -280,9 +278,8 @@ class Journal:
 
     def _taken(self, path: str) -> None:
         raise CheckpointTaken(
-            f"another run goes on from this checkpoint ({self._url(path)} is not this run's), so this "
-            f"one stops. "
-            f"Hint: run the program once, or give each its own checkpoint directory."
+            f"another run goes on from this checkpoint ({self._url(path)} is not this run's), so this one "
+            f"stops. Hint: run the program once, or give each its own checkpoint directory."
         )
 
     def close(self) -> None:

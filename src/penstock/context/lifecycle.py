@@ -275,8 +275,8 @@ class Lifecycle:
             if self._must_store_program:
                 raise ArgumentError(
                     f"getOrCreate stores the program's graph, and it cannot be pickled: "
-                    f"{type(error).__name__}: "
-                    f"{error}. Hint: functions must not hold files, locks or threads; or give upgrade=True."
+                    f"{type(error).__name__}: {error}. Hint: functions must not hold files, locks or "
+                    f"threads; or give upgrade=True."
                 ) from error
         if image is not None:
             checkpoint.claim(owner)

@@ -61,9 +61,8 @@ def load_program(location: str, *, trust_store: bool = False) -> Program:
     file = join(path, PROGRAM)
     if not storage.exists(file):
         raise StateError(
-            f"{storage.url(path)} holds a checkpoint, but not the program's graph, which could not be "
-            f"pickled. "
-            f"Hint: getOrCreate(path, setup, upgrade=True) makes the graph from the program."
+            f"{storage.url(path)} holds a checkpoint, but not the program's graph, which could not "
+            f"be pickled. Hint: getOrCreate(path, setup, upgrade=True) makes the graph from the program."
         )
     for each in (path, file):
         must_trust(storage, each, trust_store)

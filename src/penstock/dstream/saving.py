@@ -7,7 +7,7 @@ windows. What can be made of those again (a window's value with an inverse funct
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -160,15 +160,13 @@ def must_be_stable(chunks: Iterable[Chunk]) -> None:
 _STABLE = {int, float, str, bytes, bool, type(None)}
 
 
-def report(
-    graph: StreamGraph, image: Image, program: Mapping[str, OperatorRecord] | None = None
-) -> list[str]:
+def report(graph: StreamGraph, image: Image) -> list[str]:
     """What becomes of what a checkpoint holds if this program goes on from it, a line each.
 
     ``kept``, ``new`` (it begins empty), ``missing`` (what was saved is dropped), ``changed`` (kept, but not
     quite what it was).
     """
-    now = {saved.name: saved.record for saved in saved_of(graph)} if program is None else dict(program)
+    now = {saved.name: saved.record for saved in saved_of(graph)}
     lines = []
     for name, record in now.items():
         before = image.operators.get(name)

@@ -447,7 +447,7 @@ class BatchDriver:
         self._post(Committed(time, failed))
 
     def _carried(self, time: BatchTime, given_up: bool) -> Carried:
-        """What the batch hands to later ones; of one that is given up nothing, if it cannot be computed."""
+        """What the batch hands to later ones; of one that is given up as much as can be computed."""
         if not given_up:
             return self._generation.carry(time)
         news = self._generation.carry(time, as_far_as_possible=True)

@@ -53,9 +53,9 @@ class QueueSource(StreamSource):
             return self._default
         if place >= len(self._plans):
             raise InputVanished(
-                f"a batch that is to be run again has taken number {place} of a queue that does not hold "
-                f"it now. "
-                f"Hint: queueStream goes on after a restart only if it is given the same list again."
+                f"a batch that is to be run again has taken number {place} of a queue that does not "
+                f"hold it now. Hint: queueStream goes on after a restart only if it is given the same "
+                f"list again."
             )
         return self._plans[place]
 
