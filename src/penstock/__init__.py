@@ -4,13 +4,15 @@ An endless input is cut by time into mini-batches; each mini-batch is an ordinar
 (DStream) is the lazy sequence of them. The names are PySpark's.
 """
 
+from penstock.clients import Shared
 from penstock.conf import Conf
 from penstock.conf import Conf as SparkConf
 from penstock.context import Context, StreamingContext
 from penstock.context import Context as SparkContext
 from penstock.dstream import DStream, MapWithStateDStream, StateSpec
 from penstock.formats import Format, Words
-from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, Reject, StorageLevel
+from penstock.plan import StorageLevel
+from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, Reject
 from penstock.scheduler import StreamingListener
 from penstock.sources import SourceLine
 from penstock.state import State
@@ -35,6 +37,7 @@ __all__ = [
     "Partitioner",
     "Reject",
     "Seconds",
+    "Shared",
     "SourceLine",
     "SparkConf",
     "SparkContext",

@@ -15,8 +15,8 @@ from penstock.chunk import Chunk, Rows, rows_of
 from penstock.clock import SystemClock
 from penstock.errors import CallSite, failure_of
 from penstock.executors import LocalExecutor
-from penstock.plan import Metrics, Narrow, Shuffle, SliceReader, Source, Step, Task, call_site
-from penstock.rdd import KeyRouter, Partitioner, StorageLevel
+from penstock.plan import Metrics, Narrow, Shuffle, SliceReader, Source, Step, StorageLevel, Task, call_site
+from penstock.rdd import KeyRouter, Partitioner
 
 
 def source(*parts: list[Any]) -> Source:

@@ -18,10 +18,11 @@ from penstock.plan import (
     SliceReader,
     Source,
     Step,
+    StorageLevel,
     Task,
     call_site,
 )
-from penstock.rdd import KeyRouter, Partitioner, StorageLevel
+from penstock.rdd import KeyRouter, Partitioner
 
 WAIT_S = 60.0
 

@@ -25,7 +25,9 @@ LEVELS = (
     "chunk",
     "vectorize",
     "formats",
+    "encoding",
     "storage",
+    "clients",
     "plan",
     "state",
     "sources sinks",
@@ -48,6 +50,7 @@ ENGINES = (
     "starlette uvicorn",
     "plotly",
     "pandas",
+    "sqlalchemy",
 )
 
 # What reads the wall clock or waits for it, and what to call instead.

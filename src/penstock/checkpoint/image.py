@@ -18,17 +18,15 @@ from __future__ import annotations
 
 import base64
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from penstock.checkpoint.codec import decoded, encoded
-from penstock.checkpoint.frames import Frame
 from penstock.chunk import Chunk
+from penstock.encoding import Frame, Trust, decoded, encoded, pickled
 from penstock.errors import CorruptCheckpoint
-from penstock.sinks import pickled
 from penstock.state import TableChange, changed
 
 __all__ = [
@@ -45,8 +43,6 @@ __all__ = [
 
 Record = tuple[dict[str, Any], list[Any]]
 """The head of a frame and its parts, ready to be written."""
-
-Trust = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from penstock.checkpoint.frames import PREAMBLE, Frame, Frames, framed
 from penstock.checkpoint.image import Image, Record
+from penstock.encoding import PREAMBLE, Frame, Frames, framed
 from penstock.errors import CheckpointTaken, CorruptCheckpoint
 from penstock.storage import LogFile, Storage, join
 

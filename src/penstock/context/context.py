@@ -15,8 +15,8 @@ from penstock.chunk import Chunk, Columns
 from penstock.conf import APP_NAME, DEFAULT_PARALLELISM, INLINE_ROWS, MASTER, SPLIT_BYTES, Conf
 from penstock.errors import ArgumentError, SignatureError, StateError, UnsupportedError, joined
 from penstock.executors import Executor, LocalExecutor, Prefetch
-from penstock.plan import Node, SliceReader, Source, Task, call_site, current_metrics, slices
-from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, StorageLevel, partition_count
+from penstock.plan import Node, SliceReader, Source, StorageLevel, Task, call_site, current_metrics, slices
+from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, partition_count
 from penstock.sinks import save_pickle_directory
 from penstock.sources import FixedRecords, Pickled, WholeFiles, files_of, grouped, text_readers
 from penstock.storage import storage_for

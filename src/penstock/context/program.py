@@ -12,9 +12,9 @@ import platform
 from typing import Any, NamedTuple
 
 from penstock.checkpoint import must_trust
-from penstock.checkpoint.frames import PREAMBLE, Frames, framed
 from penstock.conf import Conf
 from penstock.dstream import StreamGraph
+from penstock.encoding import PREAMBLE, Frames, framed
 from penstock.errors import CorruptCheckpoint, StateError
 from penstock.scheduler import PROGRAM
 from penstock.storage import Storage, join, storage_for

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from os import PathLike
 from typing import Any
 
-from penstock.chunk import RowType
 from penstock.clock import Clock, SystemClock
-from penstock.conf import CHECKPOINT_DIRECTORY, MIN_REMEMBER_DURATION, SPLIT_BYTES, TRUST_STORE, Conf
+from penstock.conf import CHECKPOINT_DIRECTORY, TRUST_STORE, Conf
 from penstock.context.context import Context
-from penstock.context.lifecycle import Lifecycle, has_checkpoint
+from penstock.context.file_inputs import FileInputs
+from penstock.context.lifecycle import has_checkpoint
 from penstock.context.program import load_program
-from penstock.dstream import DStream, Input, StreamGraph, StreamNode, Transformed, rdd_callback
+from penstock.dstream import DStream, StreamGraph, StreamNode, Transformed, rdd_callback
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError
-from penstock.plan import Node, PartitionReader, call_site
+from penstock.plan import call_site
 from penstock.rdd import RDD
-from penstock.sources import TEXT, FileSource, FixedRecords, QueueSource, StreamSource, text_readers
-from penstock.storage import FileInfo, Storage, storage_for
 from penstock.times import Duration, DurationLike, milliseconds_of
 
 __all__ = ["StreamingContext"]
 
 
-class StreamingContext(Lifecycle):
+class StreamingContext(FileInputs):
     """The entry point to streams, with PySpark's methods: one mini-batch every ``batchDuration``.
 
     Made from a :class:`Context`, or from a :class:`Conf` of which it makes one. ``batchDuration`` is seconds,
@@ -134,129 +131,7 @@ class StreamingContext(Lifecycle):
         ssc._anew = False
         return ssc
 
-    # What streams ask for
-
-    @property
-    def sparkContext(self) -> Context:
-        """The context that runs the batches' RDDs."""
-        return self._sc
-
-    @property
-    def graph(self) -> StreamGraph:
-        """Inputs and outputs, in the order they were made."""
-        return self._graph
-
-    @property
-    def run_id(self) -> str:
-        """Names this run of the program in what it writes."""
-        return self._graph.run.id
-
-    def slice_of(self, node: StreamNode, begin_ms: int, end_ms: int) -> list[RDD]:
-        """The RDDs of a node between two moments; see ``DStream.slice``."""
-        if self._generation is None:
-            raise StateError(f"{node.site} has not been initialized: start the context first")
-        return self._generation.slice(node, begin_ms, end_ms)
-
-    # Inputs
-
-    def textFileStream(
-        self,
-        directory: str | PathLike[str],
-        newFilesOnly: bool = True,
-        maxFilesPerBatch: int | None = None,
-        *,
-        withSource: bool = False,
-    ) -> DStream:
-        """The lines of the files that appear in ``directory``, each file exactly once, whatever its date.
-
-        ``directory`` may be a glob of directories, and may be made later. Names beginning with ``.`` or ``_``
-        and names ending with ``._COPYING_`` are left alone, so write under such a name and rename.
-        ``newFilesOnly=False`` takes the files that are there at the start too; ``maxFilesPerBatch`` lets the
-        others wait, in the order of their paths. ``withSource=True`` gives
-        ``SourceLine(source, number, text)`` instead of ``str``. Lines are read as ``sc.textFile`` reads them.
-        """
-        split = self._sc.conf.value(SPLIT_BYTES)
-
-        def readers(storage: Storage, file: FileInfo, origin: int) -> list[PartitionReader]:
-            return text_readers(storage, file, split_bytes=split, numbered=withSource, origin=origin)
-
-        row_type = None if withSource else TEXT
-        return self._files("textFileStream", directory, readers, newFilesOnly, maxFilesPerBatch, row_type)
-
-    def binaryRecordsStream(
-        self,
-        directory: str | PathLike[str],
-        recordLength: int,
-        newFilesOnly: bool = True,
-        maxFilesPerBatch: int | None = None,
-    ) -> DStream:
-        """The bytes of the files that appear in ``directory``, in records of ``recordLength``; which files
-        these are is as in :meth:`textFileStream`. A file that is no whole number of records fails its batch.
-        """
-        _positive(recordLength, "recordLength")
-
-        def readers(storage: Storage, file: FileInfo, origin: int) -> list[PartitionReader]:
-            return [FixedRecords(storage, file, recordLength, origin)]
-
-        return self._files("binaryRecordsStream", directory, readers, newFilesOnly, maxFilesPerBatch)
-
-    def _files(
-        self,
-        operation: str,
-        directory: str | PathLike[str],
-        readers: Callable[[Storage, FileInfo, int], list[PartitionReader]],
-        new_files_only: bool,
-        max_files: int | None,
-        row_type: RowType | None = None,
-    ) -> DStream:
-        self.must_be_open()
-        if not isinstance(directory, (str, PathLike)):
-            raise SignatureError(f"{operation} needs a directory, not {type(directory).__name__}")
-        if max_files is not None:
-            _positive(max_files, "maxFilesPerBatch")
-        storage, pattern = storage_for(directory)
-        origin = len(self._graph.inputs)
-        source = FileSource(
-            storage,
-            pattern,
-            lambda file: readers(storage, file, origin),
-            clock=self._clock,
-            new_files_only=new_files_only,
-            max_files=max_files,
-            watch_ms=self._sc.conf.value(MIN_REMEMBER_DURATION),
-            row_type=row_type,
-        )
-        return self._input(operation, source)
-
-    def queueStream(
-        self,
-        rdds: Sequence[RDD | Iterable[Any]],
-        oneAtATime: bool = True,
-        default: RDD | Iterable[Any] | None = None,
-    ) -> DStream:
-        """A batch an RDD of the list (or an iterable, which is parallelized); all in the first batch if not
-        ``oneAtATime``. Then ``default``, or empty batches. Later changes of the list are not seen.
-
-        It cannot be read again after a crash: for tests and demonstrations.
-        """
-        self.must_be_open()
-        if not isinstance(rdds, Iterable) or isinstance(rdds, (str, bytes)):
-            raise SignatureError(f"queueStream needs a list of RDDs or of lists, not {type(rdds).__name__}")
-        plans = [self._plan_of(rdd) for rdd in rdds]
-        last = None if default is None else self._plan_of(default)
-        return self._input("queueStream", QueueSource(plans, one_at_a_time=oneAtATime, default=last))
-
-    def _plan_of(self, rdd: RDD | Iterable[Any]) -> Node:
-        if isinstance(rdd, RDD):
-            return rdd.plan
-        if not isinstance(rdd, Iterable):
-            raise SignatureError(f"queueStream needs RDDs or lists of records, not {type(rdd).__name__}")
-        return self._sc.parallelize(rdd).plan
-
-    def _input(self, operation: str, source: StreamSource) -> DStream:
-        node = Input(call_site(operation), source, len(self._graph.inputs), self._graph.interval_ms)
-        self._graph.inputs.append(node)
-        return DStream(node, self)
+    # Several streams
 
     def union(self, *dstreams: DStream) -> DStream:
         """The records of all streams; of one, that stream itself. All need the same slide duration."""
@@ -325,10 +200,3 @@ class StreamingContext(Lifecycle):
             raise SignatureError(f"checkpoint needs a directory, not {directory!r}")
         self._sc.setCheckpointDir(f"{directory.rstrip('/')}/rdds")
         self._checkpoint_directory = directory
-
-
-def _positive(count: object, what: str) -> None:
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise SignatureError(f"{what} must be an int, not {count!r}")
-    if count < 1:
-        raise ArgumentError(f"{what} must be at least 1, not {count}")

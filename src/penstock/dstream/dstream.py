@@ -16,8 +16,8 @@ from penstock.dstream.spec import StateSpec
 from penstock.dstream.statistics import StateLimits
 from penstock.dstream.windowed import Windowed
 from penstock.errors import SignatureError
-from penstock.plan import call_site, explained
-from penstock.rdd import RDD, StorageLevel
+from penstock.plan import StorageLevel, call_site, explained
+from penstock.rdd import RDD
 from penstock.times import DurationLike, TimeLike, milliseconds_of, moment_ms
 
 __all__ = ["DStream", "MapWithStateDStream"]

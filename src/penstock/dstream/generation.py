@@ -17,8 +17,8 @@ from penstock.dstream.node import StreamNode
 from penstock.dstream.outputs import Output
 from penstock.dstream.saving import Saved, must_be_stable, rerouted, rerouted_table, saved_of
 from penstock.errors import StateError, locate
-from penstock.plan import Node, SliceReader, Source, Task, asked_at
-from penstock.rdd import RDD, Partitioner, StorageLevel
+from penstock.plan import Node, SliceReader, Source, StorageLevel, Task, asked_at
+from penstock.rdd import RDD, Partitioner
 from penstock.sources import Intent
 from penstock.times import BatchTime, ceil_to, times_between
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 from penstock.chunk import Chunk
 from penstock.errors import CallSite
-from penstock.plan import Node, Source, Task
-from penstock.rdd import RDD, Partitioner, StorageLevel
+from penstock.plan import Node, Source, StorageLevel, Task
+from penstock.rdd import RDD, Partitioner
 from penstock.state import TableChange
 from penstock.times import BatchTime
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from penstock.chunk import Chunk
-from penstock.plan import Metrics, Node, Task
-from penstock.rdd import StorageLevel
+from penstock.plan import Metrics, Node, StorageLevel, Task
 
 __all__ = ["Executor", "Prefetch"]
 

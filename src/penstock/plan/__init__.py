@@ -31,6 +31,7 @@ from penstock.plan.records import (
 )
 from penstock.plan.sites import asked_at, call_site
 from penstock.plan.slices import SliceReader, slices
+from penstock.plan.storage_level import StorageLevel
 
 __all__ = [
     "ChunkStep",
@@ -53,6 +54,7 @@ __all__ = [
     "Source",
     "States",
     "Step",
+    "StorageLevel",
     "Task",
     "as_columns",
     "asked_at",

@@ -16,7 +16,6 @@ from penstock.rdd.rdd import RDD
 from penstock.rdd.result_iterable import ResultIterable
 from penstock.rdd.runner import Runner
 from penstock.rdd.statistics import StatCounter
-from penstock.rdd.storage_level import StorageLevel
 from penstock.rdd.variables import Accumulator, AccumulatorParam, Broadcast
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "ResultIterable",
     "Runner",
     "StatCounter",
-    "StorageLevel",
     "aggregated",
     "checked_pairs",
     "keys_of",

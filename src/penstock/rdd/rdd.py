@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from penstock.chunk import Chunk, Columns, exact_row_type
 from penstock.errors import SignatureError, StateError, UnsupportedError
-from penstock.plan import Node, Task, debug_string, explained
+from penstock.plan import Node, StorageLevel, Task, debug_string, explained
 from penstock.rdd.actions import Actions
 from penstock.rdd.indexing import flat
-from penstock.rdd.storage_level import StorageLevel
 from penstock.sinks import save_pickle_directory, save_text_directory
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from penstock.chunk import Chunk
-from penstock.plan import Node, Task
-from penstock.rdd.storage_level import StorageLevel
+from penstock.plan import Node, StorageLevel, Task
 
 if TYPE_CHECKING:
     from penstock.conf import Conf

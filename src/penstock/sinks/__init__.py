@@ -1,11 +1,10 @@
 """Where results go."""
 
 from penstock.sinks.base import write_directory
-from penstock.sinks.pickle import pickled, save_pickle_directory
+from penstock.sinks.pickle import save_pickle_directory
 from penstock.sinks.text import replace_text_directory, save_text_directory
 
 __all__ = [
-    "pickled",
     "replace_text_directory",
     "save_pickle_directory",
     "save_text_directory",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator
 
-import cloudpickle
-
 from penstock.chunk import Chunk
+from penstock.encoding import pickled
 from penstock.errors import CallSite
 from penstock.plan import Node, call_site, raise_located
 from penstock.sinks.base import Jobs, write_directory
 
-__all__ = ["pickled", "save_pickle_directory"]
+__all__ = ["save_pickle_directory"]
 
 
 def save_pickle_directory(jobs: Jobs, plan: Node, path: str) -> None:
@@ -40,12 +38,3 @@ def _pickled(chunk: Chunk, site: CallSite) -> bytes:
             except Exception as again:
                 raise_located(again, site, row)
         raise error
-
-
-def pickled(what: object) -> bytes:
-    """Classes and functions by name where they have one that can be imported, else whole."""
-    try:
-        return pickle.dumps(what, protocol=5)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        data: bytes = cloudpickle.dumps(what, protocol=5)
-        return data

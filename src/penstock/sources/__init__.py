@@ -1,6 +1,6 @@
 """Where records come from: stream sources, and the partitions of files that both streams and RDDs read."""
 
-from penstock.sources.base import Intent, StreamSource
+from penstock.sources.base import Intent, SourceEvent, StreamSource
 from penstock.sources.files import FileSource
 from penstock.sources.listing import files_of
 from penstock.sources.queue import QueueSource
@@ -14,6 +14,7 @@ __all__ = [
     "Intent",
     "Pickled",
     "QueueSource",
+    "SourceEvent",
     "SourceLine",
     "StreamSource",
     "TextReader",

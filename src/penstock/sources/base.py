@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from penstock.chunk import RowType
 from penstock.errors import CallSite
 from penstock.plan import Node
 from penstock.times import BatchTime
 
-__all__ = ["Intent", "StreamSource"]
+__all__ = ["Intent", "SourceEvent", "StreamSource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,17 @@ class Intent:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class SourceEvent:
+    """What a source that runs by itself, such as a receiver, says between batches."""
+
+    kind: Literal["started", "error", "stopped"]
+    name: str
+    message: str = ""
+    error: str = ""
+    """The exception with its traceback, if there was one."""
+
+
 class StreamSource(ABC):
     """Says, batch by batch, what the input is, and how to read it.
 
@@ -37,6 +48,7 @@ class StreamSource(ABC):
     method                who calls it, and when
     ====================  ==========================================================================
     ``restore``           the starting thread, at most once, before any other method
+    ``tell_to``           the starting thread, once, before ``open``
     ``open``              the starting thread, once, before those that follow
     ``only_available``    the starting thread, at most once, after ``open``
     ``plan``              the intake thread, once a batch, with strictly increasing times; holds the
@@ -45,6 +57,8 @@ class StreamSource(ABC):
     ``node``              the batch thread, and with ``reads_ahead`` the one that reads ahead too; must
                           give an equal node for an equal intent
     ``position``          the starting thread, after ``open``; the intake thread, after a ``plan``
+    ``pace``              the batch thread, between two batches
+    ``processed``         the batch thread, when a batch is over that had records of this source
     ``done``              the batch thread, when a batch is over and no window needs it any more
     ``close``             the stopping thread, once; nothing is called afterwards
     ====================  ==========================================================================
@@ -98,6 +112,31 @@ class StreamSource(ABC):
     def exhausted(self) -> bool:
         """Whether nothing is left to give out. Only asked after ``only_available``."""
         return True
+
+    # Overload
+
+    paced: bool = False
+    """Whether the source can give out less than there is: it follows :meth:`pace`, and what it does not give
+    out waits where it comes from."""
+
+    def pace(self, records_per_s: float) -> None:
+        """From the next ``plan`` on give out no more than so many records per second of batch interval, as
+        far as the source can tell; at least one unit (a file, a block) whenever there is one. Only called
+        if ``paced``."""
+
+    def processed(self, time: BatchTime, records: int) -> None:
+        """How many records the batch at ``time`` turned out to have of this source."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes the source holds in memory or on disk for batches that are not over, 0 if it holds
+        none: what waits elsewhere does not count."""
+        return 0
+
+    # What happens by itself
+
+    def tell_to(self, tell: Callable[[SourceEvent], None]) -> None:
+        """Whom to tell what happens between batches; ``tell`` may be called on any thread and never waits."""
 
     def done(self, time: BatchTime) -> None:
         """What was remembered of the batch at ``time`` may be forgotten."""

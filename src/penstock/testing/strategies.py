@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 
-from penstock.rdd import Partitioner, StorageLevel
+from penstock.plan import StorageLevel
+from penstock.rdd import Partitioner
 from penstock.testing import functions as fn
 from penstock.testing.graphs import Apply, Batches, Graph, Hole, Records, Template
 

@@ -17,8 +17,7 @@ from penstock.executors.local.ahead import ReadAhead, partitions_stand_alone
 from penstock.executors.local.job import Job
 from penstock.executors.local.kept import Kept
 from penstock.executors.local.passes import OnePass, branches_of, readers_in
-from penstock.plan import Metrics, Narrow, Node, Task
-from penstock.rdd import StorageLevel
+from penstock.plan import Metrics, Narrow, Node, StorageLevel, Task
 
 __all__ = ["LocalExecutor"]
 

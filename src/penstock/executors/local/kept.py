@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from penstock.chunk import Chunk
-from penstock.plan import Node, Task
-from penstock.rdd import StorageLevel
+from penstock.plan import Node, StorageLevel, Task
 
 __all__ = ["Filler", "Kept"]
 

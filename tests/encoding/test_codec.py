@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.checkpoint.codec import decoded, encoded
 from penstock.chunk import Chunk, Columns, Lines, Rows
+from penstock.encoding import decoded, encoded
 from penstock.errors import CorruptCheckpoint
 from penstock.testing import same
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.checkpoint.frames import PREAMBLE, Frames, framed
+from penstock.encoding import PREAMBLE, Frames, framed
 from penstock.errors import CorruptCheckpoint
 
 heads = st.dictionaries(

@@ -24,10 +24,10 @@ import pyarrow as pa
 
 from penstock.chunk import Chunk, Columns, Lines, Optional, Record, Rows, RowType, Scalar, Tuple
 from penstock.chunk.row_types import SCALARS
+from penstock.encoding.pickling import pickled
 from penstock.errors import CorruptCheckpoint, RowTypeError
-from penstock.sinks import pickled
 
-__all__ = ["Description", "decoded", "encoded"]
+__all__ = ["Description", "Trust", "decoded", "encoded"]
 
 Description = dict[str, Any]
 """What of a chunk is stored as JSON."""

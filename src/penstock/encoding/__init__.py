@@ -1,0 +1,18 @@
+"""How chunks and records lie in files of Penstock's own: frames with checksums, chunks as bytes, pickles."""
+
+from penstock.encoding.codec import Description, Trust, decoded, encoded
+from penstock.encoding.frames import FORMAT, PREAMBLE, Frame, Frames, framed
+from penstock.encoding.pickling import pickled
+
+__all__ = [
+    "FORMAT",
+    "PREAMBLE",
+    "Description",
+    "Frame",
+    "Frames",
+    "Trust",
+    "decoded",
+    "encoded",
+    "framed",
+    "pickled",
+]
