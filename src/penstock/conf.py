@@ -291,6 +291,38 @@ PREFETCH_BYTES = Setting(
     "At most so much input of batches that wait is read and parsed while another batch runs; `0`: none.",
     "One part of a large file, or hundreds of small ones. In memory they take up to three times as much.",
 )  # fmt: skip
+BACKPRESSURE = Setting(
+    "spark.streaming.backpressure.enabled", FLAG, False,
+    "Whether inputs are held to as many records a second as batches turn out to manage. What is not taken "
+    "waits where it comes from: in the folder, in the topic, at the sender.",
+    "Spark's default. A stream that keeps up does not need it.",
+)  # fmt: skip
+INITIAL_RATE: Setting[int | None] = Setting(
+    "spark.streaming.backpressure.initialRate", whole(1), None,
+    "The most records per second of an input until batches have shown what they manage.",
+    "Nothing is known at the start.", unset="no limit",
+)  # fmt: skip
+RATE_ESTIMATOR = Setting(
+    "spark.streaming.backpressure.rateEstimator", only("pid", "there is no other"), "pid",
+    "How the rate is found.", "Spark's default.",
+)  # fmt: skip
+PID_PROPORTIONAL = Setting(
+    "spark.streaming.backpressure.pid.proportional", NUMBER, 1.0,
+    "How much of the difference between what is let in and what is processed is taken off the rate.",
+    "Spark's default: all of it.",
+)  # fmt: skip
+PID_INTEGRAL = Setting(
+    "spark.streaming.backpressure.pid.integral", NUMBER, 0.2,
+    "How much of what has piled up is taken off the rate.", "Spark's default: gone after five batches.",
+)  # fmt: skip
+PID_DERIVED = Setting(
+    "spark.streaming.backpressure.pid.derived", NUMBER, 0.0,
+    "How much of the difference's change is taken off the rate.", "Spark's default: it mostly adds noise.",
+)  # fmt: skip
+PID_LOWEST = Setting(
+    "spark.streaming.backpressure.pid.minRate", NUMBER, 100.0,
+    "The lowest rate, in records per second.", "Spark's default: a rate of nothing could never be measured.",
+)  # fmt: skip
 STATE_MAX_KEYS: Setting[int | None] = Setting(
     "penstock.state.maxKeys", whole(1), None,
     "The most keys that one operator with state may remember. A batch that needs more fails with a "
@@ -327,6 +359,7 @@ _USED: tuple[Setting[Any], ...] = (
     GRACEFUL_STOP_TIMEOUT, ON_FAILURE, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
     SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES, CHECKPOINT_DIRECTORY, RETRIES, RETRY_DELAY, COMPACT_BYTES,
     SYNC_OUTPUTS, TRUST_STORE,
+    BACKPRESSURE, INITIAL_RATE, RATE_ESTIMATOR, PID_PROPORTIONAL, PID_INTEGRAL, PID_DERIVED, PID_LOWEST,
     STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL, FREEZE,
 )  # fmt: skip
 
@@ -336,13 +369,6 @@ def _planned(key: str, kind: Kind[Any], default: Any, does: str) -> Setting[Any]
 
 
 _PLANNED = (
-    _planned("backpressure.enabled", FLAG, False, "Whether intake slows down when batches take too long."),
-    _planned("backpressure.initialRate", whole(1), None, "Records per second of the first batch."),
-    _planned("backpressure.rateEstimator", only("pid", "there is no other"), "pid", "How the rate is found."),
-    _planned("backpressure.pid.proportional", NUMBER, 1.0, "Weight of the current error in the rate."),
-    _planned("backpressure.pid.integral", NUMBER, 0.2, "Weight of the backlog in the rate."),
-    _planned("backpressure.pid.derived", NUMBER, 0.0, "Weight of the error's change in the rate."),
-    _planned("backpressure.pid.minRate", NUMBER, 100.0, "The lowest rate, in records per second."),
     _planned("receiver.maxRate", whole(1), None, "The most records per second of a receiver."),
     _planned("raw.maxBlockSizeBytes", SIZE, 1 << 30, "The largest block that `rawSocketStream` takes."),
     _planned("blockInterval", duration("ms"), 200, "How long a receiver collects for one partition."),

@@ -549,7 +549,7 @@ def test_settings_are_checked() -> None:
     with pytest.raises(SettingError, match="can only be 1"):
         Conf().set("spark.streaming.concurrentJobs", "2")
     with pytest.warns(SettingWarning):
-        Conf().set("spark.streaming.backpressure.enabled", "true")
+        Conf().set("spark.streaming.ui.retainedBatches", "10")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Conf().set("spark.executor.memory", "1g")

@@ -15,11 +15,17 @@ from typing import Any, ClassVar, NamedTuple, Self
 from penstock.checkpoint import Checkpoint, Image, Journal
 from penstock.clock import Clock
 from penstock.conf import (
+    BACKPRESSURE,
     COMPACT_BYTES,
     EXTRA_LISTENERS,
     FREEZE,
     GRACEFUL_STOP_TIMEOUT,
+    INITIAL_RATE,
     ON_FAILURE,
+    PID_DERIVED,
+    PID_INTEGRAL,
+    PID_LOWEST,
+    PID_PROPORTIONAL,
     PREFETCH_BYTES,
     RETRIES,
     RETRY_DELAY,
@@ -34,7 +40,7 @@ from penstock.context.program import program_bytes
 from penstock.dstream import Generation, StreamGraph, name_problems, report
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError, joined
 from penstock.plan import call_site
-from penstock.scheduler import BatchDriver, ListenerBus, Recovery, StreamingListener
+from penstock.scheduler import BatchDriver, ListenerBus, PidSettings, Recovery, StreamingListener
 from penstock.storage import storage_for
 from penstock.times import BatchTime, floor_to, shown_ms
 
@@ -194,6 +200,7 @@ class Lifecycle:
             retry_delay_ms=self._sc.conf.value(RETRY_DELAY),
             skip=policy == "skip",
             offset_ms=first - on_grid,
+            pressure=self._pressure(),
             threaded=self._threaded,
             at_end=self._at_end,
         )
@@ -214,6 +221,22 @@ class Lifecycle:
             raise
         self._begun.set()
         _stop_when_the_script_ends()
+
+    def _pressure(self) -> PidSettings | None:
+        """How inputs are held back, if at all; those that can be paced are told the first rate."""
+        conf = self._sc.conf
+        if not conf.value(BACKPRESSURE):
+            return None
+        initial = conf.value(INITIAL_RATE)
+        for node in self._graph.inputs:
+            if node.source.paced and initial is not None:
+                node.source.pace(initial)
+        return PidSettings(
+            conf.value(PID_PROPORTIONAL),
+            conf.value(PID_INTEGRAL),
+            conf.value(PID_DERIVED),
+            conf.value(PID_LOWEST),
+        )
 
     @property
     def _named(self) -> dict[str, Any]:

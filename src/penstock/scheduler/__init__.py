@@ -1,5 +1,6 @@
 """When batches run, and who is told."""
 
+from penstock.scheduler.backpressure import PidSettings, RateInfo
 from penstock.scheduler.driver import BatchDriver
 from penstock.scheduler.listener import (
     BatchInfo,
@@ -20,6 +21,8 @@ __all__ = [
     "BatchMachine",
     "ListenerBus",
     "OutputOperationInfo",
+    "PidSettings",
+    "RateInfo",
     "ReceiverInfo",
     "Recovery",
     "StateOperatorInfo",

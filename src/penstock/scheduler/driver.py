@@ -18,18 +18,22 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from penstock.clock import Clock
 from penstock.dstream import Carried, Generation, Output, StreamGraph
 from penstock.errors import CheckpointTaken, locate
 from penstock.plan import counting_in
+from penstock.scheduler.backpressure import PidSettings, RateController
 from penstock.scheduler.ledger import BatchRecord
 from penstock.scheduler.listener import (
     BatchEvent,
     ListenerBus,
     OutputOperationEvent,
     OutputOperationInfo,
+    ReceiverEvent,
+    ReceiverInfo,
     StreamingStarted,
 )
 from penstock.scheduler.machine import (
@@ -54,7 +58,7 @@ from penstock.scheduler.machine import (
     WriteIntent,
 )
 from penstock.scheduler.recovery import Recovery
-from penstock.sources import Intent
+from penstock.sources import Intent, SourceEvent
 from penstock.times import BatchTime
 
 __all__ = ["BatchDriver"]
@@ -94,6 +98,7 @@ class BatchDriver:
         retry_delay_ms: int = 0,
         skip: bool = False,
         offset_ms: int = 0,
+        pressure: PidSettings | None = None,
         threaded: bool = True,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
@@ -111,6 +116,11 @@ class BatchDriver:
         self._machine = BatchMachine(
             stop_on_failure=stop_on_failure, recovery=recovery is not None, retries=retries, skip=skip
         )
+        self._controllers = {
+            node.id: RateController(node.id, graph.interval_ms, pressure)
+            for node in graph.inputs
+            if pressure is not None and node.source.paced
+        }
         self._kept: dict[int, Intent] = {}  # of inputs that were planned when another could not be
         self._given_up: int | None = None  # the newest batch that was
         self._attempt_error: BaseException | None = None  # of a batch that may still be run again
@@ -138,6 +148,7 @@ class BatchDriver:
         opened = []
         try:
             for node in self._graph.inputs:
+                node.source.tell_to(partial(self._source_tells, node.id))
                 node.source.open()
                 opened.append(node.source)
                 if self._available_now:
@@ -490,6 +501,7 @@ class BatchDriver:
         record.failure = failures[0] if failures else None
         self.finished_batches += 1
         self.failed_batches += bool(failures)
+        self._tell_sources(record)
         self._bus.post("onBatchCompleted", lambda: BatchEvent(record.info()))
         error, self._attempt_error = self._attempt_error, None
         if failures:
@@ -501,6 +513,44 @@ class BatchDriver:
                 node.source.done(over)
         with self._changed:
             self._changed.notify_all()
+
+    def _tell_sources(self, record: BatchRecord) -> None:
+        """Tell each input how many records the batch had, and how fast to go on."""
+        counted = record.counted()
+        for node in self._graph.inputs:
+            if node.id not in record.intents:
+                continue
+            records = counted[node.id]
+            try:
+                node.source.processed(record.time, records)
+            except Exception:
+                _log.exception("the input %s failed to note that a batch is over", node.source.name)
+            controller = self._controllers.get(node.id)
+            if controller is None or record.failure is not None:
+                continue
+            found = controller.after(
+                record.ended_ns / 1e6,
+                records=records,
+                processing_ms=(record.ended_ns - record.started_ns) / 1e6,
+                waited_ms=(record.started_ns - record.submitted_ns) / 1e6,
+            )
+            if found is not None:
+                record.rates[node.id] = found
+                node.source.pace(found.limit)
+
+    def _source_tells(self, input_id: int, event: SourceEvent) -> None:
+        """Something happened at a source by itself; on whatever thread."""
+        method = {"started": "onReceiverStarted", "error": "onReceiverError", "stopped": "onReceiverStopped"}
+        failed = bool(event.message or event.error)
+        info = ReceiverInfo(
+            streamId=input_id,
+            name=event.name,
+            active=event.kind != "stopped",
+            lastErrorMessage=event.message,
+            lastError=event.error,
+            lastErrorTime=self._clock.now_ms() if failed else -1,
+        )
+        self._bus.post(method[event.kind], lambda: ReceiverEvent(info))
 
     def _halt(self) -> None:
         self._stop_intake.set()

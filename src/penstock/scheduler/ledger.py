@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from penstock.clock import Clock
 from penstock.plan import Metrics
+from penstock.scheduler.backpressure import RateInfo
 from penstock.scheduler.listener import BatchInfo, OutputOperationInfo, StateOperatorInfo, StreamInputInfo
 from penstock.sources import Intent
 from penstock.times import BatchTime
@@ -29,6 +30,7 @@ class BatchRecord:
     ended_ns: int = -1
     outputs: dict[int, OutputOperationInfo] = field(default_factory=dict)
     failure: str | None = None
+    rates: dict[int, RateInfo] = field(default_factory=dict)
 
     def start(self, clock: Clock) -> None:
         """Processing begins."""
@@ -58,6 +60,7 @@ class BatchRecord:
             outputOperationInfos=dict(self.outputs),
             failureReason=self.failure,
             stateOperatorInfos=self._state_operators(),
+            streamIdToRateInfo=dict(self.rates),
         )
 
     def _state_operators(self) -> tuple[StateOperatorInfo, ...]:
@@ -72,11 +75,19 @@ class BatchRecord:
                 names[node] = name
         return tuple(StateOperatorInfo(names[node], *counts) for node, counts in found.items())
 
-    def _inputs(self) -> dict[int, StreamInputInfo]:
-        counted: dict[object, int] = {}
+    def counted(self) -> dict[int, int]:
+        """How many records each input gave: as planned, or as counted while they were read."""
+        read: dict[object, int] = {}
         for place, count in self.metrics.places("records").items():
             origin = place[0] if isinstance(place, tuple) else None
-            counted[origin] = counted.get(origin, 0) + count
+            read[origin] = read.get(origin, 0) + count
+        return {
+            id: intent.records if intent.records is not None else read.get(id, 0)
+            for id, intent in self.intents.items()
+        }
+
+    def _inputs(self) -> dict[int, StreamInputInfo]:
+        counted = self.counted()
         damaged: dict[object, int] = {}
         for place, count in self.metrics.places("bad_utf8").items():
             origin = place[0] if isinstance(place, tuple) else None
@@ -84,7 +95,7 @@ class BatchRecord:
         return {
             id: StreamInputInfo(
                 inputStreamId=id,
-                numRecords=intent.records if intent.records is not None else counted.get(id, 0),
+                numRecords=counted[id],
                 metadata={**intent.metadata, **({"bad_utf8": damaged[id]} if id in damaged else {})},
                 metadataDescription=intent.description,
             )

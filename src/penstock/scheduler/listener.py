@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.scheduler.backpressure import RateInfo
+
 __all__ = [
     "BatchInfo",
     "ListenerBus",
@@ -70,6 +72,8 @@ class BatchInfo:
     the end, ``totalDelay`` both together. ``failureReason`` is what failed first: the input, the making of
     the RDDs, an output, or the commit of state; ``None`` if all went well. ``stateOperatorInfos`` has one
     entry for each operator with state that ran in the batch, by the line that asked for it.
+    ``streamIdToRateInfo`` says how fast inputs may go on, where ``spark.streaming.backpressure.enabled`` has
+    it found out, and the batch said anything of it.
     """
 
     batchTime: int
@@ -83,6 +87,7 @@ class BatchInfo:
     outputOperationInfos: Mapping[int, OutputOperationInfo] = field(default_factory=dict)
     failureReason: str | None = None
     stateOperatorInfos: tuple[StateOperatorInfo, ...] = ()
+    streamIdToRateInfo: Mapping[int, RateInfo] = field(default_factory=dict)
 
     @property
     def numRecords(self) -> int:

@@ -58,7 +58,7 @@ class StreamSource(ABC):
                           give an equal node for an equal intent
     ``position``          the starting thread, after ``open``; the intake thread, after a ``plan``
     ``pace``              the batch thread, between two batches
-    ``processed``         the batch thread, when a batch is over that had records of this source
+    ``processed``         the batch thread, when a batch is over, well or not
     ``done``              the batch thread, when a batch is over and no window needs it any more
     ``close``             the stopping thread, once; nothing is called afterwards
     ====================  ==========================================================================
@@ -125,7 +125,7 @@ class StreamSource(ABC):
         if ``paced``."""
 
     def processed(self, time: BatchTime, records: int) -> None:
-        """How many records the batch at ``time`` turned out to have of this source."""
+        """A batch is over, well or not, and had so many records of this source; 0 if it was not read."""
 
     @property
     def waiting_bytes(self) -> int:
