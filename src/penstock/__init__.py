@@ -14,7 +14,7 @@ from penstock.formats import Format, Words
 from penstock.plan import StorageLevel
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, Reject
 from penstock.scheduler import StreamingListener
-from penstock.sources import SourceLine
+from penstock.sources import Receiver, SourceLine
 from penstock.state import State
 from penstock.times import Duration, Durations, Milliseconds, Minutes, Seconds
 
@@ -35,6 +35,7 @@ __all__ = [
     "Milliseconds",
     "Minutes",
     "Partitioner",
+    "Receiver",
     "Reject",
     "Seconds",
     "Shared",

@@ -323,6 +323,56 @@ PID_LOWEST = Setting(
     "spark.streaming.backpressure.pid.minRate", NUMBER, 100.0,
     "The lowest rate, in records per second.", "Spark's default: a rate of nothing could never be measured.",
 )  # fmt: skip
+MAX_RATE: Setting[int | None] = Setting(
+    "spark.streaming.receiver.maxRate", whole(1), None,
+    "The most records per second that a receiver takes in. What is beyond waits at the sender.",
+    "What a sender sends is wanted.", unset="no limit",
+)  # fmt: skip
+BLOCK_INTERVAL = Setting(
+    "spark.streaming.blockInterval", duration("ms"), 200,
+    "How long a receiver collects for one block, which is a partition of the batch. What is in it when a "
+    "batch "
+    "is planned belongs to that batch, however short that is.",
+    "Spark's default: five partitions of a batch of a second.",
+)  # fmt: skip
+BLOCK_QUEUE = Setting(
+    "spark.streaming.blockQueueSize", whole(1), 10,
+    "How many blocks of a receiver may wait to be stored before the receiver waits, too.",
+    "Spark's default. It takes a slow disk for the log to get there.",
+)  # fmt: skip
+RESTART_DELAY = Setting(
+    "spark.streaming.receiverRestartDelay", duration("ms"), 2000,
+    "When a receiver that has failed is started again, and when a socket that was closed or cannot be "
+    "reached is "
+    "tried first; then twice as long each time, up to 30 s or this if it is more.",
+    "Spark's default.",
+)  # fmt: skip
+WRITE_AHEAD = Setting(
+    "spark.streaming.receiver.writeAheadLog.enable", FLAG, False,
+    "Whether what receivers store is written to a log beside the checkpoint first, so that no crash loses "
+    "it.",
+    "It needs `ssc.checkpoint`, and costs a synchronised write for each block.",
+)  # fmt: skip
+RECEIVER_MEMORY = Setting(
+    "penstock.receiver.memoryBytes", SIZE, 256 << 20,
+    "How much of a receiver's blocks is kept in memory. Further ones go to temporary files, or are read "
+    "from the "
+    "log again; with a storage level without disk, and without a log, the receiver waits.",
+    "A second or two of what one thread can receive.",
+)  # fmt: skip
+RECEIVER_WAITING = Setting(
+    "penstock.receiver.maxWaitingBytes", SIZE, 1 << 30,
+    "How much of what a receiver has taken in may belong to batches that are not over, in memory and on "
+    "disk. At "
+    "that it takes in nothing more: a socket is not read, and `store` waits.",
+    "Enough for a batch that is late, and far from filling a disk.",
+)  # fmt: skip
+MAX_LINE_BYTES = Setting(
+    "penstock.receiver.maxLineBytes", SIZE, 1 << 20,
+    "The longest line that a socket may send. A longer one is counted and its beginning kept in the batch's "
+    "metadata, and it takes no memory.",
+    "No record of text is that long, and a thousand connections may each be in the middle of a line.",
+)  # fmt: skip
 STATE_MAX_KEYS: Setting[int | None] = Setting(
     "penstock.state.maxKeys", whole(1), None,
     "The most keys that one operator with state may remember. A batch that needs more fails with a "
@@ -360,6 +410,8 @@ _USED: tuple[Setting[Any], ...] = (
     SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES, CHECKPOINT_DIRECTORY, RETRIES, RETRY_DELAY, COMPACT_BYTES,
     SYNC_OUTPUTS, TRUST_STORE,
     BACKPRESSURE, INITIAL_RATE, RATE_ESTIMATOR, PID_PROPORTIONAL, PID_INTEGRAL, PID_DERIVED, PID_LOWEST,
+    MAX_RATE, BLOCK_INTERVAL, BLOCK_QUEUE, RESTART_DELAY, WRITE_AHEAD, RECEIVER_MEMORY, RECEIVER_WAITING,
+    MAX_LINE_BYTES,
     STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL, FREEZE,
 )  # fmt: skip
 
@@ -369,15 +421,6 @@ def _planned(key: str, kind: Kind[Any], default: Any, does: str) -> Setting[Any]
 
 
 _PLANNED = (
-    _planned("receiver.maxRate", whole(1), None, "The most records per second of a receiver."),
-    _planned("raw.maxBlockSizeBytes", SIZE, 1 << 30, "The largest block that `rawSocketStream` takes."),
-    _planned("blockInterval", duration("ms"), 200, "How long a receiver collects for one partition."),
-    _planned("blockQueueSize", whole(1), 10, "How many blocks of a receiver may wait to be stored."),
-    _planned(
-        "receiver.blockStoreTimeout", duration("s"), 30_000, "The longest that storing a block may take."
-    ),
-    _planned("receiverRestartDelay", duration("ms"), 2000, "When a failed receiver is started again."),
-    _planned("receiver.writeAheadLog.enable", FLAG, False, "Whether received blocks survive a crash."),
     _planned("ui.retainedBatches", whole(1), 1000, "How many batches the monitor's page shows."),
     _planned("kafka.maxRatePerPartition", whole(1), None, "The most records per second of a partition."),
     _planned("kafka.minRatePerPartition", whole(1), 1, "The fewest records per second of a partition."),
@@ -391,6 +434,10 @@ _MEANINGLESS = {  # keys after "spark.streaming.", by the reason
         " driver.writeAheadLog.maxFailures driver.writeAheadLog.closeFileAfterWrite"
         " driver.writeAheadLog.allowBatching driver.writeAheadLog.batchingTimeout"
     ),
+    "A write to a disk cannot be called back: a receiver waits until it has succeeded or failed.": (
+        "receiver.blockStoreTimeout"
+    ),
+    "There is no `rawSocketStream`: its blocks are serialised Java objects.": "raw.maxBlockSizeBytes",
     "State is stored differently.": "sessionByKey.deltaChainThreshold",
     "A manual clock is given to the context, as the test kit does.": "clock manualClock.jump",
     "How many executors there are is a matter of the cluster that runs the program.": (

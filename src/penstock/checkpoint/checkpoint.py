@@ -15,16 +15,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from penstock.checkpoint.image import Commit, Image, Plain, Record, intent_record
 from penstock.checkpoint.journal import Journal, Loaded
 from penstock.errors import CorruptCheckpoint
-from penstock.sources import Intent
+from penstock.sources import Intent, LogPlace
 from penstock.storage import Storage, clean_leftovers, join, storage_for
 
 __all__ = ["Checkpoint", "Planned", "RecordedBatch", "recorded_batches"]
 
 _log = logging.getLogger(__name__)
+RECEIVED = "receivedData"
 _MOST_FILES = 256  # of a store where each write is a file: more are read slowly
 _CLOSE_S = 10.0  # what a snapshot that is being written gets at the end
 
@@ -98,7 +100,7 @@ class Checkpoint:
             path = join(self.path, directory) if directory else self.path
             self._storage.makedirs(path, durable=True)
             names = self._storage.list_names(path)
-            if not {*names.files, *names.directories} - {"rdds"}:
+            if not {*names.files, *names.directories} - {"rdds", RECEIVED}:
                 self._storage.keep_private(path)
 
     def _warn_if_not_trusted(self) -> None:
@@ -116,7 +118,7 @@ class Checkpoint:
         aside = join(self.path, "aside")
         self._storage.remove_tree(aside)
         self._storage.makedirs(aside)
-        for name in ("journal", "snapshots"):
+        for name in ("journal", "snapshots", RECEIVED):
             if self._storage.exists(join(self.path, name)):
                 self._storage.rename_directory(join(self.path, name), join(aside, name))
         _log.warning(
@@ -140,6 +142,17 @@ class Checkpoint:
         it."""
         for path in (self.path, join(self.path, "journal"), join(self.path, "snapshots")):
             must_trust(self._storage, path, self._trust_store)
+
+    def log_place(self, name: str, owner: str) -> LogPlace:
+        """Where an input of that name may keep what it has received."""
+        directory = join(join(self.path, RECEIVED), quote(name, safe=" "))
+
+        def trust() -> None:
+            self.trust()
+            for path in (join(self.path, RECEIVED), directory):
+                must_trust(self._storage, path, self._trust_store)
+
+        return LogPlace(self._storage, directory, owner, trust, self._journal.must_own)
 
     # The batches
 

@@ -16,8 +16,6 @@ end         the image is whole
 
 from __future__ import annotations
 
-import base64
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -25,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from penstock.chunk import Chunk
-from penstock.encoding import Frame, Trust, decoded, encoded, pickled
+from penstock.encoding import Frame, Plain, Trust, decoded, encoded
 from penstock.errors import CorruptCheckpoint
 from penstock.state import TableChange, changed
 
@@ -97,43 +95,6 @@ class Commit:
         ]
         head = {"kind": "commit", "time": self.time, "tables": tables, "slides": slides, "lost": self.lost}
         return head, parts
-
-
-class Plain:
-    """Plain data as JSON and back: tuples of it stay tuples, and what JSON has no form for is pickled.
-
-    >>> import json
-    >>> Plain.read(json.loads(json.dumps(Plain.write(("a", [1, (2.5, None)], b"c")))), lambda: None)
-    ('a', [1, (2.5, None)], b'c')
-    """
-
-    @staticmethod
-    def write(value: Any) -> Any:
-        """As JSON has it."""
-        kind = type(value)
-        if kind in (str, int, bool, float, type(None)):
-            return value
-        if kind is list:
-            return [Plain.write(each) for each in value]
-        if kind is tuple:
-            return {"tuple": [Plain.write(each) for each in value]}
-        if kind is dict and all(type(key) is str for key in value):
-            return {"dict": {key: Plain.write(each) for key, each in value.items()}}
-        return {"pickle": base64.b64encode(pickled(value)).decode()}
-
-    @staticmethod
-    def read(value: Any, trust: Trust) -> Any:
-        """What was written."""
-        if isinstance(value, list):
-            return [Plain.read(each, trust) for each in value]
-        if not isinstance(value, dict):
-            return value
-        if "tuple" in value:
-            return tuple(Plain.read(each, trust) for each in value["tuple"])
-        if "dict" in value:
-            return {key: Plain.read(each, trust) for key, each in value["dict"].items()}
-        trust()
-        return pickle.loads(base64.b64decode(value["pickle"]))
 
 
 @dataclass(frozen=True, slots=True)

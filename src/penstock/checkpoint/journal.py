@@ -23,6 +23,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from threading import Lock
 from typing import Any
 
 from penstock.checkpoint.image import Image, Record
@@ -68,6 +69,7 @@ class Journal:
         self._size = 0
         self.bytes = 0  # appended since the newest file was begun
         self.files = 0  # begun since the last roll
+        self._numbering = Lock()  # held while a file is there whose number is not this run's newest yet
 
     # Reading
 
@@ -241,14 +243,16 @@ class Journal:
     def _make(self, records: Sequence[Record]) -> None:
         """Begin the file with the next number."""
         data = PREAMBLE + b"".join(framed(*record) for record in records)
-        path = self._path(self.number + 1)
-        if not self._created(path, data):
-            self._taken(path)
-        if self._size and not self._storage.exists(self._path(self.number)):
-            # Whoever is the owner now has compacted beyond this run's file, and the number was free again.
-            self._remove(path)
-            self._taken(self._path(self.number))
-        self.number += 1
+        with self._numbering:
+            path = self._path(self.number + 1)
+            if not self._created(path, data):
+                self._taken(path)
+            if self._size and not self._storage.exists(self._path(self.number)):
+                # Whoever is the owner now has compacted beyond this run's file, and the number was free
+                # again.
+                self._remove(path)
+                self._taken(self._path(self.number))
+            self.number += 1
         self._size = len(data)
         self.bytes += len(data)
         self.files += 1
@@ -268,6 +272,12 @@ class Journal:
                 if self._storage.read(path) == data:
                     return True
             raise
+
+    def must_own(self) -> None:
+        """``CheckpointTaken`` if another run has become the owner. On any thread: of what it made durable
+        before, the other run knows."""
+        with self._numbering:
+            self._must_own()
 
     def _must_own(self) -> None:
         path = self._path(self.number + 1)

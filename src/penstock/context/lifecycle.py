@@ -34,6 +34,7 @@ from penstock.conf import (
     SYNC_OUTPUTS,
     TRUST_STORE,
     UNPERSIST,
+    WRITE_AHEAD,
 )
 from penstock.context.context import Context
 from penstock.context.program import program_bytes
@@ -246,12 +247,18 @@ class Lifecycle:
     def _recovery_problems(self) -> list[str]:
         """What keeps the program from being recorded."""
         if self._checkpoint_directory is None:
+            problems = [
+                f"the input {node.source.name} is to keep what it receives in a log, which lies beside a "
+                f"checkpoint, and there is none. Hint: ssc.checkpoint(directory), or {WRITE_AHEAD.key}=false."
+                for node in self._graph.inputs
+                if node.source.logs
+            ]
             if self._sc.conf.value(ON_FAILURE) == "skip":
-                return [
+                problems.append(
                     f"{ON_FAILURE.key} is skip, which records what is lost, and nothing is recorded. "
                     f"Hint: ssc.checkpoint(directory), or {ON_FAILURE.key}=continue."
-                ]
-            return []
+                )
+            return problems
         return [
             *name_problems(self._graph),
             *(

@@ -11,6 +11,7 @@ from penstock.context.context import Context
 from penstock.context.file_inputs import FileInputs
 from penstock.context.lifecycle import has_checkpoint
 from penstock.context.program import load_program
+from penstock.context.receiver_inputs import ReceiverInputs
 from penstock.dstream import DStream, StreamGraph, StreamNode, Transformed, rdd_callback
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError
 from penstock.plan import call_site
@@ -20,7 +21,7 @@ from penstock.times import Duration, DurationLike, milliseconds_of
 __all__ = ["StreamingContext"]
 
 
-class StreamingContext(FileInputs):
+class StreamingContext(FileInputs, ReceiverInputs):
     """The entry point to streams, with PySpark's methods: one mini-batch every ``batchDuration``.
 
     Made from a :class:`Context`, or from a :class:`Conf` of which it makes one. ``batchDuration`` is seconds,

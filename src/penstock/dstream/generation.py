@@ -389,8 +389,9 @@ class Generation:
         """From when slides are counted."""
         return self._zero
 
-    def forget(self, time: BatchTime) -> list[BatchTime]:
-        """Drop what no batch after ``time`` reads; the batch times whose input nobody needs any more.
+    def forget(self, time: BatchTime) -> dict[BatchTime, Mapping[int, Intent]]:
+        """Drop what no batch after ``time`` reads; the batch times whose input nobody needs any more, with
+        the intents of these batches.
 
         Later batches read what was carried over. What a batch had kept or written for itself, and its input,
         lives on only as long as the user wants its RDDs remembered. What was computed ahead is released.
@@ -404,9 +405,7 @@ class Generation:
                 for old in [t for t in held if t <= time - self._reach]:
                     self._release(held.pop(old))
             over = [t for t in self._inputs if t <= time - self._reach]
-            for old in over:
-                del self._inputs[old]
-            return [BatchTime(old) for old in sorted(over)]
+            return {BatchTime(old): self._inputs.pop(old) for old in sorted(over)}
 
     # What users ask for
 

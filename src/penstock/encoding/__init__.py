@@ -3,6 +3,7 @@
 from penstock.encoding.codec import Description, Trust, decoded, encoded
 from penstock.encoding.frames import FORMAT, PREAMBLE, Frame, Frames, framed
 from penstock.encoding.pickling import pickled
+from penstock.encoding.plain import Plain
 
 __all__ = [
     "FORMAT",
@@ -10,6 +11,7 @@ __all__ = [
     "Description",
     "Frame",
     "Frames",
+    "Plain",
     "Trust",
     "decoded",
     "encoded",

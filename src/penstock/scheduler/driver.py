@@ -133,6 +133,7 @@ class BatchDriver:
         self._records: dict[BatchTime, BatchRecord] = {}
         self._jobs: list[tuple[Output, Job | None]] = []
         self._stop_intake = threading.Event()
+        self._drain = False  # before it ends, one more batch is planned
         self._hurried = threading.Event()  # somebody wants it to stop, and not to wait
         self._halted = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -155,6 +156,8 @@ class BatchDriver:
                     node.source.only_available()
             if self._recovery is not None:
                 self._recovery.begin()
+            for node in self._graph.inputs:
+                node.source.start_intake()
         except BaseException:
             for source in opened:
                 source.close()
@@ -178,17 +181,45 @@ class BatchDriver:
                 thread.start()
 
     def stop(self, *, graceful: bool, timeout_s: float | None) -> bool:
-        """Stop; true if all is over. Within a batch it only asks: the batch goes on."""
-        self._stop_intake.set()
+        """Stop; true if all is over. Within a batch it only asks: the batch goes on.
+
+        Gracefully, what sources have taken in by themselves is processed first: they take in nothing more,
+        and if anything is left one more batch gets it, without waiting for its time.
+        """
         if not graceful:
             self._hurried.set()
-        self._post(StopAsked(graceful))
+        if graceful and not self._stop_intake.is_set() and self._stopped_intakes():
+            self._drain = True
+            self._stop_intake.set()
+            if not self._threaded:
+                self._drained()
+        else:
+            self._stop_intake.set()
+            self._post(StopAsked(graceful))
         if self.within():
             return False
         if not self._threaded:
             self.work()
             return self._halted.is_set()
         return self._halted.wait(timeout_s)
+
+    def _stopped_intakes(self) -> bool:
+        """Have the sources take in nothing more; whether any has something that is in no batch."""
+        left = False
+        for node in self._graph.inputs:
+            try:
+                left = node.source.stop_intake() or left
+            except Exception:
+                _log.exception("the input %s could not be stopped", node.source.name)
+        return left
+
+    def _drained(self) -> None:
+        """The last batch of a graceful stop, with what is left; on the thread that plans."""
+        last = self._machine.last_time
+        if last is not None and self._next <= last:  # a test has turned the clock by hand
+            self._next = BatchTime(last + self._graph.interval_ms)
+        self.tick(self._next)
+        self._post(StopAsked(graceful=True))
 
     def within(self) -> bool:
         """Whether the caller is run by this driver: an output, a function of ``transform``, a source."""
@@ -264,6 +295,8 @@ class BatchDriver:
         while self._clock.wait_until(self._next - self._offset_ms, self._stop_intake):
             self.tick(self._next)
             self._next = BatchTime(self._next + self._graph.interval_ms)
+        if self._drain:
+            self._drained()
 
     def _take_available(self) -> None:
         while self.take_next_available():
@@ -508,9 +541,13 @@ class BatchDriver:
             if error is not None and self._given_up != time:
                 self._tell(error)
             self._generation.abandon(time)
-        for over in self._generation.forget(time):
+        again = bool(failures) and self._recovery is not None and self._given_up != time
+        for over, intents in self._generation.forget(time).items():
+            if over == time and again:
+                continue  # the next run needs its input
             for node in self._graph.inputs:
-                node.source.done(over)
+                if node.id in intents:
+                    node.source.done(over)
         with self._changed:
             self._changed.notify_all()
 

@@ -44,11 +44,12 @@ class Recovery:
         self._anew = anew
         self._program = program
         self._names = {node.id: name for node, name in input_names(graph).items()}
-        self._ids = {name: id for id, name in self._names.items()}
         self._lock = threading.Lock()
         self._waiting: dict[int, tuple[Mapping[str, Intent], Mapping[str, Any] | None]] = {}
         self.last_ms = None if image is None else image.last_ms
         self.again: dict[BatchTime, dict[int, Intent]] = {}
+        for node in graph.inputs:
+            node.source.log_to(checkpoint.log_place(self._names[node.id], owner))
         if image is not None:
             self._restore(image)
 
@@ -64,9 +65,11 @@ class Recovery:
                 node.source.restore(Plain.read(known.position, self._checkpoint.trust), taken)
         for time in sorted(image.planned):
             self.again[BatchTime(time)] = {
-                self._ids[name]: intent_in(stored, self._checkpoint)
-                for name, stored in image.planned[time].items()
-                if name in self._ids
+                node.id: node.source.again(
+                    BatchTime(time), intent_in(image.planned[time][self._names[node.id]], self._checkpoint)
+                )
+                for node in self._graph.inputs
+                if self._names[node.id] in image.planned[time]
             }
 
     def begin(self) -> None:

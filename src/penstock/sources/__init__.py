@@ -1,10 +1,13 @@
 """Where records come from: stream sources, and the partitions of files that both streams and RDDs read."""
 
-from penstock.sources.base import Intent, SourceEvent, StreamSource
+from penstock.sources.base import Intent, LogPlace, SourceEvent, StreamSource
 from penstock.sources.files import FileSource
 from penstock.sources.listing import files_of
 from penstock.sources.queue import QueueSource
+from penstock.sources.receiver import Receiver
+from penstock.sources.receiving import ReceiverSettings, ReceiverSource
 from penstock.sources.records import FixedRecords, Pickled, WholeFiles, grouped
+from penstock.sources.sockets import LineSocket, ObjectSocket, ReliableLineSocket
 from penstock.sources.text import TEXT, SourceLine, TextReader, text_readers
 
 __all__ = [
@@ -12,8 +15,15 @@ __all__ = [
     "FileSource",
     "FixedRecords",
     "Intent",
+    "LineSocket",
+    "LogPlace",
+    "ObjectSocket",
     "Pickled",
     "QueueSource",
+    "Receiver",
+    "ReceiverSettings",
+    "ReceiverSource",
+    "ReliableLineSocket",
     "SourceEvent",
     "SourceLine",
     "StreamSource",

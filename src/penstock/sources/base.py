@@ -10,9 +10,10 @@ from typing import Any, Literal
 from penstock.chunk import RowType
 from penstock.errors import CallSite
 from penstock.plan import Node
+from penstock.storage import Storage
 from penstock.times import BatchTime
 
-__all__ = ["Intent", "SourceEvent", "StreamSource"]
+__all__ = ["Intent", "LogPlace", "SourceEvent", "StreamSource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +42,36 @@ class SourceEvent:
     """The exception with its traceback, if there was one."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """Where a source may keep what it has received, beside the checkpoint: ``directory`` of ``storage``, its
+    own alone.
+
+    ``owner`` names this run, and no other. ``trust`` raises where pickled objects must not be read.
+    ``must_own`` raises ``CheckpointTaken`` once another run goes on from the checkpoint: what was made
+    durable before a call of it that returns is found by that other run. It may be called on any thread.
+    """
+
+    storage: Storage
+    directory: str
+    owner: str
+    trust: Callable[[], None]
+    must_own: Callable[[], None]
+
+
 class StreamSource(ABC):
     """Says, batch by batch, what the input is, and how to read it.
 
     ====================  ==========================================================================
     method                who calls it, and when
     ====================  ==========================================================================
-    ``restore``           the starting thread, at most once, before any other method
+    ``log_to``            the starting thread, at most once, before any other method
+    ``restore``           the starting thread, at most once, before those that follow
+    ``again``             the starting thread, after ``restore``, once for each batch to be run again
     ``tell_to``           the starting thread, once, before ``open``
     ``open``              the starting thread, once, before those that follow
     ``only_available``    the starting thread, at most once, after ``open``
+    ``start_intake``      the starting thread, once, after ``position``, when the run is recorded
     ``plan``              the intake thread, once a batch, with strictly increasing times; holds the
                           next batch up, so it must not take longer than the interval
     ``exhausted``         the intake thread, after each ``plan``
@@ -59,7 +80,9 @@ class StreamSource(ABC):
     ``position``          the starting thread, after ``open``; the intake thread, after a ``plan``
     ``pace``              the batch thread, between two batches
     ``processed``         the batch thread, when a batch is over, well or not
-    ``done``              the batch thread, when a batch is over and no window needs it any more
+    ``done``              the batch thread, when a batch that had records of this source is over, for good,
+                          and no window needs it any more
+    ``stop_intake``       the stopping thread, at most once, before the last ``plan``
     ``close``             the stopping thread, once; nothing is called afterwards
     ====================  ==========================================================================
 
@@ -96,6 +119,26 @@ class StreamSource(ABC):
         """Go on where an earlier run was: at a position, and after the intents planned since. All that came
         while nobody ran is new."""
         raise NotImplementedError(f"{self.name} has no position that a later run could go on from")
+
+    def again(self, time: BatchTime, intent: Intent) -> Intent:
+        """A batch of an earlier run was not completed, and is run again: what of its intent can be read."""
+        return intent
+
+    # What comes by itself
+
+    logs: bool = False
+    """Whether the source keeps what it receives beside the checkpoint, so that there must be one."""
+
+    def log_to(self, place: LogPlace) -> None:
+        """The run is recorded: where the source may keep what it has received."""
+
+    def start_intake(self) -> None:
+        """Begin to take in what comes by itself. Whatever was there before is known by now."""
+
+    def stop_intake(self) -> bool:
+        """Take in nothing more; what has been taken in is still given out. Whether there is any that no batch
+        has yet."""
+        return False
 
     @abstractmethod
     def plan(self, time: BatchTime) -> Intent:
@@ -139,7 +182,7 @@ class StreamSource(ABC):
         """Whom to tell what happens between batches; ``tell`` may be called on any thread and never waits."""
 
     def done(self, time: BatchTime) -> None:
-        """What was remembered of the batch at ``time`` may be forgotten."""
+        """What was remembered of the batches up to ``time`` may be forgotten."""
 
     def close(self) -> None:
         """Give everything back."""

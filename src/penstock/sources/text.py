@@ -23,7 +23,7 @@ from penstock.sources.codecs import codec_of
 from penstock.sources.planned import open_content, open_planned, shrunk
 from penstock.storage import FileInfo, Storage
 
-__all__ = ["TEXT", "SourceLine", "TextReader", "text_readers"]
+__all__ = ["TEXT", "SourceLine", "TextReader", "text_readers", "utf8_lines"]
 
 TEXT = Scalar(str)
 """The row type of lines."""
@@ -85,7 +85,7 @@ class TextReader(PartitionReader):
         source, first = self.storage.url(self.path), _FirstNumber(self)
         count, damaged = 0, 0
         for block in self._blocks():
-            text, bad = _utf8(block.removeprefix(_BOM) if self.start == 0 and not count else block)
+            text, bad = utf8_lines(block.removeprefix(_BOM) if self.start == 0 and not count else block)
             damaged += bad
             lines = Lines(text, source, first, skipped=count)
             count += len(lines)
@@ -129,7 +129,7 @@ class TextReader(PartitionReader):
             left, count = begin, 0
             for block in _whole_lines(file, begin):
                 left -= len(block)
-                count += len(Lines(_utf8(block)[0]))
+                count += len(Lines(utf8_lines(block)[0]))
             if left:
                 raise shrunk(file, self.storage.url(self.path), self.size)
         return count
@@ -196,8 +196,9 @@ def _numbered(lines: Lines) -> Iterator[Rows]:
         number += len(texts)
 
 
-def _utf8(block: bytes) -> tuple[bytes, int]:
-    """A block as valid UTF-8 with line feeds only, and how many stretches of it were not UTF-8."""
+def utf8_lines(block: bytes) -> tuple[bytes, int]:
+    """A block of whole lines as valid UTF-8 with line feeds only, and how many stretches of it were not
+    UTF-8."""
     bad = 0
     if not block.isascii():
         try:
