@@ -128,7 +128,7 @@ class LineCutter:
             begin = int(ends[before - 1]) + 1 if before else 0
             line_begin = int(ends[at - 1]) + 1 if at else 0
             found += self._numbered(text[begin:line_begin], at - before)
-            self._refuse(text[line_begin : line_begin + _SHOWN_BYTES])
+            self._refuse(text[line_begin : min(line_begin + _SHOWN_BYTES, int(ends[at]))])
             before = at + 1
         begin = int(ends[before - 1]) + 1 if before else 0
         return found + self._numbered(text[begin:] if begin else text, len(ends) - before)
