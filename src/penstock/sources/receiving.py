@@ -102,6 +102,7 @@ class ReceiverHost:
         self._here = threading.local()  # the life that the calling thread belongs to
         self._lock = threading.Lock()  # of the lives' threads
         self._life: _Life | None = None
+        self._due_ms = 0  # when the next one begins, if it does
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -137,23 +138,24 @@ class ReceiverHost:
                 self._say("stopped", request.message, request.error)
                 return
             self.report(request.message, request.error)
-            delay_ms = self._settings.restart_delay_ms if request.delay_ms is None else request.delay_ms
-            self._clock.wait_until(self._clock.now_ms() + delay_ms, self._closing)
+            self._clock.wait_until(self._due_ms, self._closing)
         self._say("stopped", "", None)
 
     def _live(self) -> _Request:
         """One life of the receiver, and what is asked for at its end."""
         life = self._life = _Life()
         self._here.life = life
+        self._say("started", "", None)
         try:
             self._receiver.onStart()
         except Exception as error:
             request = _Request("restart", life, "onStart failed", error)
         else:
-            self._say("started", "", None)
             request = self._requests.get()
             while request.life is not None and request.life is not life:
                 request = self._requests.get()  # about a life that was over already
+        delay_ms = self._settings.restart_delay_ms if request.delay_ms is None else request.delay_ms
+        self._due_ms = self._clock.now_ms() + delay_ms
         life.ended.set()
         self._limiter.wake()
         self._store.wake()
