@@ -197,10 +197,10 @@ class SocketReceiver(Receiver):
             except _Ended:
                 return
             except OSError as error:
-                self.reportError(f"cannot connect to {self.url}, trying again in {delay_s:g} s", error)
+                self.reportError(f"cannot connect, trying again in {delay_s:g} s", error)
             else:
                 delay_s = self._delay_s
-                if not self._served(channel, f"connecting to {self.url} again in {delay_s:g} s"):
+                if not self._served(channel, f", connecting again in {delay_s:g} s"):
                     return
             if not self.wait(delay_s):
                 return
@@ -222,14 +222,13 @@ class SocketReceiver(Receiver):
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code:
                     raise OSError(code, _words(code))
+                self.address = sock.getpeername()[:2]
+                return Channel(sock, self._waker, self.url)
             except BaseException as error:
                 sock.close()
                 if not isinstance(error, OSError):
                     raise
                 errors.append(error)
-            else:
-                self.address = sock.getpeername()[:2]
-                return Channel(sock, self._waker, self.url)
         raise errors[0] if errors else OSError(f"{self._hostname} has no address")
 
     def _served(self, channel: Channel, then: str) -> bool:
@@ -242,10 +241,10 @@ class SocketReceiver(Receiver):
             if self.isStopped():
                 _log.debug("%s: as it ended: %r", channel.url, error)
                 return False
-            self.reportError(f"the connection to {channel.url} has failed{then and ', '}{then}", error)
+            self.reportError(f"the connection with {channel.url} has failed{then}", error)
         else:
             if then:
-                self.reportError(f"{channel.url} has closed the connection, {then}")
+                self.reportError(f"the connection was closed by the peer{then}")
         finally:
             channel.close()
         return True
@@ -265,6 +264,7 @@ class SocketReceiver(Receiver):
                             return
                         continue
                     sock, address = server.accept()
+                    channel = self._accepted(sock, address)
                 except _Ended:
                     return
                 except (BlockingIOError, InterruptedError, ConnectionError):
@@ -276,8 +276,15 @@ class SocketReceiver(Receiver):
                     if not self.wait(self._delay_s):
                         return
                     continue
-                channel = Channel(sock, self._waker, _url(address[0], address[1]))
                 self.run(self._serve_one, channel, room)
+
+    def _accepted(self, sock: socket.socket, address: tuple[Any, ...]) -> Channel:
+        assert self._waker is not None
+        try:
+            return Channel(sock, self._waker, _url(address[0], address[1]))
+        except BaseException:
+            sock.close()
+            raise
 
     def _serve_one(self, channel: Channel, room: threading.Semaphore) -> None:
         try:
