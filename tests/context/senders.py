@@ -21,7 +21,7 @@ _STEPS = 4_000
 
 
 class Server:
-    """Listens, and hands each connection to the next of some functions; what they raise is raised at the end."""
+    """Listens, and hands each connection to the next of some functions. What they raise comes at the end."""
 
     def __init__(self, *serve: Callable[[socket.socket], object]) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))

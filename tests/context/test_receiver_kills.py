@@ -1,4 +1,4 @@
-"""Programs that receive, killed with SIGKILL at random moments: what was stored is in the output, each line once."""
+"""Programs that receive, killed with SIGKILL at random moments: what was stored is in the output, once."""
 
 from __future__ import annotations
 
@@ -116,17 +116,19 @@ class AckedSender(threading.Thread):
         sender = LineSender("numbers")
         while not (self._end.is_set() and sender.all_stored):
             try:
-                with socket.create_connection(("127.0.0.1", self._port), timeout=10) as connection:
-                    with connection.makefile("rb") as file:
-                        connection.sendall(sender.hello())
-                        sender.answered(file.readline())
-                        while not (self._end.is_set() and sender.all_stored):
-                            count = self._chance.randrange(1, 200)
-                            first = sender.sent
-                            data = b"".join(b"%d\n" % (first + at) for at in range(count))
-                            connection.sendall(sender.frame(data))
-                            self.acknowledged = max(self.acknowledged, sender.answered(file.readline()))
-                            self._end.wait(0.002)
+                with (
+                    socket.create_connection(("127.0.0.1", self._port), timeout=10) as connection,
+                    connection.makefile("rb") as file,
+                ):
+                    connection.sendall(sender.hello())
+                    sender.answered(file.readline())
+                    while not (self._end.is_set() and sender.all_stored):
+                        count = self._chance.randrange(1, 200)
+                        first = sender.sent
+                        data = b"".join(b"%d\n" % (first + at) for at in range(count))
+                        connection.sendall(sender.frame(data))
+                        self.acknowledged = max(self.acknowledged, sender.answered(file.readline()))
+                        self._end.wait(0.002)
             except (OSError, ProtocolError):  # it was killed, and is not there yet
                 self._end.wait(0.02)
                 time.sleep(0.01)

@@ -28,7 +28,9 @@ def sc() -> Iterator[Context]:
 class Scripted(Receiver):
     """Runs the functions that it is given, one in each start; the last one again and again."""
 
-    def __init__(self, *scripts: Callable[[Any], object], level: StorageLevel = StorageLevel.MEMORY_AND_DISK) -> None:
+    def __init__(
+        self, *scripts: Callable[[Any], object], level: StorageLevel = StorageLevel.MEMORY_AND_DISK
+    ) -> None:
         super().__init__(level)
         self.scripts = scripts
         self.starts = 0
@@ -371,7 +373,9 @@ def test_a_graceful_stop_asked_for_within_a_batch() -> None:
 def test_available_now_is_refused(sc: Context) -> None:
     ssc = StreamingContext(sc, 1)
     ssc.receiverStream(Scripted(idle)).pprint()
-    with pytest.raises(UnsupportedError, match=r"has no end.*Hint: start\(\), and stop\(stopGraceFully=True\)"):
+    with pytest.raises(
+        UnsupportedError, match=r"has no end.*Hint: start\(\), and stop\(stopGraceFully=True\)"
+    ):
         ssc.start(availableNow=True)
 
 
@@ -411,7 +415,9 @@ def test_a_log_needs_a_checkpoint() -> None:
     with logged() as context:
         ssc = StreamingContext(context, 1)
         ssc.receiverStream(Scripted(idle)).pprint()
-        with pytest.raises(ArgumentError, match=r"there is none\. Hint: ssc\.checkpoint\(directory\), or .*=false"):
+        with pytest.raises(
+            ArgumentError, match=r"there is none\. Hint: ssc\.checkpoint\(directory\), or .*=false"
+        ):
             ssc.start()
 
 
@@ -421,7 +427,9 @@ def test_with_a_log_nothing_that_was_stored_is_lost_and_nothing_is_there_twice(t
         for life in range(5):
             done = threading.Event()
             receiver = Scripted(counting(0, 10 * (life + 1), done))
-            program = Program(context, receiving(receiver), path=str(tmp_path / "cp"), now_ms=life * 10_000 + 500)
+            program = Program(
+                context, receiving(receiver), path=str(tmp_path / "cp"), now_ms=life * 10_000 + 500
+            )
             with program:
                 assert done.wait(WAIT_S)
                 if life % 2:
@@ -456,9 +464,10 @@ def test_the_log_of_an_earlier_run_is_read_also_if_this_run_keeps_none(tmp_path:
         done = threading.Event()
         with Program(context, receiving(Scripted(counting(0, 3, done))), path=path):
             assert done.wait(WAIT_S)
-    with Context("local[1]", "without") as context, Program(
-        context, receiving(Scripted(idle)), path=path, now_ms=5_500
-    ) as program:
+    with (
+        Context("local[1]", "without") as context,
+        Program(context, receiving(Scripted(idle)), path=path, now_ms=5_500) as program,
+    ):
         assert program.take(3) == [0, 1, 2]
 
 
@@ -608,7 +617,9 @@ def test_levels_without_a_disk_wait_when_the_memory_is_full() -> None:
             assert program.source.waiting_bytes <= 1_024
             assert program.take(50) == ["x" * 200] * 50
         with Program(context, receiving(Scripted(script)), now_ms=90_500) as program:
-            program.until(lambda: getattr(program.receiver, "stored", 0) == 50)  # a level with a disk does not wait
+            program.until(
+                lambda: getattr(program.receiver, "stored", 0) == 50
+            )  # a level with a disk does not wait
             store: Any = program.source._store
             assert store.memory_bytes <= 1_024
             assert program.take(50) == ["x" * 200] * 50

@@ -137,7 +137,10 @@ def _memory_kb() -> int:
 
 
 def test_a_closed_connection_is_made_again_after_the_delay(sc: Context) -> None:
-    with Server(sends(b"one\nlast"), sends(b"two\n")) as server, Program(sc, lines_from(server.port)) as program:
+    with (
+        Server(sends(b"one\nlast"), sends(b"two\n")) as server,
+        Program(sc, lines_from(server.port)) as program,
+    ):
         assert program.take(2) == ["one", "last"]
         program.step_until(lambda: len(program.seen) == 3)
         assert program.seen == ["one", "last", "two"]
@@ -185,7 +188,9 @@ def test_the_delay_grows_to_a_bound_and_is_short_again_after_a_success(sc: Conte
             assert program.heard.events[-1][1].endswith("again in 2 s")
 
 
-def test_a_name_that_does_not_exist_is_told_and_tried_again(sc: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_exist_is_told_and_tried_again(
+    sc: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unknown(*arguments: Any, **options: Any) -> Any:
         raise socket.gaierror(-2, "Name or service not known")
 

@@ -8,6 +8,7 @@ import gzip
 import logging
 import lzma
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +22,16 @@ from typing import Any
 import pyarrow
 import pytest
 
-from penstock import Conf, Context, State, StateSpec, StreamingContext, StreamingListener
+from penstock import (
+    Conf,
+    Context,
+    Receiver,
+    State,
+    StateSpec,
+    StorageLevel,
+    StreamingContext,
+    StreamingListener,
+)
 from penstock.chunk import portable_hash
 from penstock.clock import SystemClock
 from penstock.conf import SettingWarning
@@ -35,8 +45,28 @@ from penstock.errors import (
 )
 from penstock.scheduler import ListenerBus
 from penstock.testing import CollectingSink, ManualClock, Stepper, assert_batches_equal, run_batches
+from tests.context.senders import Program as Received
 
 Run = Callable[..., Any]
+
+
+class Stores(Receiver):
+    """Stores what it is given, at once."""
+
+    def __init__(self, records: list[Any], level: StorageLevel = StorageLevel.MEMORY_AND_DISK) -> None:
+        super().__init__(level)
+        self.records = records
+        self.count = 0
+        self.done = threading.Event()
+
+    def onStart(self) -> None:
+        self.run(self.receive)
+
+    def receive(self) -> None:
+        for record in self.records:
+            self.store(record)
+            self.count += 1
+        self.done.set()
 
 
 @pytest.fixture
@@ -157,6 +187,78 @@ def test_streams_of_any_kind_unite(program: Program, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_text("line\n")
         stepper.step()
     assert program.sink.batches == [["line", 1]]
+
+
+# ------------------------------------------------------------------------- sockets and receivers
+
+
+def test_a_receiver_leaves_room_to_compute_and_its_block_belongs_to_the_batch() -> None:
+    receiver = Stores([1, [2, 3]])
+    with (
+        Context("local[1]", "differences") as one,
+        Received(one, lambda ssc: ssc.receiverStream(receiver)) as program,
+    ):
+        assert receiver.done.wait(20)
+        program.step()  # no time has passed, so no blockInterval either
+        assert program.seen == [1, [2, 3]]
+
+
+def test_connections_are_tried_again_less_and_less_often(sc: Context) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with Received(sc, lambda ssc: ssc.socketTextStream("127.0.0.1", port)) as program:
+        program.step_until(lambda: len(program.heard.infos) >= 3)
+        told = [message for kind, message in program.heard.events if kind == "error"]
+    assert [message.rpartition(" in ")[2] for message in told[:3]] == ["2 s", "4 s", "8 s"]
+
+
+def test_a_stream_may_be_the_server_and_lines_without_an_end_are_left_out(sc: Context) -> None:
+    sc.conf.set("penstock.receiver.maxLineBytes", 10)
+    with Received(sc, lambda ssc: ssc.socketTextStream("127.0.0.1", 0, listen=True)) as program:
+        for text in (b"a\n", b"x" * 11 + b"\nb\n"):
+            with socket.create_connection(program.address) as connection:
+                connection.sendall(text)
+        program.step_until(lambda: any("too_long" in each for each in program.heard.metadata))
+        assert sorted(program.take(2)) == ["a", "b"]
+    [rejects] = [each["rejects"] for each in program.heard.metadata if "rejects" in each]
+    assert [text for _, _, text, _ in rejects] == ["x" * 11]
+
+
+def test_a_receiver_waits_where_its_level_has_no_room(sc: Context) -> None:
+    sc.conf.set("penstock.receiver.memoryBytes", 500)
+    receiver = Stores(["x" * 100] * 20, StorageLevel.MEMORY_ONLY)
+    with Received(sc, lambda ssc: ssc.receiverStream(receiver)) as program:
+        program.until(lambda: receiver.count)
+        assert not receiver.done.wait(0.05)
+        assert program.take(20) == ["x" * 100] * 20
+
+
+def test_a_graceful_stop_runs_one_batch_more_at_once(sc: Context) -> None:
+    receiver, seen = Stores([1, 2]), []
+    ssc = StreamingContext(sc, 3600)
+    ssc.receiverStream(receiver).foreachRDD(lambda rdd: seen.extend(rdd.collect()))
+    ssc.start()
+    assert receiver.done.wait(20)
+    ssc.stop(stopSparkContext=False, stopGraceFully=True)
+    assert seen == [1, 2]
+
+
+def test_a_batch_without_its_blocks_says_so(
+    sc: Context, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sc.conf.set("penstock.streaming.retries", 0)
+    receiver = Stores([1, 2, 0])
+    path = str(tmp_path / "checkpoint")
+    with (
+        Received(sc, lambda ssc: ssc.receiverStream(receiver).map(lambda n: 1 // n), path=path) as program,
+        pytest.raises(ZeroDivisionError),
+    ):
+        assert receiver.done.wait(20)
+        program.step()
+    with Received(sc, lambda ssc: ssc.receiverStream(Stores([])), path=path, now_ms=5_500) as program:
+        program.step()
+        assert program.heard.metadata[0]["lost_records"] == 3
+    assert "is run again without 3 of its records" in caplog.text
 
 
 # ---------------------------------------------------- files that are written, and files of RDDs

@@ -222,9 +222,9 @@ def test_objects_that_are_put_by_are_the_same() -> None:
 
 def test_at_the_cap_storing_waits_until_a_batch_is_over() -> None:
     setup = Setup(Limits(1 << 20, 250, True))
-    for number in range(2):
+    for _number in range(2):
         setup.intake.put_block([Lines(b"x" * 99 + b"\n")], {}, Notes(), yes)
-    thread, found = waits(lambda: setup.intake.put_block([Lines(b"y" * 99 + b"\n")], {}, Notes(), yes))
+    thread, _found = waits(lambda: setup.intake.put_block([Lines(b"y" * 99 + b"\n")], {}, Notes(), yes))
     thread.join(0.05)
     assert thread.is_alive()
     assert setup.store.waiting_bytes == 200

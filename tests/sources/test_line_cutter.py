@@ -67,7 +67,8 @@ def test_lines(pieces: list[bytes], lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "count"), [(b"\xff\n", 1), (b"a\xc3\nb\xc3", 2), ("\ufffd\n".encode(), 0), (b"\xe2\x82\n\xff\xff", 3)]
+    ("data", "count"),
+    [(b"\xff\n", 1), (b"a\xc3\nb\xc3", 2), ("\ufffd\n".encode(), 0), (b"\xe2\x82\n\xff\xff", 3)],
 )
 def test_what_is_not_utf8_is_counted(data: bytes, count: int) -> None:
     assert cut([data])[1].bad_utf8 == count

@@ -30,7 +30,9 @@ def test_a_bad_stream_id_is_refused_on_both_sides(stream: str) -> None:
         read_hello(f"PENSTOCK-LINES 1 {stream}\n".encode())
 
 
-@pytest.mark.parametrize("line", [b"", b"\n", b"GET / HTTP/1.1\n", b"PENSTOCK-LINES 2 a\n", b"PENSTOCK-LINES 1"])
+@pytest.mark.parametrize(
+    "line", [b"", b"\n", b"GET / HTTP/1.1\n", b"PENSTOCK-LINES 2 a\n", b"PENSTOCK-LINES 1"]
+)
 def test_another_greeting_is_refused(line: bytes) -> None:
     with pytest.raises(ProtocolError, match="must begin with"):
         read_hello(line)
@@ -41,7 +43,9 @@ def test_a_greeting_that_is_cut_off_is_refused() -> None:
         read_hello(b"PENSTOCK-LINES 1 orders")
 
 
-@pytest.mark.parametrize("line", [b"", b"1", b"-1\n", b"+1\n", b" 1\n", b"01\n", b"1.0\n", b"1\r\n", b"9" * 20 + b"\n"])
+@pytest.mark.parametrize(
+    "line", [b"", b"1", b"-1\n", b"+1\n", b" 1\n", b"01\n", b"1.0\n", b"1\r\n", b"9" * 20 + b"\n"]
+)
 def test_a_bad_count_is_refused(line: bytes) -> None:
     with pytest.raises(ProtocolError):
         read_count(line)

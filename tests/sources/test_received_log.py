@@ -234,8 +234,8 @@ def test_damage_within_a_file_is_said(tmp_path: Path, caplog: pytest.LogCaptureF
 def live(
     storage: FaultyStorage, directory: str, owner: str, position: Any, told: dict[int, str]
 ) -> Iterator[Any]:
-    """One run: it finds blocks, stores further ones and forgets old ones; if an append fails it tries another,
-    as after a sender has come again. ``told`` is what was said to be stored, and is needed."""
+    """One run: it finds blocks, stores further ones and forgets old ones. If an append fails it tries
+    another, as after a sender has come again. ``told`` is what was said to be stored, and is needed."""
     log = ReceivedLog(LogPlace(storage, directory, owner, fine, fine), ManualClock(), roll_bytes=700)
     try:
         found = log.restore(position)
