@@ -6,6 +6,7 @@ A :class:`World` is what lies outside of the program: a folder, a server, a topi
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from abc import ABC, abstractmethod
@@ -16,12 +17,13 @@ from penstock import Context
 from penstock.checkpoint import Plain
 from penstock.errors import CallSite
 from penstock.plan import Task
-from penstock.sources import Intent, StreamSource
+from penstock.sources import Intent, LogPlace, StreamSource
 from penstock.times import BatchTime
 
 __all__ = ["Run", "World", "live_through"]
 
 SITE = CallSite("test", "", 0)
+_runs = itertools.count(1)
 
 
 class World(ABC):
@@ -33,6 +35,10 @@ class World(ABC):
     @abstractmethod
     def source(self) -> StreamSource:
         """A new source on this world, as a run of the program makes it."""
+
+    def log_place(self, owner: str) -> LogPlace | None:
+        """Where a source of a run of that name may keep what it has received, if it does."""
+        return None
 
     @abstractmethod
     def bring(self, records: list[str]) -> None:
@@ -55,17 +61,24 @@ class Run:
         self.position: Any = None
         self.since: list[dict[str, Any]] = []  # the intents planned since that position, as JSON
         self.time = 0
+        self.open: dict[int, dict[str, Any]] = {}  # the intents of batches that may be read again
+        place = world.log_place(f"run{next(_runs)}")
+        if place is not None:
+            self.source.log_to(place)
         if before is not None:
             self.time = before.time
+            self.open = dict(before.open)
             self.position, self.since = before.position, list(before.since)
             self.source.restore(
                 Plain.read(self.position, _no_pickles), [_intent_in(stored) for stored in self.since]
             )
+            for time, stored in self.open.items():
+                assert self.source.again(BatchTime(time), _intent_in(stored)) == _intent_in(stored)
         self.source.tell_to(lambda event: None)
         self.source.open()
+        self.remember()
+        self.source.start_intake()
         world.is_open(self.source)
-        if before is None:
-            self.remember()
 
     def remember(self) -> None:
         """Record where the source is."""
@@ -78,8 +91,15 @@ class Run:
         intent = self.source.plan(BatchTime(self.time))
         stored = json.loads(json.dumps(_intent_out(intent)))
         self.since.append(stored)
+        self.open[self.time] = stored
         assert _intent_in(stored) == intent, "an intent must be plain data"
         return intent
+
+    def done(self) -> None:
+        """All batches but the newest are over for good."""
+        for time in sorted(self.open)[:-1]:
+            self.source.done(BatchTime(time))
+            del self.open[time]
 
 
 def records_of(sc: Context, source: StreamSource, intent: Intent) -> list[str]:
@@ -113,6 +133,7 @@ def live_through(sc: Context, world: World, seed: int, *, steps: int = 40) -> No
                 run.source.processed(BatchTime(run.time), len(batches[-1][1]))
         elif what == "remember":
             run.remember()
+            run.done()
         elif what == "read again" and batches:
             intent, found = batches[-1]
             assert records_of(sc, run.source, intent) == found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -10,10 +11,20 @@ from typing import Any
 
 import pytest
 
-from penstock import Context
+from penstock import Context, StorageLevel
 from penstock.clock import SystemClock
-from penstock.sources import FileSource, StreamSource, text_readers
+from penstock.sources import (
+    TEXT,
+    FileSource,
+    LogPlace,
+    ReceiverSettings,
+    ReceiverSource,
+    ReliableLineSocket,
+    StreamSource,
+    text_readers,
+)
 from penstock.storage import Storage, storage_for
+from tests.context.senders import Acked
 from tests.sources.contract import World, live_through
 
 
@@ -40,8 +51,56 @@ class Folder(World):
         self.storage.write_atomic(f"{self.path}/{next(self.numbers):05d}.txt", text.encode())
 
 
+class Acknowledged(World):
+    """A sender of acknowledged lines, which connects for each time that records come; with a log."""
+
+    def __init__(self, home: str) -> None:
+        self.storage, self.path = storage_for(home)
+        self.lines: list[str] = []
+        self.listening: ReceiverSource | None = None
+
+    def log_place(self, owner: str) -> LogPlace:
+        return LogPlace(self.storage, f"{self.path}/receivedData/x", owner, lambda: None, lambda: None)
+
+    def source(self) -> StreamSource:
+        receiver = ReliableLineSocket(
+            "127.0.0.1",
+            0,
+            StorageLevel.MEMORY_AND_DISK,
+            listen=True,
+            delay_ms=2000,
+            most_line_bytes=1 << 20,
+        )
+        settings = ReceiverSettings(write_ahead=True, memory_bytes=100)
+        return ReceiverSource(receiver, "acked", settings, clock=SystemClock(), stream_id=0, row_type=TEXT)
+
+    def is_open(self, source: StreamSource) -> None:
+        assert isinstance(source, ReceiverSource)
+        self.listening = source
+        self.bring([])
+
+    def died(self, source: StreamSource) -> None:
+        self.listening = None
+        source.close()
+
+    def bring(self, records: list[str]) -> None:
+        self.lines += records
+        if self.listening is None:
+            return  # the sender keeps them
+        receiver: Any = self.listening.receiver
+        while receiver.address is None:
+            threading.Event().wait(0.001)
+        sender = Acked(receiver.address)
+        have = sender.hello()
+        if have < len(self.lines):
+            sender.send("".join(f"{line}\n" for line in self.lines[have:]).encode())
+        sender.close()
+
+
 WORLDS: dict[str, Callable[[Path], World]] = {
     "files": lambda home: Folder(str(home / "in")),
+    "acknowledged lines": lambda home: Acknowledged(str(home)),
+    "acknowledged lines, logged in memory": lambda home: Acknowledged(f"memory://contract{home}"),
     "files in memory": lambda home: Folder(f"memory://contract{home}"),
 }
 

@@ -193,7 +193,7 @@ class BatchDriver:
             self._stop_intake.set()
             if not self._threaded:
                 self._drained()
-        else:
+        elif not graceful or not self._drain:  # else the last batch is under way, and the end comes with it
             self._stop_intake.set()
             self._post(StopAsked(graceful))
         if self.within():
