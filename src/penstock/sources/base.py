@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +48,7 @@ class StreamSource(ABC):
     method                who calls it, and when
     ====================  ==========================================================================
     ``restore``           the starting thread, at most once, before any other method
+    ``resume``            the starting thread, at most once, after ``restore``
     ``tell_to``           the starting thread, once, before ``open``
     ``open``              the starting thread, once, before those that follow
     ``only_available``    the starting thread, at most once, after ``open``
@@ -59,6 +60,7 @@ class StreamSource(ABC):
     ``position``          the starting thread, after ``open``; the intake thread, after a ``plan``
     ``pace``              the batch thread, between two batches
     ``processed``         the batch thread, when a batch is over, well or not
+    ``committed``         the batch thread, when a batch is committed; not if it fails or is given up
     ``done``              the batch thread, when a batch is over and no window needs it any more
     ``close``             the stopping thread, once; nothing is called afterwards
     ====================  ==========================================================================
@@ -96,6 +98,10 @@ class StreamSource(ABC):
         """Go on where an earlier run was: at a position, and after the intents planned since. All that came
         while nobody ran is new."""
         raise NotImplementedError(f"{self.name} has no position that a later run could go on from")
+
+    def resume(self, committed_ms: int | None, failed: Collection[int]) -> None:
+        """The batches up to a time are over, in an earlier run; those at the times ``failed`` were given
+        up. What they have left to do can be done now."""
 
     @abstractmethod
     def plan(self, time: BatchTime) -> Intent:
@@ -137,6 +143,10 @@ class StreamSource(ABC):
 
     def tell_to(self, tell: Callable[[SourceEvent], None]) -> None:
         """Whom to tell what happens between batches; ``tell`` may be called on any thread and never waits."""
+
+    def committed(self, time: BatchTime) -> None:
+        """What was made of the batch at ``time`` is safe: durable, if the program has a checkpoint. Must not
+        raise."""
 
     def done(self, time: BatchTime) -> None:
         """What was remembered of the batch at ``time`` may be forgotten."""

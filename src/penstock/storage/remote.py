@@ -17,7 +17,9 @@ fsspec keeps what it listed. It is told to forget that before each look, since o
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -126,6 +128,12 @@ class FsspecStorage(Storage):
             self._files.rm_file(path)
         self.remove_tree(source)
         self.makedirs(target)
+
+    def rename_file(self, source: str, target: str) -> None:
+        if self.exists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        self._files.cp_file(source, target)
+        self._files.rm_file(source)
 
     def remove(self, path: str) -> None:
         self._files.rm_file(path)
