@@ -61,7 +61,7 @@ def test_lines_of_the_files_that_appear(ssc: StreamingContext, clock: ManualCloc
 def test_binary_records(ssc: StreamingContext, clock: ManualClock, tmp_path: Path) -> None:
     sink, counts = CollectingSink(), Counts()
     ssc.addStreamingListener(counts)
-    ssc.binaryRecordsStream(tmp_path, 3).foreachRDD(sink)
+    ssc.binaryRecordsStream(tmp_path, 3, partial="fail").foreachRDD(sink)
     with Stepper(ssc, clock) as stepper:
         appear(tmp_path, "one", b"abcdef")
         stepper.step()

@@ -118,6 +118,7 @@ class Run:
         self.clock.advance(1000)
         intent = self.source.plan(BatchTime(self.clock.now_ms()))
         self.metadata = dict(intent.metadata)
+        self.source.done(BatchTime(self.clock.now_ms()))
         return [path for path, _, _ in intent.items]
 
     def settle(self) -> None:
@@ -473,7 +474,7 @@ def test_a_file_that_comes_while_in_doubt_proves_nothing() -> None:
 
     racing = JustNow("/in")
     racing.stamps["/in"] = storage.stamps["/in"]
-    run.source._lookout.storage = racing
+    run.source._lookout.storage = run.source._line._storage = racing
     assert [path for _ in range(60) for path in run.tick()] == ["/in/first"]
     run.settle()
     racing.calls.clear()
@@ -624,7 +625,7 @@ class AgainstAModel(RuleBasedStateMachine):
 
     @invariant()
     def waiting_is_known(self) -> None:
-        assert list(self.run.source._waiting) == self.line
+        assert list(self.run.source._line) == self.line
 
 
 TestAgainstAModel = AgainstAModel.TestCase

@@ -2,24 +2,51 @@
 
 from penstock.sources.base import Intent, SourceEvent, StreamSource
 from penstock.sources.files import FileSource
+from penstock.sources.fixed import FixedRecords, RecordLayout, must_be_partial, record_length
+from penstock.sources.input_format import InputFormat, Split, format_readers
 from penstock.sources.listing import files_of
-from penstock.sources.queue import QueueSource
-from penstock.sources.records import FixedRecords, Pickled, WholeFiles, grouped
-from penstock.sources.text import TEXT, SourceLine, TextReader, text_readers
+from penstock.sources.looking import COPYING, is_visible, root_of
+from penstock.sources.numbered import NumberedLines, NumberedTables, row_options
+from penstock.sources.queue import LiveQueue, LiveQueueSource, QueueSource
+from penstock.sources.records import Pickled, WholeFiles, grouped
+from penstock.sources.rejects import Reject, Rejects
+from penstock.sources.settling import AfterCommit
+from penstock.sources.text import OFFSET_AND_TEXT, TEXT, SourceLine, TextReader, text_readers
+from penstock.sources.waiting import FilePath, Limits
 
 __all__ = [
+    "COPYING",
+    "OFFSET_AND_TEXT",
     "TEXT",
+    "AfterCommit",
+    "FilePath",
     "FileSource",
     "FixedRecords",
+    "InputFormat",
     "Intent",
+    "Limits",
+    "LiveQueue",
+    "LiveQueueSource",
+    "NumberedLines",
+    "NumberedTables",
     "Pickled",
     "QueueSource",
+    "RecordLayout",
+    "Reject",
+    "Rejects",
     "SourceEvent",
     "SourceLine",
+    "Split",
     "StreamSource",
     "TextReader",
     "WholeFiles",
     "files_of",
+    "format_readers",
     "grouped",
+    "is_visible",
+    "must_be_partial",
+    "record_length",
+    "root_of",
+    "row_options",
     "text_readers",
 ]

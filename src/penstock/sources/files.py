@@ -190,6 +190,7 @@ class FileSource(StreamSource):
             self._settling.committed(time)
 
     def done(self, time: BatchTime) -> None:
+        self._pace.over(time)
         if self._settling is not None:
             self._settling.done(time)
 

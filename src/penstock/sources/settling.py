@@ -5,9 +5,9 @@
     taken --> owed --committed, and nobody needs it any more--> archived or deleted
                 '--the batch has failed, or was given up--> left where it is
 
-Nothing is archived before what was made of it is safe, and nothing that is not what was read: a file that has
-changed since is left alone, and said. If a crash comes between the commit and the archiving, the next run does
-it; if it comes within the archiving, the next run ends that.
+Nothing is archived before what was made of it is safe, and nothing that is not what was read: a file that
+has changed since is left alone, and said. If a crash comes between the commit and the archiving, the next
+run does it; if it comes within the archiving, the next run ends that.
 """
 
 from __future__ import annotations
@@ -112,9 +112,7 @@ class Settling:
                 _log.warning("%s cannot be looked at: %s", self._storage.url(file.path), error)
                 self._due.append(file)
                 continue
-            if (now.size, now.mtime_ns) != (file.size, file.mtime_ns):
-                fresh.append(file.path)
-            elif self._settled(file, again=True):
+            if (now.size, now.mtime_ns) != (file.size, file.mtime_ns) or self._settled(file, again=True):
                 fresh.append(file.path)
             else:
                 self._due.append(file)

@@ -24,7 +24,6 @@ __all__ = ["FilePath", "Limits", "Line", "Pace", "Taking"]
 
 _log = logging.getLogger(__name__)
 _LEARNT_FROM = 16  # batches: more would be slow to notice that records have become longer
-_PLANNED_MAX = 1024  # batches whose bytes are remembered until their records are counted
 
 
 class FilePath(str):
@@ -111,14 +110,17 @@ class Pace:
         """A batch has been given so many bytes."""
         if size:
             self._planned[time] = size
-            while len(self._planned) > _PLANNED_MAX:
-                self._planned.pop(next(iter(self._planned)), None)
 
     def counted(self, time: int, records: int) -> None:
         """A batch had so many records."""
         size = self._planned.pop(time, None)
         if size is not None and records > 0:
             self._learnt.append((size, records))
+
+    def over(self, time: int) -> None:
+        """The batches before this one are counted, or never will be."""
+        for old in [at for at in list(self._planned) if at < time]:
+            self._planned.pop(old, None)
 
     @property
     def bytes(self) -> int | None:
