@@ -52,6 +52,12 @@ class Settling:
         self._committed: set[int] = set()
         self._due: list[FileInfo] = []  # those that could not be settled yet
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
     def taken(self, time: int, files: Iterable[FileInfo]) -> None:
         """A batch has been given these files."""
         with self._lock:
