@@ -170,6 +170,8 @@ class Lookout:
             news.update(join(path, name) for name in names if wanted.fullmatch(name))
         for path, before in self._directories.items():
             after = looks[path].after if path in looks else None
+            if after is before:  # still: there may be very many names
+                continue
             self._gone += [join(path, name) for name in before.names - (after.names if after else set())]
         self._directories = {path: look.after for path, look in looks.items() if look.after is not None}
         for path in self._directories.keys() & self._known_before.keys():
@@ -289,10 +291,16 @@ class Lookout:
         if not self.storage.lists_details:
             names = self.storage.list_names(path)
             return set(names.files), set(names.directories)
-        infos = self.storage.list_directory(path)
-        self.details.update((join(path, info.name), info) for info in infos if not info.is_directory)
-        directories = {info.name for info in infos if info.is_directory}
-        return {info.name for info in infos} - directories, directories
+        files: set[str] = set()
+        directories: set[str] = set()
+        for info in self.storage.list_directory(path):
+            name = info.path.rpartition("/")[2]
+            if info.is_directory:
+                directories.add(name)
+            else:
+                files.add(name)
+                self.details[join(path, name)] = info
+        return files, directories
 
 
 def _visible(names: set[str]) -> list[str]:
