@@ -42,6 +42,7 @@ class Folder(World):
 
 WORLDS: dict[str, Callable[[Path], World]] = {
     "files": lambda home: Folder(str(home / "in")),
+    "files, also below": lambda home: Folder(str(home / "in"), recursive=True),
     "files in memory": lambda home: Folder(f"memory://contract{home}"),
 }
 
