@@ -114,7 +114,7 @@ class Settling:
             except FileNotFoundError:
                 fresh.append(file.path)
                 continue
-            except OSError as error:
+            except Exception as error:  # whatever a store raises: there will be another time
                 _log.warning("%s cannot be looked at: %s", self._storage.url(file.path), error)
                 self._due.append(file)
                 continue
