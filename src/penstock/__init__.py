@@ -12,9 +12,9 @@ from penstock.context import Context as SparkContext
 from penstock.dstream import DStream, MapWithStateDStream, StateSpec
 from penstock.formats import Format, Words
 from penstock.plan import StorageLevel
-from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, Reject
+from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner
 from penstock.scheduler import StreamingListener
-from penstock.sources import Receiver, SourceLine
+from penstock.sources import FilePath, InputFormat, Receiver, Reject, SourceLine, Split
 from penstock.state import State
 from penstock.times import Duration, Durations, Milliseconds, Minutes, Seconds
 
@@ -30,7 +30,9 @@ __all__ = [
     "DStream",
     "Duration",
     "Durations",
+    "FilePath",
     "Format",
+    "InputFormat",
     "MapWithStateDStream",
     "Milliseconds",
     "Minutes",
@@ -42,6 +44,7 @@ __all__ = [
     "SourceLine",
     "SparkConf",
     "SparkContext",
+    "Split",
     "State",
     "StateSpec",
     "StorageLevel",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from penstock import Context, StreamingContext, StreamingListener
+from penstock import Conf, Context, StreamingContext, StreamingListener
 from penstock.clock import ManualClock
 from penstock.errors import CorruptInput, failure_of
 from penstock.testing import CollectingSink, Stepper
@@ -61,7 +61,7 @@ def test_lines_of_the_files_that_appear(ssc: StreamingContext, clock: ManualCloc
 def test_binary_records(ssc: StreamingContext, clock: ManualClock, tmp_path: Path) -> None:
     sink, counts = CollectingSink(), Counts()
     ssc.addStreamingListener(counts)
-    ssc.binaryRecordsStream(tmp_path, 3).foreachRDD(sink)
+    ssc.binaryRecordsStream(tmp_path, 3, partial="fail").foreachRDD(sink)
     with Stepper(ssc, clock) as stepper:
         appear(tmp_path, "one", b"abcdef")
         stepper.step()
@@ -106,3 +106,28 @@ def test_a_window_over_files_reads_each_once(
             stepper.step()
             (folder / f"f{number}").unlink()  # what was read is not read again
     assert sink.batches == [[0], [0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4]]
+
+
+def test_files_are_held_to_what_batches_manage(tmp_path: Path) -> None:
+    """Records suddenly cost ten times as much: the next batches have that many fewer files, and none is
+    lost."""
+    clock = ManualClock()
+    conf = Conf().setMaster("local[2]").set("spark.streaming.backpressure.enabled", "true")
+    conf.set("spark.streaming.backpressure.pid.minRate", "1")
+    for number in range(60):
+        (tmp_path / f"{number:02d}").write_text("0123456789\n" * 10)
+    sizes: list[int] = []
+
+    def work(rdd: Any) -> None:
+        sizes.append(rdd.count())
+        clock.advance(sizes[-1] * (5 if len(sizes) < 3 else 50))
+
+    with Context(conf=conf) as sc:
+        ssc = StreamingContext(sc, 1, clock=clock)
+        ssc.textFileStream(tmp_path, newFilesOnly=False, maxFilesPerBatch=10).foreachRDD(work)
+        with Stepper(ssc, clock) as stepper:
+            while sum(sizes) < 600 and len(sizes) < 200:
+                stepper.step()
+    assert sizes[:3] == [100, 100, 100]
+    assert all(10 <= size <= 30 for size in sizes[4:]), sizes  # 20 records a second is what it manages
+    assert sum(sizes) == 600

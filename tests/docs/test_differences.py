@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import collections
 import functools
 import gzip
 import logging
@@ -25,6 +26,7 @@ import pytest
 from penstock import (
     Conf,
     Context,
+    FilePath,
     Receiver,
     State,
     StateSpec,
@@ -178,6 +180,72 @@ def test_bytes_that_are_not_utf8_are_counted(program: Program, tmp_path: Path) -
         stepper.step()
     assert program.sink.batches == [["\ufffdx", "ok"]]
     assert program.infos[0].streamIdToInputInfo[0].metadata["bad_utf8"] == 1
+
+
+def test_subfolders_and_filters_and_keys_of_file_streams(program: Program, tmp_path: Path) -> None:
+    asked = []
+
+    def accepts(path: FilePath) -> bool:
+        asked.append(path.name)
+        if len(asked) == 1:
+            raise ZeroDivisionError
+        return path.suffix == ".txt"
+
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "old.txt").write_text("one\ntwo\n")
+    stream = program.ssc.fileStream(tmp_path, "text", accepts, newFilesOnly=False, recursive=True)
+    stream.foreachRDD(program.sink)
+    with program.stepper() as stepper:
+        with pytest.raises(ZeroDivisionError):
+            stepper.step()
+        program.ssc.driver.error = None
+        (tmp_path / "new").write_text("no\n")
+        for _ in range(3):
+            stepper.step()
+    assert program.sink.batches == [[(0, "one"), (4, "two")], [], []]
+    assert sorted(asked) == ["new", "old.txt", "old.txt"]
+
+
+def test_files_stay_unless_they_are_to_go(program: Program, tmp_path: Path) -> None:
+    for option, left in ((None, ["a"]), ("delete", []), ("archive:" + str(tmp_path / "done"), [])):
+        folder = tmp_path / "in"
+        folder.mkdir(exist_ok=True)
+        (folder / "a").write_text("a\n")
+        again = Program(program.ssc.sparkContext)
+        again.ssc.textFileStream(str(folder), False, afterCommit=option).foreachRDD(again.sink)
+        with again.stepper() as stepper:
+            stepper.step()
+        assert [again.sink.batches, os.listdir(folder)] == [[["a"]], left]
+    assert os.listdir(tmp_path / "done") == ["a"]
+
+
+def test_what_is_left_of_a_binary_file_is_a_reject(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    stream = program.ssc.binaryRecordsStream(str(tmp_path), 2, newFilesOnly=False)
+    stream.rejects.map(lambda reject: reject.text).foreachRDD(program.sink)
+    with program.stepper() as stepper:
+        stepper.step()
+    assert program.sink.batches == [["63"]]
+    sc = program.ssc.sparkContext
+    with pytest.raises(CorruptInput):
+        sc.binaryRecords(str(tmp_path), 2).collect()
+    assert sc.binaryRecords(str(tmp_path), 2, partial="reject").collect() == [b"ab"]
+
+
+def test_queues_are_live_and_lists_are_copied(program: Program) -> None:
+    live: collections.deque[Any] = collections.deque()
+    plain: list[Any] = []
+    program.ssc.queueStream(live).union(program.ssc.queueStream(plain)).foreachRDD(program.sink)
+    with program.stepper() as stepper:
+        live.append([1])
+        plain.append([2])
+        stepper.step()
+    assert program.sink.batches == [[1]]
+    again = Program(program.ssc.sparkContext)
+    again.ssc.queueStream(live).foreachRDD(again.sink)
+    again.ssc._checkpoint_directory = "anywhere"
+    with pytest.raises(ArgumentError, match="cannot go on after a restart"):
+        again.ssc.start()
 
 
 def test_streams_of_any_kind_unite(program: Program, tmp_path: Path) -> None:

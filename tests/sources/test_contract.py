@@ -101,6 +101,7 @@ WORLDS: dict[str, Callable[[Path], World]] = {
     "files": lambda home: Folder(str(home / "in")),
     "acknowledged lines": lambda home: Acknowledged(str(home)),
     "acknowledged lines, logged in memory": lambda home: Acknowledged(f"memory://contract{home}"),
+    "files, also below": lambda home: Folder(str(home / "in"), recursive=True),
     "files in memory": lambda home: Folder(f"memory://contract{home}"),
 }
 

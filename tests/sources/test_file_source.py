@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from penstock.clock import ManualClock, SystemClock
-from penstock.sources import FileSource, files
+from penstock.sources import FileSource, looking
+from penstock.sources.waiting import Limits
 from penstock.storage import FileInfo, LocalStorage, Names, Storage, local
 from penstock.times import BatchTime
 
@@ -106,6 +107,8 @@ class Run:
 
     def __init__(self, storage: Storage, pattern: str = "/in", **options: object) -> None:
         self.clock = ManualClock()
+        limits = {name: options.pop(name) for name in list(options) if name in Limits.__dataclass_fields__}
+        options["limits"] = Limits(**limits)  # type: ignore[arg-type]
         self.source = FileSource(storage, pattern, lambda info: [], clock=self.clock, **options)  # type: ignore[arg-type]
         self.source.open()
         self.metadata: dict[str, object] = {}
@@ -115,6 +118,7 @@ class Run:
         self.clock.advance(1000)
         intent = self.source.plan(BatchTime(self.clock.now_ms()))
         self.metadata = dict(intent.metadata)
+        self.source.done(BatchTime(self.clock.now_ms()))
         return [path for path, _, _ in intent.items]
 
     def settle(self) -> None:
@@ -470,7 +474,7 @@ def test_a_file_that_comes_while_in_doubt_proves_nothing() -> None:
 
     racing = JustNow("/in")
     racing.stamps["/in"] = storage.stamps["/in"]
-    run.source._storage = racing
+    run.source._lookout.storage = run.source._line._storage = racing
     assert [path for _ in range(60) for path in run.tick()] == ["/in/first"]
     run.settle()
     racing.calls.clear()
@@ -599,7 +603,7 @@ class AgainstAModel(RuleBasedStateMachine):
             for directory in self.storage.dirs:
                 now = set(self.storage.dirs[directory])
                 fresh = now - self.listed.get(directory, set())
-                news += [f"{directory}/{name}" for name in fresh if files.is_visible(name)]
+                news += [f"{directory}/{name}" for name in fresh if looking.is_visible(name)]
                 self.listed[directory] = now
             self.listed = {path: names for path, names in self.listed.items() if path in self.storage.dirs}
             self.line += [path for path in sorted(news) if path not in self.line]
@@ -621,7 +625,7 @@ class AgainstAModel(RuleBasedStateMachine):
 
     @invariant()
     def waiting_is_known(self) -> None:
-        assert list(self.run.source._waiting) == self.line
+        assert list(self.run.source._line) == self.line
 
 
 TestAgainstAModel = AgainstAModel.TestCase

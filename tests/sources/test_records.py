@@ -12,7 +12,7 @@ import pytest
 from penstock import Context
 from penstock.chunk import Rows
 from penstock.errors import CorruptInput, InputChanged, InputVanished
-from penstock.sources import records
+from penstock.sources import fixed
 
 
 @pytest.fixture
@@ -99,10 +99,10 @@ def test_fixed_records(sc: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "c").write_bytes(b"\n\r\0")
     expected = [b"aaa", b"bbb", b"ccc", b"\n\r\0"]
     assert sc.binaryRecords(str(tmp_path), 3).collect() == expected
-    monkeypatch.setattr(records, "_CHUNK_BYTES", 4)
+    monkeypatch.setattr(fixed, "_CHUNK_BYTES", 4)
     assert sc.binaryRecords(str(tmp_path), 3).collect() == expected
-    monkeypatch.setattr(records, "CHUNK_ROWS", 2)
-    monkeypatch.setattr(records, "_CHUNK_BYTES", 1 << 20)
+    monkeypatch.setattr(fixed, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(fixed, "_CHUNK_BYTES", 1 << 20)
     assert sc.binaryRecords(str(tmp_path), 3).collect() == expected
 
 

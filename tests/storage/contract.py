@@ -146,6 +146,22 @@ class StorageContract:
         storage.remove(join(root, "1"))
         assert sorted(storage.list_names(root).files) == ["0", "2"]
 
+    def test_a_file_is_renamed_and_nothing_overwritten(self, storage: Storage, root: str) -> None:
+        for name in ("a", "b"):
+            storage.write_atomic(join(root, name), name.encode())
+        storage.makedirs(join(root, "x"))
+        storage.rename_file(join(root, "a"), join(root, "x/c"))
+        assert storage.read(join(root, "x/c")) == b"a"
+        assert storage.list_names(root).files == ["b"]
+        for source, target in (("b", "x/c"), ("x/c", "x/c"), ("b", "b")):
+            with pytest.raises(FileExistsError):
+                storage.rename_file(join(root, source), join(root, target))
+        with pytest.raises(FileNotFoundError):
+            storage.rename_file(join(root, "missing"), join(root, "x/d"))
+        assert storage.read(join(root, "x/c")) == b"a"
+        assert storage.read(join(root, "b")) == b"b"
+        assert storage.list_names(join(root, "x")).files == ["c"]
+
     def test_removing(self, storage: Storage, root: str) -> None:
         storage.makedirs(join(root, "x/y"))
         storage.write_atomic(join(root, "x/y/a"), b"")

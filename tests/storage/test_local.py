@@ -46,6 +46,45 @@ class TestLocalStorage(StorageContract):
         for name in ("a", "b"):
             assert stat.S_IMODE(os.stat(join(root, name)).st_mode) == 0o640
 
+    def test_a_rename_that_died_half_way_is_ended(self, tmp_path: Path, storage: Storage) -> None:
+        (tmp_path / "a").write_bytes(b"a")
+        os.link(tmp_path / "a", tmp_path / "b")
+        storage.rename_file(str(tmp_path / "a"), str(tmp_path / "b"))
+        assert os.listdir(tmp_path) == ["b"]
+
+    def test_a_link_is_renamed_and_not_what_it_leads_to(self, tmp_path: Path, storage: Storage) -> None:
+        (tmp_path / "a").write_bytes(b"a")
+        (tmp_path / "link").symlink_to(tmp_path / "a")
+        storage.rename_file(str(tmp_path / "link"), str(tmp_path / "moved"))
+        assert (tmp_path / "moved").readlink() == tmp_path / "a"
+        (tmp_path / "other").symlink_to("nowhere")
+        with pytest.raises(FileExistsError):
+            storage.rename_file(str(tmp_path / "moved"), str(tmp_path / "other"))
+        assert sorted(os.listdir(tmp_path)) == ["a", "moved", "other"]
+
+    @pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM])
+    def test_files_are_renamed_without_links_and_to_other_file_systems(
+        self, tmp_path: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        (tmp_path / "a").write_bytes(b"a")
+        os.utime(tmp_path / "a", (10, 10))
+        (tmp_path / "taken").write_bytes(b"taken")
+        link = os.link
+
+        def refuse(source: str, target: str) -> None:
+            if number == errno.EXDEV and os.path.basename(source).startswith("."):
+                link(source, target)
+                return
+            raise OSError(number, os.strerror(number), source)
+
+        monkeypatch.setattr(os, "link", refuse)
+        with pytest.raises(FileExistsError):
+            storage.rename_file(str(tmp_path / "a"), str(tmp_path / "taken"))
+        storage.rename_file(str(tmp_path / "a"), str(tmp_path / "b"))
+        assert sorted(os.listdir(tmp_path)) == ["b", "taken"]
+        assert [(tmp_path / "b").read_bytes(), (tmp_path / "taken").read_bytes()] == [b"a", b"taken"]
+        assert (tmp_path / "b").stat().st_mtime == 10
+
     def test_the_times_of_a_file_are_the_system_s(self, root: str, storage: Storage) -> None:
         storage.write_atomic(join(root, "a"), b"")
         os.utime(join(root, "a"), ns=(1, 123_456_789_000))

@@ -24,7 +24,7 @@ from penstock.brokerage.words import counted, dollars, span
 from penstock.checkpoint import recorded_batches
 from penstock.errors import PenstockError
 from penstock.scheduler import StreamingListener
-from penstock.sources.files import is_visible
+from penstock.sources.looking import is_visible
 from penstock.times import local_datetime
 
 __all__ = ["DemoFailed", "demo"]

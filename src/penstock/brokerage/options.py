@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.errors import ArgumentError, joined
-from penstock.sources.files import is_visible
+from penstock.sources.looking import is_visible
 from penstock.storage import LocalStorage, has_wildcard, storage_for
 from penstock.times import milliseconds_of, shown_ms
 

@@ -6,7 +6,7 @@ import re
 
 from penstock.brokerage.options import Options
 from penstock.errors import InputVanished, StorageError
-from penstock.sources.files import is_visible
+from penstock.sources.looking import is_visible
 from penstock.storage import (
     Storage,
     has_wildcard,

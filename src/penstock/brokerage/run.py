@@ -17,8 +17,9 @@ from penstock.brokerage.preflight import notes_before
 from penstock.brokerage.view import View
 from penstock.conf import ON_FAILURE, Conf
 from penstock.context import Context, StreamingContext, has_checkpoint
-from penstock.rdd import RDD, Reject
+from penstock.rdd import RDD
 from penstock.scheduler import StreamingListener
+from penstock.sources import Reject
 
 __all__ = ["run"]
 

@@ -1,7 +1,7 @@
 """``penstock ...``: the command line.
 
 >>> sorted(main.commands)
-['brokerage', 'checkpoint']
+['brokerage', 'checkpoint', 'files']
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import click
 from penstock.brokerage.commands import brokerage
 from penstock.brokerage.exits import ExitCodeGroup
 from penstock.cli.checkpoint import checkpoint
+from penstock.cli.files import files
 
 __all__ = ["main"]
 
@@ -45,8 +46,10 @@ def main() -> None:
       penstock brokerage --help
       penstock brokerage generate --orders 500000 --seed 1 --out orders.txt
       penstock checkpoint show output/figures-checkpoint
+      penstock files explain input
     """
 
 
 main.add_command(brokerage)
 main.add_command(checkpoint)
+main.add_command(files)

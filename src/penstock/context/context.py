@@ -16,9 +16,18 @@ from penstock.conf import APP_NAME, DEFAULT_PARALLELISM, INLINE_ROWS, MASTER, SP
 from penstock.errors import ArgumentError, SignatureError, StateError, UnsupportedError, joined
 from penstock.executors import Executor, LocalExecutor, Prefetch
 from penstock.plan import Node, SliceReader, Source, StorageLevel, Task, call_site, current_metrics, slices
-from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, partition_count
+from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, accepted, partition_count
 from penstock.sinks import save_pickle_directory
-from penstock.sources import FixedRecords, Pickled, WholeFiles, files_of, grouped, text_readers
+from penstock.sources import (
+    FixedRecords,
+    Pickled,
+    WholeFiles,
+    files_of,
+    grouped,
+    must_be_partial,
+    record_length,
+    text_readers,
+)
 from penstock.storage import storage_for
 
 if TYPE_CHECKING:
@@ -225,12 +234,35 @@ class Context:
         groups = grouped(files, self._slices(minPartitions))
         return self._source("binaryFiles", [WholeFiles(storage, part, text=False) for part in groups])
 
-    def binaryRecords(self, path: str, recordLength: int) -> RDD:
-        """The files' bytes in records of ``recordLength``; ``CorruptInput`` for a file that is no whole
-        number of them."""
-        length = partition_count(recordLength, "recordLength")
+    def binaryRecords(
+        self,
+        path: str,
+        recordLength: int | None = None,
+        *,
+        dtype: Any = None,
+        cls: type | None = None,
+        partial: str = "fail",
+    ) -> RDD:
+        """The files' bytes in records of ``recordLength``, or read by a NumPy ``dtype`` as columns.
+
+        ``CorruptInput`` for a file that is no whole number of them, as in PySpark; with ``partial="reject"``
+        what is left is in ``.rejects`` of this RDD. All is as in ``ssc.binaryRecordsStream``.
+
+        >>> import pathlib, tempfile
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "a"
+        >>> _ = file.write_bytes(b"abcde")
+        >>> records = sc.binaryRecords(str(file), 2, partial="reject")
+        >>> records.collect(), records.rejects.map(lambda reject: reject.text).collect()
+        ([b'ab', b'cd'], ['65'])
+        """
+        length, layout = record_length(recordLength, dtype, cls)
+        wanted = must_be_partial(partial)
         storage, files = files_of(path)
-        return self._source("binaryRecords", [FixedRecords(storage, file, length) for file in files])
+        readers = [FixedRecords(storage, file, length, partial=wanted, layout=layout) for file in files]
+        self._must_run()
+        site = call_site("binaryRecords")
+        source = Source(site, readers, None if layout is None else layout.row_type)
+        return RDD(source if wanted == "fail" else accepted(source, site), self)
 
     def pickleFile(self, name: str, minPartitions: int | None = None) -> RDD:
         """What ``saveAsPickleFile`` wrote. Unpickling runs code: read only what you trust."""

@@ -7,6 +7,7 @@ from penstock.dstream.handle import rdd_callback
 from penstock.dstream.inputs import Input
 from penstock.dstream.node import StreamNode, Transformed
 from penstock.dstream.outputs import Output
+from penstock.dstream.parsing import Records
 from penstock.dstream.saving import input_names, inputs_of, name_problems, report, saved_of
 from penstock.dstream.spec import StateSpec
 
@@ -17,6 +18,7 @@ __all__ = [
     "Input",
     "MapWithStateDStream",
     "Output",
+    "Records",
     "StateSpec",
     "StreamGraph",
     "StreamNode",

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from penstock.dstream.handle import Handle
+from penstock.dstream.inputs import Input
 from penstock.dstream.node import StreamNode, Transformed
 from penstock.errors import CallSite, StateError
 from penstock.formats import CsvFormat, JsonFormat, LineFormat
 from penstock.plan import Narrow, call_site
 from penstock.rdd import RDD, Accepted, Parse, Rejected, no_rejects
 
-__all__ = ["Parsing"]
+__all__ = ["Parsing", "Records"]
 
 
 class Parsed(Transformed):
@@ -28,9 +29,9 @@ class Parsed(Transformed):
 
 
 class Records(Transformed):
-    """The records of a parse, without the rejects."""
+    """The records of a parse, or of an input that may refuse something, without the rejects."""
 
-    def __init__(self, site: CallSite, dependency: Parsed) -> None:
+    def __init__(self, site: CallSite, dependency: StreamNode) -> None:
         super().__init__(
             site, (dependency,), lambda time, rdds: _through(rdds[0], Narrow(site, rdds[0].plan, Accepted()))
         )
@@ -94,7 +95,8 @@ class Parsing(Handle):
     @property
     def rejects(self) -> Self:
         """The lines that ``parseCsv`` or ``parseJson`` refused, as ``Reject(source, number, text, reason)``.
-        A batch's lines are parsed once for the records and the rejects.
+        A batch's lines are parsed once for the records and the rejects. Of ``ssc.binaryRecordsStream`` and
+        ``ssc.fileStream`` what is no record in their files.
 
         ``StateError`` for any other stream, and with another ``onError`` than ``quarantine``.
 
@@ -114,6 +116,12 @@ class Parsing(Handle):
                 lambda time, rdds: _through(rdds[0], Narrow(site, rdds[0].plan, Rejected())),
             )
         )
+
+    @property
+    def _named_node(self) -> StreamNode:
+        node = self._node
+        of_input = isinstance(node, Records) and isinstance(node.dependencies[0], Input)
+        return node.dependencies[0] if of_input else node
 
     def _parsed(
         self, format: LineFormat, on_error: str, check: Callable[[Any], Any] | None, operation: str

@@ -10,7 +10,7 @@ from penstock.rdd.aggregation import (
     aggregated,
 )
 from penstock.rdd.pair import PairStep, checked_pairs, keys_of, raise_for_key, with_distinct_nans
-from penstock.rdd.parsing import Accepted, Parse, Reject, Rejected, no_rejects
+from penstock.rdd.parsing import Accepted, Parse, Rejected, accepted, no_rejects
 from penstock.rdd.partitioner import KeyRouter, Partitioner, Partitioning, partition_count, partitioner_of
 from penstock.rdd.rdd import RDD
 from penstock.rdd.result_iterable import ResultIterable
@@ -35,11 +35,11 @@ __all__ = [
     "Partitioning",
     "Reducing",
     "ReducingAll",
-    "Reject",
     "Rejected",
     "ResultIterable",
     "Runner",
     "StatCounter",
+    "accepted",
     "aggregated",
     "checked_pairs",
     "keys_of",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,47 +20,12 @@ from penstock.chunk import Chunk, Columns, Lines, Rows, Scalar
 from penstock.errors import ArgumentError, CallSite, DataError, SignatureError, StateError, shown
 from penstock.formats import Block, LineFormat, MalformedLine, Refused
 from penstock.plan import Form, Narrow, Node, Step, Task, must_be_callable, raise_located, row_type_of
-from penstock.sources import SourceLine
+from penstock.sources import Reject, Rejects, SourceLine
 from penstock.vectorize import Untraced, holding, trace_filter
 
-__all__ = ["Accepted", "Parse", "Reject", "Rejected", "no_rejects", "parsed", "rejects_of"]
+__all__ = ["Accepted", "Parse", "Reject", "Rejected", "accepted", "no_rejects", "parsed", "rejects_of"]
 
 _ERRORS = ("quarantine", "drop", "fail")
-
-
-class Reject(NamedTuple):
-    """A line that is no record: where it comes from (a URL, or empty), its number (from 1) in that
-    source or else in its partition, its text, and why it was refused.
-
-    >>> Reject("in/a.csv", 7, "x,y", "field 1 (id) is 'x': must be a whole number")
-    Reject(source='in/a.csv', number=7, text='x,y', reason="field 1 (id) is 'x': must be a whole number")
-    """
-
-    source: str
-    number: int
-    text: str
-    reason: str
-
-
-class Rejects(Rows):
-    """A chunk of :class:`Reject`, told apart from the records by its class. Nothing in it can be changed."""
-
-    __slots__ = ()
-
-    def rows(self) -> list[Any]:
-        return list(self._rows)
-
-    def slice(self, start: int, stop: int) -> Rejects:
-        return Rejects(self._rows[start:stop])
-
-    def isolated(self) -> Self:
-        return self
-
-    def lent(self) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[type[Rejects], tuple[list[Any]]]:
-        return Rejects, (self._rows,)
 
 
 class Parse(Step):
@@ -294,6 +259,11 @@ def parsed(plan: Node, step: Parse) -> Node:
     return Narrow(step.site, made, Accepted()) if step.on_error == "quarantine" else made
 
 
+def accepted(plan: Node, site: CallSite) -> Node:
+    """The records of a plan that may hold rejects between them."""
+    return Narrow(site, plan, Accepted())
+
+
 def rejects_of(plan: Node, site: CallSite) -> Node:
     """The rejects of the parse whose records ``plan`` is. Raises: :class:`StateError` if it is none."""
     if isinstance(plan, Narrow) and isinstance(plan.step, Accepted):
@@ -304,7 +274,8 @@ def rejects_of(plan: Node, site: CallSite) -> Node:
 def no_rejects(site: CallSite) -> str:
     """What to say where there are no rejects."""
     return (
-        f"{site} is there right behind parseCsv and parseJson with onError='quarantine', and nowhere else. "
+        f"{site} is there right behind parseCsv and parseJson with onError='quarantine', and right behind "
+        f"inputs of binary records, CSV and JSON lines, and nowhere else. "
         f"Hint: parsed = lines.parseCsv(Order); parsed.rejects, parsed.map(...)."
     )
 

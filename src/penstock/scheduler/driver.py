@@ -484,6 +484,9 @@ class BatchDriver:
                     self._recovery.commit(changes)
                     self._given_up = time if given_up else self._given_up
                 self._generation.commit(time, news)
+            if not given_up:
+                for node in self._graph.inputs:
+                    node.source.committed(time)
         except CheckpointTaken:
             raise
         except BaseException as error:

@@ -88,15 +88,17 @@ class BatchRecord:
 
     def _inputs(self) -> dict[int, StreamInputInfo]:
         counted = self.counted()
-        damaged: dict[object, int] = {}
-        for place, count in self.metrics.places("bad_utf8").items():
-            origin = place[0] if isinstance(place, tuple) else None
-            damaged[origin] = damaged.get(origin, 0) + count
+        more: dict[object, dict[str, int]] = {}
+        for figure in ("bad_utf8", "partial_records", "partial_bytes"):
+            for place, count in self.metrics.places(figure).items():
+                origin = place[0] if isinstance(place, tuple) else None
+                found = more.setdefault(origin, {})
+                found[figure] = found.get(figure, 0) + count
         return {
             id: StreamInputInfo(
                 inputStreamId=id,
                 numRecords=counted[id],
-                metadata={**intent.metadata, **({"bad_utf8": damaged[id]} if id in damaged else {})},
+                metadata={**intent.metadata, **more.get(id, {})},
                 metadataDescription=intent.description,
             )
             for id, intent in self.intents.items()

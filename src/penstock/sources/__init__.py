@@ -2,34 +2,61 @@
 
 from penstock.sources.base import Intent, LogPlace, SourceEvent, StreamSource
 from penstock.sources.files import FileSource
+from penstock.sources.fixed import FixedRecords, RecordLayout, must_be_partial, record_length
+from penstock.sources.input_format import InputFormat, Split, format_readers
 from penstock.sources.listing import files_of
-from penstock.sources.queue import QueueSource
+from penstock.sources.looking import COPYING, is_visible, root_of
+from penstock.sources.numbered import NumberedLines, NumberedTables, row_options
+from penstock.sources.queue import LiveQueue, LiveQueueSource, QueueSource
 from penstock.sources.receiver import Receiver
 from penstock.sources.receiving import ReceiverSettings, ReceiverSource
-from penstock.sources.records import FixedRecords, Pickled, WholeFiles, grouped
+from penstock.sources.records import Pickled, WholeFiles, grouped
+from penstock.sources.rejects import Reject, Rejects
+from penstock.sources.settling import AfterCommit
 from penstock.sources.sockets import LineSocket, ObjectSocket, ReliableLineSocket
-from penstock.sources.text import TEXT, SourceLine, TextReader, text_readers
+from penstock.sources.text import OFFSET_AND_TEXT, TEXT, SourceLine, TextReader, text_readers
+from penstock.sources.waiting import FilePath, Limits
 
 __all__ = [
+    "COPYING",
+    "OFFSET_AND_TEXT",
     "TEXT",
+    "AfterCommit",
+    "FilePath",
     "FileSource",
     "FixedRecords",
+    "InputFormat",
     "Intent",
+    "Limits",
     "LineSocket",
+    "LiveQueue",
+    "LiveQueueSource",
     "LogPlace",
+    "NumberedLines",
+    "NumberedTables",
     "ObjectSocket",
     "Pickled",
     "QueueSource",
     "Receiver",
     "ReceiverSettings",
     "ReceiverSource",
+    "RecordLayout",
+    "Reject",
+    "Rejects",
     "ReliableLineSocket",
     "SourceEvent",
     "SourceLine",
+    "Split",
     "StreamSource",
     "TextReader",
     "WholeFiles",
     "files_of",
+    "format_readers",
     "grouped",
+    "is_visible",
+    "must_be_partial",
+    "record_length",
+    "root_of",
+    "row_options",
     "text_readers",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -68,6 +68,7 @@ class StreamSource(ABC):
     ``log_to``            the starting thread, at most once, before any other method
     ``restore``           the starting thread, at most once, before those that follow
     ``again``             the starting thread, after ``restore``, once for each batch to be run again
+    ``resume``            the starting thread, at most once, after ``restore``
     ``tell_to``           the starting thread, once, before ``open``
     ``open``              the starting thread, once, before those that follow
     ``only_available``    the starting thread, at most once, after ``open``
@@ -80,6 +81,7 @@ class StreamSource(ABC):
     ``position``          the starting thread, after ``open``; the intake thread, after a ``plan``
     ``pace``              the batch thread, between two batches
     ``processed``         the batch thread, when a batch is over, well or not
+    ``committed``         the batch thread, when a batch is committed; not if it fails or is given up
     ``done``              the batch thread, when a batch that had records of this source is over, for good,
                           and no window needs it any more
     ``stop_intake``       the stopping thread, at most once, before the last ``plan``
@@ -140,6 +142,10 @@ class StreamSource(ABC):
         has yet."""
         return False
 
+    def resume(self, committed_ms: int | None, failed: Collection[int]) -> None:
+        """The batches up to a time are over, in an earlier run; those at the times ``failed`` were given
+        up. What they have left to do can be done now."""
+
     @abstractmethod
     def plan(self, time: BatchTime) -> Intent:
         """What belongs to the batch at ``time``, and to no other batch."""
@@ -180,6 +186,10 @@ class StreamSource(ABC):
 
     def tell_to(self, tell: Callable[[SourceEvent], None]) -> None:
         """Whom to tell what happens between batches; ``tell`` may be called on any thread and never waits."""
+
+    def committed(self, time: BatchTime) -> None:
+        """What was made of the batch at ``time`` is safe: durable, if the program has a checkpoint. Must not
+        raise."""
 
     def done(self, time: BatchTime) -> None:
         """What was remembered of the batches up to ``time`` may be forgotten."""

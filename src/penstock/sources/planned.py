@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from penstock.errors import InputChanged, InputVanished
-from penstock.sources.codecs import decompressed
+from penstock.sources.codecs import codec_of, decompressed
 from penstock.storage import Storage
 
 __all__ = ["open_content", "open_planned", "shrunk"]
@@ -43,7 +43,7 @@ def open_content(
     with open_planned(storage, path) as file:
         name = storage.url(path)
         planned = cast(BinaryIO, _FirstBytes(file, size, name))
-        if not (decompress and size):
+        if not (decompress and size and codec_of(name)):
             yield io.BufferedReader(cast(io.RawIOBase, planned))
             return
         with decompressed(planned, name) as content:
@@ -66,6 +66,19 @@ class _FirstBytes(io.RawIOBase):
         data = self._next(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._size - self._left
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
+        place = min(max(0, base + offset), self._size)
+        self._file.seek(place)
+        self._left = self._size - place
+        return place
 
     def readall(self) -> bytes:
         pieces = []

@@ -1,9 +1,10 @@
-"""A stream of RDDs that lie ready in a list."""
+"""Streams of RDDs that lie ready in a list, or are pushed to a queue."""
 
 from __future__ import annotations
 
+import queue
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from penstock.errors import CallSite, InputVanished
@@ -11,7 +12,10 @@ from penstock.plan import Gather, Node, Source
 from penstock.sources.base import Intent, StreamSource
 from penstock.times import BatchTime
 
-__all__ = ["QueueSource"]
+__all__ = ["LiveQueue", "LiveQueueSource", "QueueSource"]
+
+LiveQueue = deque[Any] | queue.Queue[Any] | queue.SimpleQueue[Any]
+"""What a program can push to while a stream takes from it."""
 
 _DEFAULT = -1
 
@@ -60,17 +64,118 @@ class QueueSource(StreamSource):
         return self._plans[place]
 
     def node(self, intent: Intent, site: CallSite) -> Node:
-        plans = tuple(self._plan_at(place) for place in intent.items)
-        if not plans:
-            return Source(site, ())
-        if len(plans) == 1:
-            return plans[0]
-        reads = [[(index, part)] for index, plan in enumerate(plans) for part in range(plan.partitions)]
-        return Gather(site, plans, reads)
+        return _gathered([self._plan_at(place) for place in intent.items], site)
 
     @property
     def exhausted(self) -> bool:
         return not self._left
+
+
+class LiveQueueSource(StreamSource):
+    """What is pushed to a queue while the program runs: one item a batch, or all that are there; then
+    ``default``, or nothing.
+
+    ``plan_of`` makes a plan of an item. An intent holds the numbers under which plans are kept here until
+    their batch is over, and -1 for the default.
+    """
+
+    def __init__(
+        self,
+        live: LiveQueue,
+        plan_of: Callable[[Any], Node],
+        *,
+        one_at_a_time: bool,
+        default: Node | None,
+    ) -> None:
+        self.name = "queue"
+        self._live = live
+        self._plan_of = plan_of
+        self._one_at_a_time = one_at_a_time
+        self._default = default
+        self._available: deque[Any] | None = None  # what was there, if nothing else is to be taken
+        self._plans: dict[int, Node] = {}
+        self._taken: dict[int, list[int]] = {}  # by batch time
+        self._next = 0
+        self._held: list[int] = []  # taken for a batch that could not be planned
+
+    def plan(self, time: BatchTime) -> Intent:
+        numbers, self._held = self._held, []
+        taken = self._taken[time] = list(numbers)
+        while not (numbers and self._one_at_a_time):
+            try:
+                item = self._pop()
+            except IndexError:
+                break
+            number, self._next = self._next, self._next + 1
+            taken.append(number)
+            try:
+                self._plans[number] = self._plan_of(item)
+            except BaseException:  # it is gone, and those before it are the next batch's
+                self._held = numbers
+                self._taken[time] = [number]
+                raise
+            numbers.append(number)
+        if not numbers and self._default is not None:
+            numbers = [_DEFAULT]
+        records = _records([self._plan_at(number) for number in numbers])
+        return Intent(tuple(numbers), records, f"{len(numbers)} RDDs of a queue")
+
+    def _pop(self) -> Any:
+        """The next item; ``IndexError`` if there is none."""
+        if self._available is not None:
+            return self._available.popleft()
+        return _popped(self._live)
+
+    def _plan_at(self, number: int) -> Node:
+        if number == _DEFAULT:
+            assert self._default is not None
+            return self._default
+        return self._plans[number]
+
+    def node(self, intent: Intent, site: CallSite) -> Node:
+        return _gathered([self._plan_at(number) for number in intent.items], site)
+
+    def only_available(self) -> None:
+        held: deque[Any] = deque()
+        for _ in range(_length(self._live)):
+            try:
+                held.append(_popped(self._live))
+            except IndexError:
+                break
+        self._available = held
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._available and not self._held
+
+    def done(self, time: BatchTime) -> None:
+        for number in self._taken.pop(time, []):
+            self._plans.pop(number, None)
+            if isinstance(self._live, queue.Queue):
+                self._live.task_done()  # whoever joins the queue waits for the batch
+
+
+def _popped(live: LiveQueue) -> Any:
+    if isinstance(live, deque):
+        return live.popleft()
+    try:
+        return live.get_nowait()
+    except queue.Empty:
+        raise IndexError("nothing is in the queue") from None
+
+
+def _length(live: LiveQueue) -> int:
+    return len(live) if isinstance(live, deque) else live.qsize()
+
+
+def _gathered(plans: Sequence[Node], site: CallSite) -> Node:
+    """The partitions of all plans, one after the other."""
+    if not plans:
+        return Source(site, ())
+    if len(plans) == 1:
+        return plans[0]
+    reads = [[(index, part)] for index, plan in enumerate(plans) for part in range(plan.partitions)]
+    return Gather(site, tuple(plans), reads)
 
 
 def _records(plans: list[Node]) -> int | None:

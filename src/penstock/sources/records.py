@@ -1,4 +1,4 @@
-"""Partitions of files that are not read by lines: whole, pickled, or of fixed-length records."""
+"""Partitions of files that are read whole, or were pickled."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import pickle
 import struct
 from collections.abc import Hashable, Iterator
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Rows
+from penstock.chunk import Chunk, Rows
 from penstock.errors import CorruptInput
 from penstock.plan import PartitionReader, Task
 from penstock.sources.planned import open_content
 from penstock.storage import FileInfo, Storage
 
-__all__ = ["FixedRecords", "Pickled", "WholeFiles", "grouped"]
+__all__ = ["Pickled", "WholeFiles", "grouped"]
 
-_CHUNK_BYTES = 8 << 20
 _NO_PICKLE = (
     pickle.UnpicklingError, EOFError, ValueError, LookupError, OverflowError, MemoryError, struct.error
 )  # fmt: skip
@@ -24,12 +23,15 @@ _NO_PICKLE = (
 class WholeFiles(PartitionReader):
     """``(path, content)`` of some files; the content as text (UTF-8, decompressed) or as it is."""
 
-    __slots__ = ("files", "storage", "text")
+    __slots__ = ("files", "origin", "storage", "text")
 
-    def __init__(self, storage: Storage, files: list[FileInfo], *, text: bool) -> None:
+    def __init__(
+        self, storage: Storage, files: list[FileInfo], *, text: bool, origin: Hashable = None
+    ) -> None:
         self.storage = storage
         self.files = files
         self.text = text
+        self.origin = origin
 
     def read(self, task: Task) -> Iterator[Chunk]:
         for file in self.files:
@@ -37,6 +39,7 @@ class WholeFiles(PartitionReader):
                 data = content.read()
             found = data.decode("utf-8", "replace") if self.text else data
             yield Rows([(self.storage.url(file.path), found)])
+            task.metrics.note("records", (self.origin, file.path, 0), 1)
 
 
 class Pickled(PartitionReader):
@@ -65,35 +68,6 @@ class Pickled(PartitionReader):
                 if not isinstance(chunk, Chunk):
                     raise CorruptInput(f"{name} is not a part that saveAsPickleFile wrote")
                 yield chunk
-
-
-class FixedRecords(PartitionReader):
-    """``bytes`` of ``length`` each. A file that is no whole number of records is ``CorruptInput``."""
-
-    __slots__ = ("file", "length", "origin", "storage")
-
-    def __init__(self, storage: Storage, file: FileInfo, length: int, origin: Hashable = None) -> None:
-        self.storage = storage
-        self.file = file
-        self.length = length
-        self.origin = origin
-
-    @property
-    def bytes_hint(self) -> int:
-        return self.file.size
-
-    def read(self, task: Task) -> Iterator[Chunk]:
-        path, size, length = self.file.path, self.file.size, self.length
-        if size % length:
-            raise CorruptInput(
-                f"{self.storage.url(path)} has {size} bytes, which is no whole number of records "
-                f"of {length} bytes"
-            )
-        step = length * max(1, min(CHUNK_ROWS, _CHUNK_BYTES // length))
-        with open_content(self.storage, path, size, decompress=False) as content:
-            while data := content.read(step):
-                yield Rows([data[at : at + length] for at in range(0, len(data), length)])
-        task.metrics.note("records", (self.origin, path, 0), size // length)
 
 
 def grouped(files: list[FileInfo], count: int) -> list[list[FileInfo]]:

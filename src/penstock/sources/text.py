@@ -17,16 +17,31 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Lines, Rows, RowType, Scalar
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Lines, Rows, RowType, Scalar, Tuple
 from penstock.plan import PartitionReader, Task
 from penstock.sources.codecs import codec_of
 from penstock.sources.planned import open_content, open_planned, shrunk
 from penstock.storage import FileInfo, Storage
 
-__all__ = ["TEXT", "SourceLine", "TextReader", "text_readers", "utf8_lines"]
+__all__ = [
+    "OFFSET_AND_TEXT",
+    "TEXT",
+    "OffsetReader",
+    "SourceLine",
+    "TextReader",
+    "text_readers",
+    "utf8_lines",
+]
 
 TEXT = Scalar(str)
 """The row type of lines."""
+
+OFFSET_AND_TEXT = Tuple((Scalar(int), TEXT))
+"""The row type of lines with where they begin."""
 
 _BLOCK_BYTES = 2 << 20
 _PROBE_BYTES = 64 << 10  # to find where a line begins
@@ -84,40 +99,47 @@ class TextReader(PartitionReader):
     def read(self, task: Task) -> Iterator[Chunk]:
         source, first = self.storage.url(self.path), _FirstNumber(self)
         count, damaged = 0, 0
-        for block in self._blocks():
+        for at, block in self._blocks():
             text, bad = utf8_lines(block.removeprefix(_BOM) if self.start == 0 and not count else block)
             damaged += bad
             lines = Lines(text, source, first, skipped=count)
             count += len(lines)
-            for part in lines.pieces(CHUNK_ROWS):
-                if self.numbered:
-                    yield from _numbered(part)
-                else:
-                    yield part
+            yield from self._chunks(lines, at, block)
         place = (self.origin, self.path, self.start)
         task.metrics.note("records", place, count)
         task.metrics.note("bytes", place, self.stop - self.start)
         if damaged:
             task.metrics.note("bad_utf8", place, damaged)
 
-    def _blocks(self) -> Iterator[bytes]:
-        """Blocks of whole lines."""
+    def _chunks(self, lines: Lines, at: int, block: bytes) -> Iterator[Chunk]:
+        """What is made of the lines of a block, which begins at the byte ``at`` of the content."""
+        for part in lines.pieces(CHUNK_ROWS):
+            if self.numbered:
+                yield from _numbered(part)
+            else:
+                yield part
+
+    def _blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Blocks of whole lines, with the byte of the content at which each begins."""
         if codec_of(self.path) is None:
             with open_planned(self.storage, self.path) as file:
                 yield from self._range(file)
         else:
+            at = 0
             with open_content(self.storage, self.path, self.size) as content:
-                yield from _whole_lines(content)
+                for block in _whole_lines(content):
+                    yield at, block
+                    at += len(block)
 
-    def _range(self, file: BinaryIO) -> Iterator[bytes]:
+    def _range(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         begin = self._line_from(file, self.start)
         if begin >= self.stop:
             return
         end = self._line_from(file, self.stop)
         file.seek(begin)
         for block in _whole_lines(file, end - begin):
+            yield begin, block
             begin += len(block)
-            yield block
         if begin < end:
             raise shrunk(file, self.storage.url(self.path), self.size)
 
@@ -154,8 +176,32 @@ class TextReader(PartitionReader):
         return self.size
 
 
+class OffsetReader(TextReader):
+    """``(offset, line)``: each line with the byte of the (decompressed) file at which it begins."""
+
+    __slots__ = ()
+
+    @property
+    def row_type(self) -> RowType:
+        return OFFSET_AND_TEXT
+
+    def _chunks(self, lines: Lines, at: int, block: bytes) -> Iterator[Chunk]:
+        starts = at + _line_starts(block)
+        begin = 0
+        for part in lines.pieces(CHUNK_ROWS):
+            offsets = pa.array(starts[begin : begin + len(part)])
+            yield Columns(OFFSET_AND_TEXT, [offsets, *part.columns().leaves], len(part))
+            begin += len(part)
+
+
 def text_readers(
-    storage: Storage, file: FileInfo, *, split_bytes: int, numbered: bool = False, origin: Hashable = None
+    storage: Storage,
+    file: FileInfo,
+    *,
+    split_bytes: int,
+    numbered: bool = False,
+    offsets: bool = False,
+    origin: Hashable = None,
 ) -> list[PartitionReader]:
     """The partitions of a file: one, or one per ``split_bytes`` if it is larger and can be split.
 
@@ -165,10 +211,9 @@ def text_readers(
         return []
     whole = numbered or codec_of(file.path) is not None
     step = file.size if whole else -(-file.size // max(1, -(-file.size // split_bytes)))
+    kind = OffsetReader if offsets else TextReader
     return [
-        TextReader(
-            storage, file.path, at, min(at + step, file.size), file.size, numbered=numbered, origin=origin
-        )
+        kind(storage, file.path, at, min(at + step, file.size), file.size, numbered=numbered, origin=origin)
         for at in range(0, file.size, step)
     ]
 
@@ -210,6 +255,20 @@ def utf8_lines(block: bytes) -> tuple[bytes, int]:
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return block, bad
+
+
+def _line_starts(block: bytes) -> npt.NDArray[np.int64]:
+    """Where in a block of whole lines each line begins."""
+    data = np.frombuffer(block, np.uint8)
+    ends = data == 10
+    if b"\r" in block:
+        carriages = data == 13
+        carriages[:-1] &= ~ends[1:]  # the other half of an end is the feed's
+        ends |= carriages
+    starts = np.flatnonzero(ends) + 1
+    if len(starts) and starts[-1] == len(block):
+        starts = starts[:-1]
+    return np.concatenate([np.zeros(1, np.int64), starts])
 
 
 def _whole_lines(file: BinaryIO, limit: int | None = None) -> Iterator[bytes]:

@@ -18,8 +18,10 @@ What is promised, and to whom:
 
 from __future__ import annotations
 
+import errno
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
@@ -27,6 +29,9 @@ from penstock.errors import UnsupportedError
 from penstock.storage import globs
 
 __all__ = ["FileInfo", "LogFile", "Names", "Storage", "join", "name_of", "parent_of"]
+
+
+_COPY_BYTES = 4 << 20
 
 
 class FileInfo(NamedTuple):
@@ -120,6 +125,11 @@ class Storage(ABC):
     def list_names(self, directory: str) -> Names:
         """The same entries as :meth:`list_directory`, in one look for all of them, however many there are."""
 
+    def identity(self, directory: str) -> Hashable:
+        """What two paths of one directory have in common and no other directory has; for finding links that
+        lead back."""
+        return directory
+
     def directory_stamp(self, directory: str) -> int | None:
         """A number that changes when a name is added to or removed from the directory; costs one look.
 
@@ -194,6 +204,20 @@ class Storage(ABC):
         ``atomic_rename`` is false, files move one by one: names that begin with ``_`` first, so that
         no reader finds a marker in a directory which is not whole any more.
         """
+
+    def rename_file(self, source: str, target: str) -> None:
+        """Give a file another path on the same store, whose directory must exist. Nothing is overwritten:
+        ``FileExistsError`` if anything is at the target.
+
+        Where ``atomic_rename`` is false it is a copy and a removal, and a call that dies between the two
+        leaves both.
+        """
+        if self.exists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        with self.open_read(source) as file, self.open_write(target) as copy:
+            while data := file.read(_COPY_BYTES):
+                copy.write(data)
+        self.remove(source)
 
     @abstractmethod
     def remove(self, path: str) -> None:

@@ -20,7 +20,7 @@ import io
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO, Literal, TypeVar, cast, get_args
@@ -203,6 +203,16 @@ class FaultyStorage(Storage):
                 self._unsynced |= {target + path[len(source) :] for path in inside}
 
         self.perform("rename_directory", source, rename, partial(self._half_moved, source, target))
+
+    def rename_file(self, source: str, target: str) -> None:
+        def half() -> None:
+            if not self.atomic_rename:
+                self._inner.write_atomic(target, self._inner.read(source))
+
+        self.perform("rename_file", source, lambda: self._inner.rename_file(source, target), half)
+
+    def identity(self, directory: str) -> Hashable:
+        return self.perform("identity", directory, lambda: self._inner.identity(directory))
 
     def remove(self, path: str) -> None:
         self.perform("remove", path, lambda: self._inner.remove(path))

@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import stat as modes
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -143,6 +144,34 @@ class LocalStorage(Storage):
                 raise OutputExists(f"{target} exists already") from error
             raise
 
+    def rename_file(self, source: str, target: str) -> None:
+        linked = False
+        if not os.path.islink(source):
+            try:
+                os.link(source, target)  # unlike a rename it overwrites nothing
+                linked = True
+            except FileExistsError:
+                if os.path.samefile(source, target) and source != target:
+                    linked = True  # a call before has died before it removed the old name
+                else:
+                    raise
+            except OSError as error:
+                if error.errno == errno.EXDEV:
+                    _copy_new(source, target)
+                    linked = True
+                elif error.errno not in _NO_LINKS:
+                    raise
+        if linked:
+            os.unlink(source)
+            return
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        os.rename(source, target)
+
+    def identity(self, directory: str) -> Hashable:
+        found = os.stat(directory)
+        return found.st_dev, found.st_ino
+
     def remove(self, path: str) -> None:
         os.unlink(path)
 
@@ -251,6 +280,25 @@ def _link(temporary: str, path: str) -> bool:
             "creates it. Hint: use a directory on another file system."
         ) from error
     return True
+
+
+def _copy_new(source: str, target: str) -> None:
+    """A copy on another file system, with the times of the original; whole or not at all."""
+    temporary = temporary_path(target)
+    try:
+        shutil.copy2(source, temporary)
+        with open(temporary, "r+b") as file:  # the original is about to go
+            _sync_content(file.fileno())
+        try:
+            linked = _link(temporary, target)
+        except UnsupportedError:
+            linked = not os.path.lexists(target)
+            if linked:
+                os.rename(temporary, target)
+        if not linked:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    finally:
+        _discard(temporary)
 
 
 def _discard(temporary: str) -> None:

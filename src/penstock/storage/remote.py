@@ -17,10 +17,13 @@ fsspec keeps what it listed. It is told to forget that before each look, since o
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, BinaryIO, cast
 
 from penstock.errors import OutputExists, UnsupportedError
@@ -84,10 +87,14 @@ class FsspecStorage(Storage):
         self._files.invalidate_cache(directory)
         infos = [_info(found) for found in self._files.ls(directory, detail=True)]
         itself = directory.strip("/")
-        if any(info.path.strip("/") == itself and not info.is_directory for info in infos):
-            raise NotADirectoryError(directory)
-        inside = [info for info in infos if info.path.strip("/") != itself]  # S3 may list the directory too
-        return sorted(inside, key=lambda info: info.path)
+        inside = []
+        for info in infos:
+            if info.path.strip("/") != itself:
+                inside.append(info)
+            elif not info.is_directory:
+                raise NotADirectoryError(directory)  # else: S3 may list the directory too
+        inside.sort(key=attrgetter("path"))
+        return inside
 
     def list_names(self, directory: str) -> Names:
         infos = self.list_directory(directory)
@@ -126,6 +133,12 @@ class FsspecStorage(Storage):
             self._files.rm_file(path)
         self.remove_tree(source)
         self.makedirs(target)
+
+    def rename_file(self, source: str, target: str) -> None:
+        if self.exists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+        self._files.cp_file(source, target)
+        self._files.rm_file(source)
 
     def remove(self, path: str) -> None:
         self._files.rm_file(path)
@@ -172,7 +185,11 @@ def _info(found: Mapping[str, Any]) -> FileInfo:
     is_directory = found["type"] == "directory"
     size = 0 if is_directory else int(found["size"] or 0)
     path = str(found["name"])
-    changed = next((found[key] for key in _CHANGED if found.get(key) is not None), None)
+    changed = None
+    for key in _CHANGED:  # a loop, since there may be very many objects
+        changed = found.get(key)
+        if changed is not None:
+            break
     return FileInfo(path.rstrip("/") or path, size, _mtime_ns(changed), is_directory)
 
 
