@@ -78,7 +78,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """The URL of an S3 server by its name (``tests.storage.servers.SERVERS``), started when it is first asked for."""
+    """The URL of an S3 server of ``tests.storage.servers``, by name; started when it is first asked for."""
     from tests.storage.servers import running
 
     with ExitStack() as stack:

@@ -10,9 +10,9 @@ import pytest
 from penstock.errors import OutputExists
 from penstock.storage import Storage, join, storage_for
 
-
 NAMES = [
-    "a b", "größe", "100%", "%41", "a+b", "a#b", "a&b=c", "a;b", "'", '"', "日本", "~", "a,b", "a@b:c", "[1]", "{x}", "a*b",
+    "a b", "größe", "100%", "%41", "a+b", "a#b", "a&b=c", "a;b", "'", '"', "日本", "~",
+    "a,b", "a@b:c", "[1]", "{x}", "a*b",
 ]  # fmt: skip
 
 
@@ -158,7 +158,9 @@ class StorageContract:
         assert not storage.exists(moved)
         assert not storage.exists(directory)
 
-    def test_removing_a_directory_leaves_those_whose_names_look_alike(self, storage: Storage, root: str) -> None:
+    def test_removing_a_directory_leaves_those_whose_names_look_alike(
+        self, storage: Storage, root: str
+    ) -> None:
         others = ["a1", "a1b", "a*", "a?", "ab"]
         for name in ("a[1]", *others):
             storage.makedirs(join(root, name))

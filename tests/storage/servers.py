@@ -25,7 +25,17 @@ from urllib.parse import unquote, urlsplit
 import fsspec
 import pytest
 
-__all__ = ["SERVERS", "Proxy", "Request", "bucket_at", "configured", "environment", "running"]
+__all__ = [
+    "SERVERS",
+    "Proxy",
+    "Reaction",
+    "Request",
+    "bucket_at",
+    "configured",
+    "environment",
+    "free_port",
+    "running",
+]
 
 SERVERS = ("moto", "ministack")
 _TRIES = 600
@@ -135,12 +145,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Reaction:
-    """What the proxy does to a request. ``status`` is answered in place of the server, with ``code``;
-    ``before`` and ``after`` break the connection before the request was done, or after; ``cut`` leaves the
-    answer's body short by half; ``until`` is waited for before the answer is sent."""
+    """What the proxy does to a request. ``status`` is answered in place of the server, with ``code`` or
+    ``body``; ``before`` and ``after`` break the connection before the request was done, or after; ``cut``
+    leaves the answer's body short by half; ``until`` is waited for before the answer is sent."""
 
     status: int = 0
     code: str = ""
+    body: bytes = b""
     before: bool = False
     after: bool = False
     cut: bool = False
@@ -148,9 +159,11 @@ class Reaction:
 
 
 class Proxy:
-    """In front of a server: notes each request, and does to it what ``react`` says (``None``: nothing)."""
+    """In front of a server: notes each request, and does to it what ``react`` says (``None``: nothing). With
+    ``page``, a listing's pages hold at most so many names."""
 
     def __init__(self, endpoint: str) -> None:
+        self.page: int | None = None
         self.requests: list[Request] = []
         self.react: Callable[[Request], Reaction | None] = lambda request: None
         self._target = urlsplit(endpoint)
@@ -193,6 +206,8 @@ class Proxy:
         return request
 
     def forwarded(self, method: str, target: str, headers: dict[str, str], body: bytes) -> _Answer:
+        if self.page is not None and "list-type=2" in target:
+            target += f"&max-keys={self.page}"
         connection = http.client.HTTPConnection(self._target.hostname or "", self._target.port, timeout=60)
         try:
             connection.request(method, target, body or None, headers)
@@ -235,8 +250,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if reaction.before:
             return self._break()
         if reaction.status:
-            said = f"<Error><Code>{reaction.code}</Code><Message>by the proxy</Message></Error>".encode()
-            answer = _Answer(reaction.status, [("Content-Type", "application/xml")], said)
+            error = f"<Error><Code>{reaction.code}</Code><Message>by the proxy</Message></Error>".encode()
+            answer = _Answer(reaction.status, [("Content-Type", "application/xml")], reaction.body or error)
         else:
             answer = self.server.proxy.forwarded(self.command, self.path, headers, body)
         if reaction.until is not None:

@@ -108,12 +108,16 @@ class FsspecStorage(Storage):
     def list_directory(self, directory: str) -> list[FileInfo]:
         with self._asking(directory):
             self._files.invalidate_cache(directory)
-            infos = [self._info(found) for found in self._files.ls(directory, detail=True)]
+            listed = self._files.ls(directory, detail=True)
         itself = directory.strip("/")
-        if any(info.path.strip("/") == itself and not info.is_directory for info in infos):
-            raise NotADirectoryError(errno.ENOTDIR, "it is a file", directory)
-        inside = [info for info in infos if info.path.strip("/") != itself]
-        return sorted(inside, key=lambda info: info.path)
+        infos = []
+        for found in listed:
+            info = self._info(found)
+            if info.path.strip("/") != itself:
+                infos.append(info)
+            elif not info.is_directory and not found["name"].endswith("/"):
+                raise NotADirectoryError(errno.ENOTDIR, "it is a file", directory)
+        return sorted(infos, key=lambda info: info.path)
 
     def list_names(self, directory: str) -> Names:
         infos = self.list_directory(directory)
@@ -149,6 +153,8 @@ class FsspecStorage(Storage):
             raise OutputExists(f"{self.url(target)} exists already")
         made = ""
         for path in self._files_below(source):
+            if path.endswith("/"):  # it marks a directory, and is no file
+                continue
             moved = target + path[len(source) :]
             if parent_of(moved) != made:
                 made = parent_of(moved)
@@ -164,7 +170,9 @@ class FsspecStorage(Storage):
             self._files.rm_file(path)
 
     def remove_tree(self, directory: str) -> None:
-        plain = not _MAGIC.intersection(directory)  # else the client takes it for a pattern, and removes what matches
+        plain = not _MAGIC.intersection(
+            directory
+        )  # else the client takes it for a pattern, and removes what matches
         for path in self._files_below(directory):
             if not plain or name_of(path).startswith("_"):
                 with self._asking(path), contextlib.suppress(FileNotFoundError):
@@ -325,6 +333,8 @@ class _Writing(io.RawIOBase):
         with self._storage._asking(self._path):
             if self._failed and hasattr(self._file, "discard"):
                 self._file.discard()
+                with contextlib.suppress(AttributeError):
+                    self._file.closed = True  # else it is closed, and so uploaded, with the end of its life
             else:
                 self._file.close()
 

@@ -10,7 +10,7 @@ What is S3's own:
   with the directory.
 - A listing comes in pages of a thousand names, each one request.
 - What was uploaded in parts is there once the last request has put it together. A process that dies before
-  that leaves nothing that anybody sees, but the store keeps the parts until a rule of the bucket removes them.
+  that leaves nothing that anybody sees; the store keeps the parts until a rule of the bucket removes them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ _TOKEN = "penstock-put"
 _CONFLICTS = 10  # how often a put is asked for again that met another
 _SECOND_NS = 1_000_000_000
 _BATCH = 1_000  # the most that one request removes
-_NO_KEYS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError")
+_NO_KEYS = (
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "TokenRetrievalError",
+)
 
 
 class S3Storage(FsspecStorage):
@@ -41,7 +46,7 @@ class S3Storage(FsspecStorage):
         if stop is not None and stop <= start:
             return b""
         try:
-            # Never without a start: the client then reads large objects in pieces that may be of two versions.
+            # Never without a start: the client then reads large objects in pieces, maybe of two versions.
             return super().read(path, start, stop)
         except OSError as error:
             # S3 has no range that begins at the end; so no range of an empty object either.
