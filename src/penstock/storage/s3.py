@@ -18,7 +18,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from penstock.storage.base import FileInfo, name_of
@@ -29,7 +30,6 @@ __all__ = ["S3Storage"]
 _BLOCK_BYTES = 8 << 20  # read ahead: a part of a large file looks for where its first and last lines begin
 _TOKEN = "penstock-put"
 _CONFLICTS = 10  # how often a put is asked for again that met another
-_SECOND_NS = 1_000_000_000
 _BATCH = 1_000  # the most that one request removes
 _NO_KEYS = (
     "NoCredentialsError",
@@ -53,6 +53,39 @@ class S3Storage(FsspecStorage):
             if _code(error) in ("InvalidRange", "416") and self.stat(path).size == start:
                 return b""
             raise
+
+    def list_directory(self, directory: str) -> list[FileInfo]:
+        # The client lists the directory above too, however much is there, if it finds nothing.
+        bucket, key, _ = self._files.split_path(directory)
+        prefix = f"{key}/" if key else ""
+        infos: list[FileInfo] = []
+        found = 0
+        with self._asking(directory):
+            for page in self._pages(bucket, prefix):
+                for each in page.get("CommonPrefixes", ()):
+                    found += 1
+                    name = each["Prefix"][:-1]
+                    if name != key:  # an object whose name begins with `/` is nobody's
+                        infos.append(FileInfo(f"{bucket}/{name}", 0, 0, True))
+                for each in page.get("Contents", ()):
+                    found += 1
+                    if each["Key"] != prefix:
+                        info = FileInfo(
+                            f"{bucket}/{each['Key']}", int(each["Size"]), _seconds(each["LastModified"])
+                        )
+                        infos.append(info)
+        if not found and key and not self.stat(directory).is_directory:
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file", self.url(directory))
+        return sorted(infos)
+
+    def _pages(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+        more: dict[str, str] = {}
+        while True:
+            page = self._files.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", **more)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def makedirs(self, directory: str, *, durable: bool = False) -> None:
         pass
@@ -86,7 +119,8 @@ class S3Storage(FsspecStorage):
     def _info(self, found: Mapping[str, Any]) -> FileInfo:
         # Some stores list fractions of a second, but none tells them when asked for one object.
         info = super()._info(found)
-        return info._replace(mtime_ns=info.mtime_ns // _SECOND_NS * _SECOND_NS)
+        changed = found.get("LastModified")
+        return info if changed is None else info._replace(mtime_ns=_seconds(changed))
 
     def _opened(self, path: str) -> Any:
         return self._files.open(path, "rb", block_size=_BLOCK_BYTES)
@@ -124,6 +158,11 @@ class S3Storage(FsspecStorage):
                 self.url(path),
             )
         return super()._translated(error, path)
+
+
+def _seconds(moment: datetime) -> int:
+    """A moment, cut to seconds, in nanoseconds."""
+    return int(moment.timestamp()) * 1_000_000_000
 
 
 def _code(error: BaseException) -> str:
