@@ -74,8 +74,10 @@ class S3Storage(FsspecStorage):
                             f"{bucket}/{each['Key']}", int(each["Size"]), _seconds(each["LastModified"])
                         )
                         infos.append(info)
-        if not found and key and not self.stat(directory).is_directory:
-            raise NotADirectoryError(errno.ENOTDIR, "it is a file", self.url(directory))
+            if not found and key:
+                # Nothing begins like that: it is a file, or not there.
+                self._files.call_s3("head_object", Bucket=bucket, Key=key)
+                raise NotADirectoryError(errno.ENOTDIR, "it is a file", self.url(directory))
         return sorted(infos)
 
     def _pages(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
