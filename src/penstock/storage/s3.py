@@ -42,6 +42,10 @@ _NO_KEYS = (
 class S3Storage(FsspecStorage):
     """A file system of s3fs. Paths are ``bucket/key``."""
 
+    def __init__(self, filesystem: Any) -> None:
+        super().__init__(filesystem)
+        _read_times_fast(filesystem)
+
     def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
         if stop is not None and stop <= start:
             return b""
@@ -160,6 +164,25 @@ class S3Storage(FsspecStorage):
                 self.url(path),
             )
         return super()._translated(error, path)
+
+
+def _read_times_fast(filesystem: Any) -> None:
+    """Have a client that is not connected yet read the times of listings in one call each. Its own way, which
+    tries many forms, takes four fifths of what a page of a listing costs."""
+    if filesystem.session is not None:  # one that is connected, or has a session of the user's
+        return
+    from aiobotocore.session import AioSession
+    from botocore.utils import parse_timestamp
+
+    def moment(text: Any) -> Any:
+        try:
+            return datetime.fromisoformat(text)
+        except (TypeError, ValueError):
+            return parse_timestamp(text)
+
+    session = AioSession(**filesystem.kwargs)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
+    filesystem.session = session
 
 
 def _seconds(moment: datetime) -> int:
