@@ -17,8 +17,8 @@ import random
 import shutil
 import signal
 import tempfile
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -74,6 +74,24 @@ def seed(request: pytest.FixtureRequest) -> int:
     number = int.from_bytes(digest[:8], "big")
     print(f"seed {number} of the run PENSTOCK_SEED={run}")  # pytest shows it if the test fails
     return number
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """The URL of an S3 server of ``tests.storage.servers``, by name; started when it is first asked for."""
+    from tests.storage.servers import running
+
+    with ExitStack() as stack:
+        urls: dict[str, str] = {}
+
+        def url(name: str) -> str:
+            for package in ("s3fs", name):
+                pytest.importorskip(package, reason=f"no {package}: pip install 'penstock[test]'")
+            if name not in urls:
+                urls[name] = stack.enter_context(running(name, tmp_path_factory.mktemp(name)))
+            return urls[name]
+
+        yield url
 
 
 class NoSkip:

@@ -51,6 +51,7 @@ ENGINES = (
     "plotly",
     "pandas",
     "sqlalchemy",
+    "s3fs aiobotocore botocore",
 )
 
 # What reads the wall clock or waits for it, and what to call instead.

@@ -10,9 +10,17 @@ import pytest
 from penstock.errors import OutputExists
 from penstock.storage import Storage, join, storage_for
 
+NAMES = [
+    "a b", "größe", "100%", "%41", "a+b", "a#b", "a&b=c", "a;b", "'", '"', "日本", "~",
+    "a,b", "a@b:c", "[1]", "{x}", "a*b",
+]  # fmt: skip
+
 
 class StorageContract:
-    """Subclasses give the fixtures ``storage`` and ``root``, an empty directory there."""
+    """Subclasses give the fixtures ``storage`` and ``root``, an empty directory there. Some stores know of a
+    directory only by what is in it: ``empty_directories = False``."""
+
+    empty_directories = True
 
     @pytest.fixture
     def storage(self) -> Storage:
@@ -99,6 +107,70 @@ class StorageContract:
         assert [storage.read(path)] == created
         assert storage.list_names(root).files == ["a"]
 
+    def test_nothing_is_created_only_once_too(self, storage: Storage, root: str) -> None:
+        assert storage.create_if_absent(join(root, "a"), b"")
+        assert not storage.create_if_absent(join(root, "a"), b"")
+        assert storage.read(join(root, "a")) == b""
+
+    @pytest.mark.parametrize("races", [4, pytest.param(20, marks=pytest.mark.long)])
+    def test_of_twenty_at_a_time_one_wins_each_race(self, storage: Storage, root: str, races: int) -> None:
+        ready = threading.Barrier(20)
+        winners: list[tuple[int, int]] = []
+
+        def create(number: int) -> None:
+            for race in range(races):
+                ready.wait(60)
+                if storage.create_if_absent(join(root, f"{race}"), b"%d" % number):
+                    winners.append((race, number))
+
+        threads = [threading.Thread(target=create, args=(number,)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [race for race, _ in sorted(winners)] == list(range(races))
+        assert all(storage.read(join(root, f"{race}")) == b"%d" % number for race, number in winners)
+
+    # ---- names
+
+    def test_every_name_is_itself(self, storage: Storage, root: str) -> None:
+        for name in NAMES:
+            storage.write_atomic(join(root, name), name.encode())
+        assert sorted(storage.list_names(root).files) == sorted(NAMES)
+        assert [storage.read(join(root, name)).decode() for name in NAMES] == NAMES
+        for name in NAMES[::4]:
+            storage.remove(join(root, name))
+        assert not any(storage.exists(join(root, name)) for name in NAMES[::4])
+
+    @pytest.mark.parametrize("name", ["100% größer [1]", "a*"])
+    def test_directories_with_odd_names_move_and_go(self, storage: Storage, root: str, name: str) -> None:
+        directory, moved = join(root, f"in {name}"), join(root, f"out {name}")
+        storage.makedirs(directory)
+        for inside in (name, f"_{name}"):
+            storage.write_atomic(join(directory, inside), inside.encode())
+        storage.rename_directory(directory, moved)
+        assert [info.path for info in storage.list_directory(moved)] == sorted(
+            join(moved, inside) for inside in (name, f"_{name}")
+        )
+        with storage.open_read(join(moved, name)) as file:
+            assert file.read() == name.encode()
+        storage.remove_tree(moved)
+        assert not storage.exists(moved)
+        assert not storage.exists(directory)
+
+    def test_removing_a_directory_leaves_those_whose_names_look_alike(
+        self, storage: Storage, root: str
+    ) -> None:
+        others = ["a1", "a1b", "a*", "a?", "ab"]
+        for name in ("a[1]", *others):
+            storage.makedirs(join(root, name))
+            storage.write_atomic(join(root, f"{name}/file"), b"")
+        storage.remove_tree(join(root, "a[1]"))
+        assert sorted(storage.list_names(root).directories) == sorted(others)
+        storage.remove_tree(join(root, "a*"))
+        storage.remove_tree(join(root, "a?"))
+        assert sorted(storage.list_names(root).directories) == ["a1", "a1b", "ab"]
+
     # ---- directories
 
     def test_a_listing_is_sorted_and_of_one_level(self, storage: Storage, root: str) -> None:
@@ -128,6 +200,9 @@ class StorageContract:
     def test_an_empty_directory_is_there(self, storage: Storage, root: str) -> None:
         storage.makedirs(join(root, "x/y"))
         storage.makedirs(join(root, "x/y"))
+        if not self.empty_directories:
+            assert not storage.exists(join(root, "x"))
+            return
         assert storage.exists(join(root, "x/y"))
         assert storage.list_directory(join(root, "x/y")) == []
         assert storage.list_names(join(root, "x/y")) == ([], [])

@@ -99,7 +99,10 @@ class Checkpoint:
         for directory in ("", "journal", "snapshots"):
             path = join(self.path, directory) if directory else self.path
             self._storage.makedirs(path, durable=True)
-            names = self._storage.list_names(path)
+            try:
+                names = self._storage.list_names(path)
+            except FileNotFoundError:  # a store that knows directories only by what is in them
+                continue
             if not {*names.files, *names.directories} - {"rdds", RECEIVED}:
                 self._storage.keep_private(path)
 

@@ -12,6 +12,10 @@ How the promises of the contract are kept by stores that are not file systems:
   marker that is uploaded last.
 
 fsspec keeps what it listed. It is told to forget that before each look, since others write too.
+
+What a store's client raises that is no error of the system, such as a connection that broke, becomes an
+``OSError`` with the path. What fails while a file is uploaded is not uploaded at all, as far as the client
+allows: a file that could not be written to is discarded when it is closed.
 """
 
 from __future__ import annotations
@@ -21,18 +25,30 @@ import errno
 import io
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, BinaryIO, cast
 
-from penstock.errors import OutputExists, UnsupportedError
-from penstock.storage.base import FileInfo, Names, Storage, name_of, parent_of
+from penstock.errors import OutputExists, PenstockError, UnsupportedError
+from penstock.storage.base import FileInfo, Names, Storage, join, name_of, parent_of
 from penstock.storage.temporaries import temporary_path
 
 __all__ = ["FsspecStorage"]
 
 _CHANGED = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")  # by kind of store
+_READ_BYTES = 1 << 16
+_NUMBERS: dict[type, int] = {
+    FileNotFoundError: errno.ENOENT,
+    FileExistsError: errno.EEXIST,
+    PermissionError: errno.EACCES,
+    NotADirectoryError: errno.ENOTDIR,
+    IsADirectoryError: errno.EISDIR,
+    TimeoutError: errno.ETIMEDOUT,
+}
+_MAGIC = frozenset("*?[")
+_creating = threading.Lock()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -53,9 +69,10 @@ class FsspecStorage(Storage):
         self._files = filesystem
         self._creates_exclusively = False  # not known yet
         self._probing = threading.Lock()
+        self._is_of_this_process = "memory" in filesystem.protocol
 
     def __reduce__(self) -> tuple[type[FsspecStorage], tuple[Any]]:
-        return FsspecStorage, (self._files,)
+        return type(self), (self._files,)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FsspecStorage) and self._files == other._files
@@ -64,37 +81,45 @@ class FsspecStorage(Storage):
         return hash(self._files)
 
     def __repr__(self) -> str:
-        return f"FsspecStorage({self._files!r})"
+        return f"{type(self).__name__}({self._files!r})"
 
     def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
-        return bytes(self._files.cat_file(path, start=start, end=stop))
+        with self._asking(path):
+            return bytes(self._files.cat_file(path, start=start, end=stop))
 
     def open_read(self, path: str) -> BinaryIO:
-        file = self._files.open(path, "rb")
+        with self._asking(path):
+            file = self._opened(path)
         if isinstance(file, io.BytesIO):  # memory:// gives the same object, and position, to all who ask
             return io.BytesIO(file.getvalue())
-        return cast(BinaryIO, file)
+        return cast(BinaryIO, io.BufferedReader(_Reading(self, path, file), _READ_BYTES))
 
     def stat(self, path: str) -> FileInfo:
-        self._files.invalidate_cache(parent_of(path))
-        return _info(self._files.info(path))
+        with self._asking(path):
+            self._files.invalidate_cache(parent_of(path))
+            return self._info(self._files.info(path))
 
     def exists(self, path: str) -> bool:
-        self._files.invalidate_cache(parent_of(path))
-        return bool(self._files.exists(path))
+        try:
+            self.stat(path)  # the clients' own `exists` may take any error for a no
+        except FileNotFoundError:
+            return False
+        return True
 
     def list_directory(self, directory: str) -> list[FileInfo]:
-        self._files.invalidate_cache(directory)
-        infos = [_info(found) for found in self._files.ls(directory, detail=True)]
+        with self._asking(directory):
+            self._files.invalidate_cache(directory)
+            listed = self._files.ls(directory, detail=True)
         itself = directory.strip("/")
-        inside = []
-        for info in infos:
+        infos = []
+        for found in listed:
+            info = self._info(found)
             if info.path.strip("/") != itself:
-                inside.append(info)
-            elif not info.is_directory:
-                raise NotADirectoryError(directory)  # else: S3 may list the directory too
-        inside.sort(key=attrgetter("path"))
-        return inside
+                infos.append(info)
+            elif not info.is_directory and not found["name"].endswith("/"):
+                raise NotADirectoryError(errno.ENOTDIR, "it is a file", directory)
+        infos.sort(key=attrgetter("path"))
+        return infos
 
     def list_names(self, directory: str) -> Names:
         infos = self.list_directory(directory)
@@ -104,49 +129,68 @@ class FsspecStorage(Storage):
         )
 
     def makedirs(self, directory: str, *, durable: bool = False) -> None:
-        self._files.makedirs(directory, exist_ok=True)
+        with self._asking(directory):
+            self._files.makedirs(directory, exist_ok=True)
 
     def write_atomic(self, path: str, data: bytes, *, durable: bool = False) -> None:
-        self._files.pipe_file(path, data)
+        with self._asking(path):
+            self._files.pipe_file(path, data)
 
     def create_if_absent(self, path: str, data: bytes, *, durable: bool = False) -> bool:
         with self._probing:
             if not self._creates_exclusively:
                 self._probe(temporary_path(path))
                 self._creates_exclusively = True
-        return self._create(path, data)
+        with self._asking(path):
+            return self._create(path, data)
 
     def open_write(self, path: str, *, durable: bool = False) -> BinaryIO:
-        return cast(BinaryIO, self._files.open(path, "wb"))
+        with self._asking(path):
+            return cast(BinaryIO, _Writing(self, path, self._files.open(path, "wb")))
 
     def rename_directory(self, source: str, target: str) -> None:
         if not self.stat(source).is_directory:
-            raise NotADirectoryError(source)
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file", source)
         if self.exists(target) and (not self.stat(target).is_directory or self.list_directory(target)):
             raise OutputExists(f"{self.url(target)} exists already")
-        self._files.invalidate_cache(source)
-        files = sorted(self._files.find(source), key=lambda path: (not name_of(path).startswith("_"), path))
-        for path in files:
+        made = ""
+        for path in self._files_below(source):
+            if path.endswith("/"):  # it marks a directory, and is no file
+                continue
             moved = target + path[len(source) :]
-            self._files.makedirs(parent_of(moved), exist_ok=True)
-            self._files.cp_file(path, moved)
-            self._files.rm_file(path)
+            if parent_of(moved) != made:
+                made = parent_of(moved)
+                self.makedirs(made)
+            with self._asking(path):
+                self._files.cp_file(path, moved)
+                self._files.rm_file(path)
         self.remove_tree(source)
         self.makedirs(target)
 
     def rename_file(self, source: str, target: str) -> None:
         if self.exists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-        self._files.cp_file(source, target)
-        self._files.rm_file(source)
+        with self._asking(source):
+            self._files.cp_file(source, target)
+            self._files.rm_file(source)
 
     def remove(self, path: str) -> None:
-        self._files.rm_file(path)
+        with self._asking(path):
+            self._files.rm_file(path)
 
     def remove_tree(self, directory: str) -> None:
-        self._files.invalidate_cache(directory)
-        with contextlib.suppress(FileNotFoundError):
-            self._files.rm(directory, recursive=True)
+        plain = not _MAGIC.intersection(
+            directory
+        )  # else the client takes it for a pattern, and removes what matches
+        for path in self._files_below(directory):
+            if not plain or name_of(path).startswith("_"):
+                with self._asking(path), contextlib.suppress(FileNotFoundError):
+                    self._files.rm_file(path)
+        with self._asking(directory), contextlib.suppress(FileNotFoundError):
+            if plain:
+                self._files.rm(directory, recursive=True)
+            else:
+                self._remove_empty(directory)
 
     def sync_directory(self, directory: str) -> None:
         pass
@@ -154,15 +198,68 @@ class FsspecStorage(Storage):
     def url(self, path: str) -> str:
         return str(self._files.unstrip_protocol(path))
 
+    # ---- for the stores that know better
+
+    def _info(self, found: Mapping[str, Any]) -> FileInfo:
+        is_directory = found["type"] == "directory"
+        size = 0 if is_directory else int(found["size"] or 0)
+        path = str(found["name"])
+        changed = next((found[key] for key in _CHANGED if found.get(key) is not None), None)
+        return FileInfo(path.rstrip("/") or path, size, _mtime_ns(changed), is_directory)
+
+    def _opened(self, path: str) -> Any:
+        return self._files.open(path, "rb")
+
     def _create(self, path: str, data: bytes) -> bool:
         try:
-            with self._files.open(path, "xb") as file:
-                file.write(data)
+            if self._is_of_this_process:
+                with _creating:  # it looks, and then makes
+                    self._files.pipe_file(path, data, mode="create")
+            else:
+                with self._files.open(path, "xb") as file:
+                    file.write(data)
         except FileExistsError:
             return False
         except (ValueError, NotImplementedError) as error:
             raise self._cannot_create(str(error)) from error
         return True
+
+    def _remove_empty(self, directory: str) -> None:
+        for below, directories, _ in reversed(list(self._files.walk(directory))):
+            for name in directories:
+                self._files.rmdir(join(below, name))
+        self._files.rmdir(directory)
+
+    def _files_below(self, directory: str) -> list[str]:
+        """The files in a directory and in those in it: those that mark what is whole first."""
+        with self._asking(directory):
+            self._files.invalidate_cache(directory)
+            found = [str(path) for path in self._files.find(directory)]
+        return sorted(
+            (path for path in found if path != directory),
+            key=lambda path: (not name_of(path).startswith("_"), path),
+        )
+
+    @contextmanager
+    def _asking(self, path: str) -> Iterator[None]:
+        """Within the block, what the store raises is an error of the system that names the path."""
+        try:
+            yield
+        except PenstockError:
+            raise
+        except OSError as error:
+            named = _named(error, self.url(path))
+            if named is error:
+                raise
+            raise named from error
+        except NotImplementedError as error:
+            raise UnsupportedError(f"{self.url(path)}: its store cannot do that ({error})") from error
+        except Exception as error:
+            raise self._translated(error, path) from error
+
+    def _translated(self, error: Exception, path: str) -> OSError:
+        """An error of the store's client as one of the system."""
+        return OSError(errno.EIO, f"{type(error).__name__}: {error}", self.url(path))
 
     def _probe(self, path: str) -> None:
         """Create an object twice: the second time must be refused."""
@@ -181,16 +278,89 @@ class FsspecStorage(Storage):
         )
 
 
-def _info(found: Mapping[str, Any]) -> FileInfo:
-    is_directory = found["type"] == "directory"
-    size = 0 if is_directory else int(found["size"] or 0)
-    path = str(found["name"])
-    changed = None
-    for key in _CHANGED:  # a loop, since there may be very many objects
-        changed = found.get(key)
-        if changed is not None:
-            break
-    return FileInfo(path.rstrip("/") or path, size, _mtime_ns(changed), is_directory)
+class _Reading(io.RawIOBase):
+    """A file being read, whose errors are those of the system."""
+
+    def __init__(self, storage: FsspecStorage, path: str, file: Any) -> None:
+        self._storage = storage
+        self._path = path
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        with self._storage._asking(self._path):
+            return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        with self._storage._asking(self._path):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        with self._storage._asking(self._path):
+            return bytes(self._file.read())
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file.close()
+
+
+class _Writing(io.RawIOBase):
+    """A file being written. One that could not be written to is discarded, where the store can do that."""
+
+    def __init__(self, storage: FsspecStorage, path: str, file: Any) -> None:
+        self._storage = storage
+        self._path = path
+        self._file = file
+        self._failed = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        try:
+            with self._storage._asking(self._path):
+                return int(self._file.write(data))
+        except BaseException:
+            self._failed = True
+            raise
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        super().close()
+        with self._storage._asking(self._path):
+            if self._failed and hasattr(self._file, "discard"):
+                self._file.discard()
+                with contextlib.suppress(AttributeError):
+                    self._file.closed = True  # else it is closed, and so uploaded, with the end of its life
+            else:
+                self._file.close()
+
+
+def _named(error: OSError, url: str) -> OSError:
+    """An error with the path in it; the clients leave it out, or have nothing but the path."""
+    if error.filename is not None:
+        return error
+    if error.errno is not None:
+        error.filename = url
+        return error
+    kind = type(error)
+    number = _NUMBERS.get(kind)
+    if number is None:
+        return error
+    said = str(error)
+    return kind(number, said if said and said not in url else os.strerror(number), url)
 
 
 def _mtime_ns(changed: object) -> int:

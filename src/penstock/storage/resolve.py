@@ -16,6 +16,13 @@ __all__ = ["storage_for", "wrapping"]
 _FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/.*)", re.DOTALL | re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(://|::)", re.IGNORECASE)  # `::` puts one scheme upon another
 
+_S3 = {"s3", "s3a"}
+_PACKAGES = {
+    **dict.fromkeys(_S3, "penstock[s3]"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("abfs", "abfss", "az"), "adlfs"),
+}
+
 
 def storage_for(location: str | os.PathLike[str]) -> tuple[Storage, str]:
     """The storage that a location is in, and the location's path there.
@@ -25,7 +32,7 @@ def storage_for(location: str | os.PathLike[str]) -> tuple[Storage, str]:
     alone, and so is the question whether anything is there.
 
     Raises ``ArgumentError`` for an empty location, and ``UnsupportedError`` for a URL whose scheme
-    fsspec does not know or whose package is not installed.
+    fsspec does not know or whose package is not installed. The store itself is not asked.
 
     >>> storage_for("file:///data/orders/")
     (LocalStorage(), '/data/orders')
@@ -63,9 +70,18 @@ def _remote(url: str) -> tuple[Storage, str]:
     import fsspec  # here, because a program with local files does not need it
 
     from penstock.storage.remote import FsspecStorage
+    from penstock.storage.s3 import S3Storage
 
+    scheme = url.partition("://")[0].lower()
+    # What fsspec has listed it would show again while others write; it is not to keep it.
+    options = {"use_listings_cache": False} if scheme in _S3 else {}
     try:
-        filesystem, path = fsspec.url_to_fs(url)
+        filesystem, path = fsspec.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:
-        raise UnsupportedError(f"{url} cannot be read or written: {error}") from error
-    return _wrapped(FsspecStorage(filesystem)), str(path)
+        extra = f" Hint: pip install '{_PACKAGES[scheme]}'." if scheme in _PACKAGES else ""
+        raise UnsupportedError(f"{url} cannot be read or written: {error}.{extra}") from error
+    except OSError as error:
+        error.add_note(f"while opening {url}")
+        raise
+    kind = S3Storage if scheme in _S3 else FsspecStorage
+    return _wrapped(kind(filesystem)), str(path)
