@@ -7,7 +7,7 @@ An endless input is cut by time into mini-batches; each mini-batch is an ordinar
 from penstock.clients import Shared
 from penstock.conf import Conf
 from penstock.conf import Conf as SparkConf
-from penstock.context import Context, StreamingContext
+from penstock.context import Context, KafkaUtils, StreamingContext
 from penstock.context import Context as SparkContext
 from penstock.dstream import DStream, MapWithStateDStream, StateSpec
 from penstock.formats import Format, Words
@@ -15,6 +15,14 @@ from penstock.plan import StorageLevel
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, Reject
 from penstock.scheduler import StreamingListener
 from penstock.sources import Receiver, SourceLine
+from penstock.sinks import KafkaRepeats
+from penstock.sources import (
+    KafkaMessageAndMetadata,
+    OffsetRange,
+    SourceLine,
+    TopicAndPartition,
+    utf8_decoder,
+)
 from penstock.state import State
 from penstock.times import Duration, Durations, Milliseconds, Minutes, Seconds
 
@@ -31,9 +39,13 @@ __all__ = [
     "Duration",
     "Durations",
     "Format",
+    "KafkaMessageAndMetadata",
+    "KafkaRepeats",
+    "KafkaUtils",
     "MapWithStateDStream",
     "Milliseconds",
     "Minutes",
+    "OffsetRange",
     "Partitioner",
     "Receiver",
     "Reject",
@@ -47,6 +59,8 @@ __all__ = [
     "StorageLevel",
     "StreamingContext",
     "StreamingListener",
+    "TopicAndPartition",
     "Words",
     "__version__",
+    "utf8_decoder",
 ]

@@ -2,6 +2,17 @@
 
 from penstock.sources.base import Intent, LogPlace, SourceEvent, StreamSource
 from penstock.sources.files import FileSource
+from penstock.sources.kafka import (
+    KafkaMessageAndMetadata,
+    KafkaReading,
+    KafkaSource,
+    MessageDecoding,
+    OffsetRange,
+    TopicAndPartition,
+    offset_ranges_of,
+    ranges_node,
+    utf8_decoder,
+)
 from penstock.sources.listing import files_of
 from penstock.sources.queue import QueueSource
 from penstock.sources.receiver import Receiver
@@ -18,6 +29,11 @@ __all__ = [
     "LineSocket",
     "LogPlace",
     "ObjectSocket",
+    "KafkaMessageAndMetadata",
+    "KafkaReading",
+    "KafkaSource",
+    "MessageDecoding",
+    "OffsetRange",
     "Pickled",
     "QueueSource",
     "Receiver",
@@ -28,8 +44,12 @@ __all__ = [
     "SourceLine",
     "StreamSource",
     "TextReader",
+    "TopicAndPartition",
     "WholeFiles",
     "files_of",
     "grouped",
+    "offset_ranges_of",
+    "ranges_node",
     "text_readers",
+    "utf8_decoder",
 ]
