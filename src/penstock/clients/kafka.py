@@ -327,6 +327,7 @@ class _Reader:
         self.partition = partition
         self.next = self.known = -1
         self._held: list[Any] = []  # fetched, but behind the end of the range
+        self._end = -1  # up to where all has been fetched; the client says it once
         self._size = _FIRST_MESSAGES
         self._consumer = _made("Consumer", settings)
 
@@ -360,20 +361,19 @@ class _Reader:
             problem = None
             for message in [message for message in messages if message.error() is not None]:
                 if message.error().code() == kafka.KafkaError._PARTITION_EOF:
-                    self.known = max(self.known, message.offset())
+                    self._end = max(self._end, message.offset())
                 elif message.error().code() not in _passing(kafka):
                     problem = message.error()
             messages = [message for message in messages if message.error() is None]
+            if messages and messages[-1].offset() >= until:
+                at = bisect.bisect_left(messages, until, key=_offset_of)
+                messages, self._held = messages[:at], messages[at:]
             if messages:
-                if messages[-1].offset() >= until:
-                    at = bisect.bisect_left(messages, until, key=_offset_of)
-                    messages, self._held = messages[:at], messages[at:]
-                if messages:
-                    self.next = messages[-1].offset() + 1
-                self.known = self._held[0].offset() if self._held else max(self.next, self.known)
-                if messages:
-                    self._learn(messages)
-                    yield messages
+                self.next = messages[-1].offset() + 1
+            self.known = self._held[0].offset() if self._held else max(self.next, self.known, self._end)
+            if messages:
+                self._learn(messages)
+                yield messages
             if problem is not None:
                 self._overcome(problem, until, on_loss, timeout_ms)
 
@@ -392,7 +392,7 @@ class _Reader:
 
     def _go_to(self, offset: int) -> None:
         kafka = engine()
-        self._held = []
+        self._held, self._end = [], -1
         self.next = self.known = offset
         with _asking(self.settings, f"going to {offset} of {self.topic}[{self.partition}]"):
             self._consumer.assign([kafka.TopicPartition(self.topic, self.partition, offset)])
