@@ -69,6 +69,12 @@ class Message:
     def value(self) -> Any:
         return self._facts[3]
 
+    def timestamp(self) -> tuple[int, int]:
+        return 0, -1
+
+    def headers(self) -> None:
+        return None
+
     def error(self) -> Any:
         return self._facts[4]
 

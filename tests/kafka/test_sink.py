@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from penstock import Conf, Context, KafkaRepeats, KafkaUtils, OffsetRange, StreamingContext
+from penstock import Conf, Context, KafkaRepeats, KafkaUtils, OffsetRange, StateSpec, StreamingContext
 from penstock.clients import kafka
-from penstock.errors import ArgumentError, SignatureError, StorageError
-from penstock.testing import run_batches
+from penstock.errors import ArgumentError, CallSite, SignatureError, StorageError
+from penstock.sinks import MessageShape, save_kafka
+from penstock.testing import CollectingSink, run_batches
 from tests.kafka.broker import Broker, messages_of
+from tests.kafka.fake import KafkaError, KafkaException
 
 
 def params(broker: Broker, **more: Any) -> dict[str, Any]:
@@ -106,14 +109,51 @@ def test_a_message_that_is_refused_names_its_record(sc: Context, broker: Broker,
 def test_what_does_not_arrive_fails_the_batch_and_is_sent_again(own_broker: Broker, topic: str) -> None:
     late = params(own_broker, **{"message.timeout.ms": 1500})
     with Context("local[2]") as sc:
-        records = sc.parallelize(map(str, range(3)), 1)
+        records = sc.parallelize([("k", str(number)) for number in range(3)], 1)
         records.saveToKafka(topic, late)
         own_broker.stall()
         with pytest.raises(StorageError, match=f"[123] messages to {topic} did not arrive"):
             records.saveToKafka(topic, late)
         own_broker.go_on()
         records.saveToKafka(topic, late)
-    assert seen(own_broker, topic, 6) == {(None, b"0"), (None, b"1"), (None, b"2")}
+    assert seen(own_broker, topic, 6) == {(b"k", b"0"), (b"k", b"1"), (b"k", b"2")}
+
+
+def test_a_producer_that_can_do_nothing_any_more_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Producer] = []
+
+    class Producer:
+        def __init__(self, settings: Any, logger: Any) -> None:
+            made.append(self)
+            self.reports: list[Any] = []
+
+        def list_topics(self, topic: str, timeout: float) -> Any:
+            return SimpleNamespace(topics={})
+
+        def produce(self, *arguments: Any, on_delivery: Any, **more: Any) -> None:
+            self.reports.append(on_delivery)
+
+        def poll(self, timeout: float) -> None:
+            error = KafkaError(-150, fatal=True) if self is made[0] else None
+            while self.reports:
+                self.reports.pop()(error, None)
+
+        def flush(self, timeout: float) -> None:
+            pass
+
+    module = SimpleNamespace(Producer=Producer, KafkaException=KafkaException)
+    monkeypatch.setattr(kafka, "engine", lambda: module)
+    settings = kafka.producer_settings({"bootstrap.servers": "fake-producer"})
+    for fails in (True, False, False):
+        sending = kafka.Sending(settings, "t")
+        sending.send(None, b"a", [], 0)
+        if fails:
+            with pytest.raises(StorageError, match="1 messages to t did not arrive: as asked for"):
+                sending.finish()
+        else:
+            sending.finish()
+    assert len(made) == 2
+    kafka._producer(settings).close()
 
 
 @pytest.mark.parametrize(
@@ -168,11 +208,37 @@ def test_a_batch_that_is_run_again_repeats_itself_and_a_reader_can_tell(
         repeats[message.partition()] = of_partition = pickle.loads(pickle.dumps(of_partition))
         if not of_partition.isRepeat(message.headers()):
             once.append(int(message.value()))
-    # Without a key a repeat may be in another partition, so it is told by what all partitions have.
-    assert sorted(set(once)) == [*range(100)]
-    whole = KafkaRepeats()
-    in_time = sorted(messages, key=lambda message: dict(message.headers())["penstock-batch-time"])
-    assert sorted(int(m.value()) for m in in_time if not whole.isRepeat(m.headers())) == [*range(100)]
+    assert sorted(once) == [*range(100)]
+
+
+def test_from_a_topic_with_repeats_each_record_once(broker: Broker, topic: str, tmp_path: Path) -> None:
+    """The reader is a stream itself, and keeps what it has seen in its state."""
+    with Context("local[2]") as sc:
+        for times in ((1000, 2000), (2000, 3000)):
+            for time in times:
+                shape = MessageShape.of(topic, params(broker), None, None, None, CallSite("test"))
+                records = sc.parallelize([f"{time}-{n}" for n in range(20)], 3)
+                save_kafka(sc, records.plan, shape, time=time)
+        sc.setCheckpointDir(str(tmp_path))
+        ssc = StreamingContext(sc, 0.1)
+
+        def once(place: int, message: Any, state: Any) -> Any:
+            repeats = state.getOption() or KafkaRepeats()
+            is_repeat = repeats.isRepeat(message.headers)
+            state.update(repeats)
+            return None if is_repeat else message.message
+
+        stream = KafkaUtils.createDirectStream(
+            ssc, [topic], broker.params, messageHandler=lambda message: (message.partition, message)
+        )
+        sink = CollectingSink()
+        stream.mapWithState(StateSpec.function(once)).foreachRDD(sink)
+        ssc.graph.inputs[0].source.pace(250)
+        ssc.start(availableNow=True)
+        ssc.awaitTermination()
+    found = [record for batch in sink.batches for record in batch]
+    assert len(sink.batches) > 2
+    assert sorted(found) == sorted(f"{time}-{n}" for time in (1000, 2000, 3000) for n in range(20))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -512,6 +513,31 @@ def test_reading_the_beginning_of_a_range_leaves_the_rest(sc: Context, broker: B
         assert [int(value) for _, value in rdd.collect()] == [*range(2500)]
     rest = KafkaUtils.createRDD(sc, broker.params, [OffsetRange(topic, 0, 2500, 3000)])
     assert [int(value) for _, value in rest.collect()] == [*range(2500, 3000)]
+
+
+@pytest.mark.long
+def test_a_program_that_is_killed_twenty_times(broker: Broker, topic: str, tmp_path: Path, seed: int) -> None:
+    """At random moments, most of them while it runs."""
+    chance = random.Random(seed)
+    script = tmp_path / "app.py"
+    script.write_text(SCRIPT)
+    line = [sys.executable, str(script), broker.address, topic, str(tmp_path)]
+    sent = 0
+    for _ in range(20):
+        broker.send(topic, map(str, range(sent, sent + 300)))
+        sent += 300
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(chance.uniform(0.5, 4))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for output in ("values", "again"):
+        parts = (tmp_path / "out").glob(f"{output}-*/part-*")
+        found = [int(value) for part in parts for value in part.read_text().split()]
+        assert sorted(found) == [*range(sent)]
 
 
 @pytest.mark.long

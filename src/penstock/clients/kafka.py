@@ -538,8 +538,11 @@ def read_range(
 # ------------------------------------------------------------------------------------------ sending
 
 _producers: dict[Any, Shared[Any]] = {}
+_RANDOM_WITHOUT_KEY = ("murmur2_random", "fnv1a_random", "consistent_random")
+_ASK_MS = 30_000  # where messages can go
 _POLL_EVERY = 1_000  # messages; what has arrived is heard of then
 _HEAR_S = 0.01
+_ANY_PARTITION = -1  # the partitioner finds one
 
 
 def _producer(settings: Mapping[str, Any]) -> Shared[Any]:
@@ -566,18 +569,41 @@ class Sending:
         self._topic = topic
         self._handle = _producer(settings)
         self._producer = self._handle.get()
+        self._partitions: int | None = None  # asked for when there is a message without a key
         self._lock = threading.Lock()
         self._sent = 0
         self._heard = 0
         self._failed = 0
         self._error: Any = None
 
-    def send(self, key: bytes | str | None, value: bytes | str | None, headers: list[Any]) -> None:
-        """Send one message. What the client refuses outright, as one that is too large, is raised."""
+    def _count_of_partitions(self) -> int:
+        """0 if the topic is not there yet: whoever asks for it first may have it made."""
+        if str(self._settings["partitioner"]) not in _RANDOM_WITHOUT_KEY:
+            return 0
+        given = self._settings.get("message.timeout.ms", self._settings.get("delivery.timeout.ms", _ASK_MS))
+        with _asking(self._settings, f"which partitions {self._topic} has"):
+            topics = self._producer.list_topics(self._topic, timeout=(int(given) or _ASK_MS) / 1000).topics
+        return len(topics[self._topic].partitions) if self._topic in topics else 0
+
+    def send(
+        self, key: bytes | str | None, value: bytes | str | None, headers: list[Any], spread: int
+    ) -> None:
+        """Send one message. What the client refuses outright, as one that is too large, is raised.
+
+        ``spread`` says which partition gets a message that has no key: the same each time it is sent.
+        """
         kafka = engine()
+        partition = _ANY_PARTITION
+        if key is None:
+            if self._partitions is None:
+                self._partitions = self._count_of_partitions()
+            if self._partitions:
+                partition = spread % self._partitions
         while True:
             try:
-                self._producer.produce(self._topic, value, key, headers=headers, on_delivery=self._arrived)
+                self._producer.produce(
+                    self._topic, value, key, partition, on_delivery=self._arrived, headers=headers
+                )
                 break
             except BufferError:  # the queue is full
                 self._producer.poll(_HEAR_S)

@@ -93,8 +93,9 @@ def save_kafka(
             for record in chunk.rows():
                 try:
                     key, value, headers = shape.message(record)
-                    place = (RECORD, f"{output}/{task.partition}/{next(numbers)}")
-                    sending.send(key, value, [*headers, *of_batch, place])
+                    number = next(numbers)
+                    place = (RECORD, f"{output}/{task.partition}/{number}")
+                    sending.send(key, value, [*headers, *of_batch, place], task.partition + number)
                 except Exception as error:
                     raise_located(error, shape.site, record)
         sending.finish()
@@ -107,9 +108,10 @@ class KafkaRepeats:
 
     One for each partition that is read, whose messages are shown to it in the order of their offsets. It
     remembers which records of the newest batch of each output it has seen. A message of an older batch is a
-    repeat, since a batch begins only when all messages of the one before have arrived. So it suits outputs
-    of programs that stop at a batch that fails, or run it again; messages without the headers, and those of
-    ``RDD.saveToKafka``, are never repeats. It can be pickled: who keeps it with what was read goes on.
+    repeat, since a batch begins only when all messages of the one before have arrived. So it suits programs
+    that run a batch that failed again (``ssc.checkpoint``), compute the same records each time, and write to
+    a topic whose number of partitions stays. Messages without the headers, and those of ``RDD.saveToKafka``,
+    are never repeats. It can be pickled: who keeps it with what was read goes on.
 
     >>> repeats = KafkaRepeats()
     >>> headers = [("penstock-batch-time", b"5000"), ("penstock-record", b"0/3/17")]
