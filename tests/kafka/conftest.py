@@ -9,13 +9,16 @@ from penstock import Context
 from penstock.clients import kafka
 from tests.kafka.broker import Broker
 
-pytest.importorskip("confluent_kafka", reason="needs confluent-kafka. Hint: pip install 'penstock[kafka]'.")
-
 _numbers = count()
 
 
 @pytest.fixture(scope="session")
-def broker() -> Iterator[Broker]:
+def client() -> None:
+    pytest.importorskip("confluent_kafka", reason="needs confluent-kafka: pip install 'penstock[kafka]'")
+
+
+@pytest.fixture(scope="session")
+def broker(client: None) -> Iterator[Broker]:
     """One for all tests: each has topics of its own."""
     found = Broker()
     yield found
@@ -24,7 +27,7 @@ def broker() -> Iterator[Broker]:
 
 
 @pytest.fixture
-def own_broker() -> Iterator[Broker]:
+def own_broker(client: None) -> Iterator[Broker]:
     """For tests that break it."""
     found = Broker()
     yield found

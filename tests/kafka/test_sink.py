@@ -172,6 +172,7 @@ def test_a_producer_that_can_do_nothing_any_more_makes_way(monkeypatch: pytest.M
         (["t", {"bootstrap.servers": "x"}, "key"], SignatureError, "key of saveToKafka"),
     ],
 )
+@pytest.mark.usefixtures("client")
 def test_what_cannot_be_meant(sc: Context, arguments: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         sc.parallelize([1]).saveToKafka(*arguments)

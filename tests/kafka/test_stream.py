@@ -25,7 +25,14 @@ from penstock import (
 )
 from penstock.clients import kafka
 from penstock.clock import ManualClock
-from penstock.errors import ArgumentError, InputVanished, StateError, StorageError
+from penstock.errors import (
+    ArgumentError,
+    InputVanished,
+    SignatureError,
+    StateError,
+    StorageError,
+    UnsupportedError,
+)
 from penstock.testing import CollectingSink, Stepper
 from tests.kafka.broker import PARTITIONS, Broker
 
@@ -211,6 +218,65 @@ def test_what_keeps_it_from_starting(
     run = Run(sc, {**broker.params, **params}, [topic], **options)
     with pytest.raises(ArgumentError, match=message):
         run.ssc.start()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        (
+            ["t", {"bootstrap.servers": "x"}],
+            {},
+            SignatureError,
+            r"list of names, not 't'. Hint: \['orders'\]",
+        ),
+        ([[], {"bootstrap.servers": "x"}], {}, ArgumentError, "one topic or more"),
+        ([["t", 7], {"bootstrap.servers": "x"}], {}, ArgumentError, "one topic or more"),
+        ([["t"], {}], {}, ArgumentError, "where the brokers are"),
+        ([["t"], "x:9092"], {}, SignatureError, "must be a dict"),
+        ([["t"], {"bootstrap.servers": "x", "auto.offset.reset": "first"}], {}, ArgumentError, "earliest"),
+        ([["t"], {"bootstrap.servers": "x", "enable.auto.commit": True}], {}, ArgumentError, "commitOffsets"),
+        (
+            [["t"], {"bootstrap.servers": "x", "auto.commit.interval.ms": 1}],
+            {},
+            ArgumentError,
+            "commitOffsets",
+        ),
+        ([["t"], {"bootstrap.servers": "x", "value.deserializer": "S"}], {}, ArgumentError, "valueDecoder"),
+        ([["t"], {"zookeeper.connect": "x"}], {}, ArgumentError, "where|ask the brokers"),
+        ([["t"], {"bootstrap.servers": "x"}, {("u", 0): 1}], {}, ArgumentError, "topic 'u'"),
+        ([["t"], {"bootstrap.servers": "x"}, {("t", 0): -1}], {}, SignatureError, "TopicAndPartition"),
+        ([["t"], {"bootstrap.servers": "x"}, {"t": 1}], {}, SignatureError, "TopicAndPartition"),
+        ([["t"], {"bootstrap.servers": "x"}, None, "utf8"], {}, SignatureError, "keyDecoder"),
+        ([["t"], {"bootstrap.servers": "x"}], {"commitOffsets": True}, ArgumentError, "group.id"),
+    ],
+)
+@pytest.mark.usefixtures("client")
+def test_what_cannot_be_meant(sc: Context, arguments: Any, options: Any, error: Any, message: str) -> None:
+    ssc = StreamingContext(sc, 1, clock=ManualClock())
+    with pytest.raises(error, match=message):
+        KafkaUtils.createDirectStream(ssc, *arguments, **options)
+    assert ssc.graph.inputs == []
+
+
+@pytest.mark.parametrize(
+    "ranges", [[("t", 0, 1)], [OffsetRange("t", 0, 2, 1)], [OffsetRange("t", -1, 0, 1)], ["t"]]
+)
+@pytest.mark.usefixtures("client")
+def test_ranges_that_are_none(sc: Context, ranges: Any) -> None:
+    with pytest.raises((SignatureError, ArgumentError), match="range|OffsetRange"):
+        KafkaUtils.createRDD(sc, {"bootstrap.servers": "x"}, ranges)
+
+
+def test_without_the_client_it_says_how_to_get_it(sc: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    servers = {"bootstrap.servers": "x"}
+    for ask in (
+        lambda: KafkaUtils.createDirectStream(StreamingContext(sc, 1), ["t"], servers),
+        lambda: KafkaUtils.createRDD(sc, servers, []),
+        lambda: sc.parallelize([1]).saveToKafka("t", servers),
+    ):
+        with pytest.raises(UnsupportedError, match=r"pip install 'penstock\[kafka\]'"):
+            ask()
 
 
 def test_topics_that_come_later_are_waited_for(

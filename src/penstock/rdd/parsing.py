@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from penstock.chunk import Chunk, Columns, Lines, Optional, Rows, Scalar
 from penstock.errors import ArgumentError, CallSite, DataError, SignatureError, StateError, shown
@@ -107,6 +106,8 @@ class Parse(Step):
         """Texts in a column, none of them missing: without making Python strings if all are single lines."""
         data = b"\r"
         if 0 < chunk.nbytes < _JOINED_MAX:
+            import pyarrow.compute as pc  # slow to import, and files of lines do without
+
             column = chunk.leaves[0]
             whole = pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column)
             data = pc.binary_join(whole, "\n")[0].as_buffer().to_pybytes()
