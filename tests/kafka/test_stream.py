@@ -263,7 +263,7 @@ def test_what_cannot_be_meant(sc: Context, arguments: Any, options: Any, error: 
 )
 @pytest.mark.usefixtures("client")
 def test_ranges_that_are_none(sc: Context, ranges: Any) -> None:
-    with pytest.raises((SignatureError, ArgumentError), match="range|OffsetRange"):
+    with pytest.raises((SignatureError, ArgumentError), match=r"range|OffsetRange"):
         KafkaUtils.createRDD(sc, {"bootstrap.servers": "x"}, ranges)
 
 
@@ -567,6 +567,8 @@ def test_consumers_are_used_again(sc: Context, broker: Broker, topic: str) -> No
             for _ in range(3):
                 stepper.step()
                 broker.send(topic, map(str, range(4)))
+            waiting = kafka.idle_readers()
+        assert kafka.idle_readers() == waiting - PARTITIONS
     assert [len(batch) for batch in run.sink.batches] == [4, 4, 4]
     assert len(made) == 1 + PARTITIONS
 

@@ -38,6 +38,7 @@ __all__ = [
     "Reset",
     "Sending",
     "bytes_per_message",
+    "close_readers",
     "consumer_settings",
     "engine",
     "idle_readers",
@@ -477,11 +478,13 @@ class _Readers:
     def __len__(self) -> int:
         return len(self._idle)
 
-    def close(self) -> None:
-        """Close all."""
+    def close(self, settings: Mapping[str, Any] | None = None) -> None:
+        """Close all, or all that have these settings."""
+        key = None if settings is None else _key(settings)
         with self._lock:
-            idle, self._idle = self._idle, []
-        for _, reader in idle:
+            closing = [idle for idle in self._idle if key in (None, idle[0][0])]
+            self._idle = [idle for idle in self._idle if idle not in closing]
+        for _, reader in closing:
             reader.close()
 
 
@@ -491,6 +494,11 @@ _sizes: dict[str, int] = {}
 
 def _key(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, repr(value)) for name, value in settings.items()))
+
+
+def close_readers(settings: Mapping[str, Any]) -> None:
+    """Close the consumers with these settings that nobody reads with: there will be no next range."""
+    _readers.get().close(settings)
 
 
 def idle_readers() -> int:

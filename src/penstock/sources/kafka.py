@@ -404,6 +404,7 @@ class KafkaSource(StreamSource):
 
     def close(self) -> None:
         self._cluster.close()
+        kafka.close_readers(self._reading.settings)
 
     # Looking
 
