@@ -105,6 +105,7 @@ class Cluster:
         self.errors: list[int] = []  # what consumers say before they give anything
         self.assigned: list[int] = []
         self.asked = 0
+        self.patience: list[float] = []  # of questions which partitions there are
         self.KafkaError, self.KafkaException, self.TopicPartition = KafkaError, KafkaException, TopicPartition
 
     def log(self, topic: str = "t", partition: int = 0) -> Log:
@@ -156,6 +157,7 @@ class _Consumer:
         return found[0] if found else None
 
     def list_topics(self, topic: str | None = None, timeout: float = 0) -> Any:
+        self.cluster.patience.append(timeout)
         names = {name for name, _ in self.cluster.logs} if topic is None else {topic}
         topics = {}
         for name in names:

@@ -227,6 +227,14 @@ def test_a_topic_that_is_gone_for_a_while_goes_on(cluster: Cluster, caplog: pyte
     assert found.plan(BatchTime(4000)).items == (("t", 0, 4, 5),)
 
 
+def test_the_first_answer_is_waited_for_longer(cluster: Cluster) -> None:
+    cluster.log().add(range(4), 4)
+    found = source(["t"])
+    found.open()
+    found.plan(BatchTime(1000))
+    assert cluster.patience == [30, 1]
+
+
 def test_a_quiet_partition_costs_one_question(cluster: Cluster) -> None:
     cluster.log().add(range(4), 4)
     found = source(["t"])

@@ -59,6 +59,7 @@ _clock = SystemClock()
 _CHUNK_BYTES = 8 << 20  # about so much is asked for at a time
 _FIRST_MESSAGES, _MOST_MESSAGES = 500, 20_000  # at a time, before and after their size is known
 _WAIT_S = 0.5  # for one message, before it is looked at how long nothing came
+_FIRST_ANSWER_MS = 30_000
 _COMPLAIN_NS = 10 * 10**9
 _IDLE_READERS = 64  # as many as Spark keeps
 _GUESSED_BYTES = 256  # of a message, until some have been read
@@ -231,6 +232,15 @@ class Cluster:
     def _timeout_s(self) -> float:
         return self._timeout_ms / 1000
 
+    @contextmanager
+    def at_the_start(self) -> Iterator[None]:
+        """Within this block answers are waited for longer: connections are made, and no batch is held up."""
+        usual, self._timeout_ms = self._timeout_ms, max(self._timeout_ms, _FIRST_ANSWER_MS)
+        try:
+            yield
+        finally:
+            self._timeout_ms = usual
+
     def partitions(self, topics: Sequence[str]) -> dict[str, tuple[int, ...]]:
         """The partitions of each topic that exists; of each that matches, where a topic is a pattern."""
         wildcards = [re.compile(topic) for topic in topics if is_pattern(topic)]
@@ -360,12 +370,14 @@ class _Reader:
                     f"how long that is waited for."
                 )
             problem = None
-            for message in [message for message in messages if message.error() is not None]:
+            telling = [message for message in messages if message.error() is not None]
+            for message in telling:
                 if message.error().code() == kafka.KafkaError._PARTITION_EOF:
                     self._end = max(self._end, message.offset())
                 elif message.error().code() not in _passing(kafka):
                     problem = message.error()
-            messages = [message for message in messages if message.error() is None]
+            if telling:
+                messages = [message for message in messages if message.error() is None]
             if messages and messages[-1].offset() >= until:
                 at = bisect.bisect_left(messages, until, key=_offset_of)
                 messages, self._held = messages[:at], messages[at:]

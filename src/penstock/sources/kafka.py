@@ -322,8 +322,12 @@ class KafkaSource(StreamSource):
         return [[*place, offset] for place, offset in sorted(self._next.items())]
 
     def open(self) -> None:
-        if self._restored:
-            return
+        if not self._restored:
+            with self._cluster.at_the_start():
+                self._next = self._beginning()
+
+    def _beginning(self) -> dict[Place, int]:
+        """Where each partition that is there begins."""
         found = self._places()
         unknown = sorted(set(self._from_offsets) - set(found))
         if unknown:
@@ -346,10 +350,11 @@ class KafkaSource(StreamSource):
             if self._reset == "earliest"
             else {place: ends[place] for place in others}
         )
-        self._next = begun
+        return begun
 
     def only_available(self) -> None:
-        ahead, ends, _ = self._looked()
+        with self._cluster.at_the_start():
+            ahead, ends, _ = self._looked()
         self._next = ahead
         self._limits = ends
         if not self._restored and self._reset == "latest" and not any(self._lags(ahead, ends).values()):
