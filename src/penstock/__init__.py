@@ -14,11 +14,11 @@ from penstock.formats import Format, Words
 from penstock.plan import StorageLevel
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, Reject
 from penstock.scheduler import StreamingListener
-from penstock.sources import Receiver, SourceLine
 from penstock.sinks import KafkaRepeats
 from penstock.sources import (
     KafkaMessageAndMetadata,
     OffsetRange,
+    Receiver,
     SourceLine,
     TopicAndPartition,
     utf8_decoder,

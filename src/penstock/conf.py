@@ -449,9 +449,7 @@ def _planned(key: str, kind: Kind[Any], default: Any, does: str) -> Setting[Any]
     return Setting(f"spark.streaming.{key}", kind, default, does, "Spark's default.", "planned")
 
 
-_PLANNED = (
-    _planned("ui.retainedBatches", whole(1), 1000, "How many batches the monitor's page shows."),
-)
+_PLANNED = (_planned("ui.retainedBatches", whole(1), 1000, "How many batches the monitor's page shows."),)
 
 _MEANINGLESS = {  # keys after "spark.streaming.", by the reason
     "Intents, commits and blocks are plain records; there is no log class to tune.": (
