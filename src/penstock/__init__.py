@@ -7,14 +7,26 @@ An endless input is cut by time into mini-batches; each mini-batch is an ordinar
 from penstock.clients import Shared
 from penstock.conf import Conf
 from penstock.conf import Conf as SparkConf
-from penstock.context import Context, StreamingContext
+from penstock.context import Context, KafkaUtils, StreamingContext
 from penstock.context import Context as SparkContext
 from penstock.dstream import DStream, MapWithStateDStream, StateSpec
 from penstock.formats import Format, Words
 from penstock.plan import StorageLevel
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner
 from penstock.scheduler import StreamingListener
-from penstock.sources import FilePath, InputFormat, Receiver, Reject, SourceLine, Split
+from penstock.sinks import KafkaRepeats
+from penstock.sources import (
+    FilePath,
+    InputFormat,
+    KafkaMessageAndMetadata,
+    OffsetRange,
+    Receiver,
+    Reject,
+    SourceLine,
+    Split,
+    TopicAndPartition,
+    utf8_decoder,
+)
 from penstock.state import State
 from penstock.times import Duration, Durations, Milliseconds, Minutes, Seconds
 
@@ -33,9 +45,13 @@ __all__ = [
     "FilePath",
     "Format",
     "InputFormat",
+    "KafkaMessageAndMetadata",
+    "KafkaRepeats",
+    "KafkaUtils",
     "MapWithStateDStream",
     "Milliseconds",
     "Minutes",
+    "OffsetRange",
     "Partitioner",
     "Receiver",
     "Reject",
@@ -50,6 +66,8 @@ __all__ = [
     "StorageLevel",
     "StreamingContext",
     "StreamingListener",
+    "TopicAndPartition",
     "Words",
     "__version__",
+    "utf8_decoder",
 ]

@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from penstock.errors import SettingError
 
@@ -404,6 +404,34 @@ FREEZE = Setting(
     " already stay until the end.",
 )  # fmt: skip
 
+KAFKA_MAX_RATE: Setting[int | None] = Setting(
+    "spark.streaming.kafka.maxRatePerPartition", whole(1), None,
+    "The most messages per second of a partition of Kafka; what is more waits there.", "Spark's default.",
+)  # fmt: skip
+KAFKA_MIN_RATE = Setting(
+    "spark.streaming.kafka.minRatePerPartition", whole(1), 1,
+    "The fewest messages per second of a partition of Kafka, as far as there are any, however much "
+    "back-pressure there is.",
+    "Spark's default.",
+)  # fmt: skip
+KAFKA_STALL = Setting(
+    "spark.streaming.kafka.consumer.poll.ms", duration("ms"), 120_000,
+    "How long nothing may come of a range of offsets of Kafka before its batch fails.",
+    "Spark's default: brokers that are started again take a while.",
+)  # fmt: skip
+KAFKA_PLAN_TIMEOUT = Setting(
+    "penstock.kafka.planTimeout", duration("ms"), 3_000,
+    "How long brokers are asked up to where topics reach, before the batch fails; the next one asks again.",
+    "Brokers answer in milliseconds; later batches are held up meanwhile.",
+)  # fmt: skip
+KAFKA_ON_DATA_LOSS: Setting[Literal["fail", "earliest"]] = Setting(
+    "penstock.kafka.onDataLoss", cast(Any, one_of("earliest", "fail")), "fail",
+    "When Kafka does not have messages any more that were to be read, or a topic was made anew: `fail`, the "
+    "batch fails; `earliest`, the stream goes on with what there is, and what was lost is logged and "
+    "counted.",
+    "What is lost is lost with somebody's knowledge.",
+)  # fmt: skip
+
 _USED: tuple[Setting[Any], ...] = (
     MASTER, APP_NAME, DEFAULT_PARALLELISM, STOP_CONTEXT_BY_DEFAULT, STOP_GRACEFULLY_ON_SHUTDOWN,
     GRACEFUL_STOP_TIMEOUT, ON_FAILURE, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
@@ -413,6 +441,7 @@ _USED: tuple[Setting[Any], ...] = (
     MAX_RATE, BLOCK_INTERVAL, BLOCK_QUEUE, RESTART_DELAY, WRITE_AHEAD, RECEIVER_MEMORY, RECEIVER_WAITING,
     MAX_LINE_BYTES,
     STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL, FREEZE,
+    KAFKA_MAX_RATE, KAFKA_MIN_RATE, KAFKA_STALL, KAFKA_PLAN_TIMEOUT, KAFKA_ON_DATA_LOSS,
 )  # fmt: skip
 
 
@@ -420,11 +449,7 @@ def _planned(key: str, kind: Kind[Any], default: Any, does: str) -> Setting[Any]
     return Setting(f"spark.streaming.{key}", kind, default, does, "Spark's default.", "planned")
 
 
-_PLANNED = (
-    _planned("ui.retainedBatches", whole(1), 1000, "How many batches the monitor's page shows."),
-    _planned("kafka.maxRatePerPartition", whole(1), None, "The most records per second of a partition."),
-    _planned("kafka.minRatePerPartition", whole(1), 1, "The fewest records per second of a partition."),
-)
+_PLANNED = (_planned("ui.retainedBatches", whole(1), 1000, "How many batches the monitor's page shows."),)
 
 _MEANINGLESS = {  # keys after "spark.streaming.", by the reason
     "Intents, commits and blocks are plain records; there is no log class to tune.": (

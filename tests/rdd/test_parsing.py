@@ -6,11 +6,17 @@ import gzip
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock import Context, Reject, SourceLine
-from penstock.chunk import Columns
-from penstock.errors import ArgumentError, DataError, SignatureError, StateError, failure_of
+from penstock.chunk import Columns, Optional, Rows, Scalar
+from penstock.errors import ArgumentError, CallSite, DataError, SignatureError, StateError, failure_of
+from penstock.formats import CsvFormat
+from penstock.plan import Metrics, Task
+from penstock.rdd import Parse
 
 
 class Pair(NamedTuple):
@@ -141,3 +147,22 @@ def test_json(sc: Context) -> None:
     pairs = sc.parallelize(['{"b": "x", "a": 1}', "{}"], 1).parseJson(Pair)
     assert pairs.collect() == [(1, "x")]
     assert pairs.rejects.collect() == [("", 2, "{}", "the field a is missing")]
+
+
+@given(texts=st.lists(st.text(alphabet='1,x\n\r"é', max_size=6), max_size=12), optional=st.booleans())
+def test_texts_in_a_column_are_parsed_as_texts(texts: list[str], optional: bool) -> None:
+    format, kind = CsvFormat(Pair), Optional(Scalar(str)) if optional else Scalar(str)
+    step = Parse(format, "quarantine", None, CallSite("parseCsv"))
+    task = Task(0, 1, Metrics())
+    array = pa.array(["before", *texts, "behind"], pa.string()).slice(1, len(texts))
+    results = [
+        [row for part in step.run(task, iter([chunk])) for row in part.rows()]
+        for chunk in (Columns(kind, [array], len(texts)), Rows(list(texts)))
+    ]
+    assert results[0] == results[1]
+
+
+def test_a_missing_text_is_no_line(sc: Context) -> None:
+    table = pa.table({"text": ["1,a", None]})
+    with pytest.raises(SignatureError, match=r"needs lines of text .*, not NoneType"):
+        sc.fromArrow(table, 1).map(lambda row: row.text).parseCsv(Pair).collect()

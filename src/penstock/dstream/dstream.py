@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike, fspath
 from types import NoneType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from penstock.dstream.windowed import Windowed
 from penstock.errors import SignatureError
 from penstock.plan import StorageLevel, call_site, explained
 from penstock.rdd import RDD
+from penstock.sinks import MessageShape, save_kafka
 from penstock.times import DurationLike, TimeLike, milliseconds_of, moment_ms
 
 __all__ = ["DStream", "MapWithStateDStream"]
@@ -76,6 +77,29 @@ class DStream(Windowed):
         prefix = fspath(prefix)
         save = save_batch(prefix, suffix, self._ssc.graph.run)
         self._output("saveAsTextFiles", save, writes=batch_directory(prefix, suffix, "<ms>"))
+
+    def saveToKafka(
+        self,
+        topic: str,
+        kafkaParams: Mapping[str, Any],
+        key: Callable[[Any], Any] | None = None,
+        value: Callable[[Any], Any] | None = None,
+        headers: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Each record of each batch as a message to a topic; the arguments are those of ``RDD.saveToKafka``.
+
+        The output is done when all messages have arrived; if one has not, the batch fails. At least once: a
+        batch that is run again sends its messages again, with the same headers as before.
+        ``penstock-batch-time`` is the batch time in ms; ``penstock-record`` is
+        ``<output>/<partition>/<number>``, the number of the output among those of the program and where in
+        the batch the record was. :class:`~penstock.KafkaRepeats` finds repeats by them.
+        """
+        shape = MessageShape.of(topic, kafkaParams, key, value, headers, call_site("saveToKafka"))
+        output = len(self._ssc.graph.outputs)
+        self._output(
+            "saveToKafka",
+            lambda time, rdd: save_kafka(rdd.context, rdd.plan, shape, time=time, output=output),
+        )
 
     def explain(self) -> str:
         """What a batch of this stream would do, a line a step: on columns and on which, or on rows and why

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from penstock.chunk import Chunk, Columns, Lines, Rows, Scalar
+from penstock.chunk import Chunk, Columns, Lines, Optional, Rows, Scalar
 from penstock.errors import ArgumentError, CallSite, DataError, SignatureError, StateError, shown
 from penstock.formats import Block, LineFormat, MalformedLine, Refused
 from penstock.plan import Form, Narrow, Node, Step, Task, must_be_callable, raise_located, row_type_of
@@ -25,6 +26,8 @@ from penstock.vectorize import Untraced, holding, trace_filter
 
 __all__ = ["Accepted", "Parse", "Reject", "Rejected", "accepted", "no_rejects", "parsed", "rejects_of"]
 
+_TEXTS = (Scalar(str), Optional(Scalar(str)))
+_JOINED_MAX = 2**30  # bytes of text in a column that are joined to one
 _ERRORS = ("quarantine", "drop", "fail")
 
 
@@ -58,11 +61,25 @@ class Parse(Step):
         for chunk in chunks:
             if isinstance(chunk, Lines):
                 yield from self._parsed(chunk.data, len(chunk), partial(_begin, chunk))
-            elif isinstance(chunk, Columns) and chunk.row_type == Scalar(str):
-                yield from self._of_texts(chunk.rows(), before)
+            elif isinstance(chunk, Columns) and chunk.row_type in _TEXTS and not chunk.leaves[0].null_count:
+                yield from self._of_column(chunk, before)
             else:
                 yield from self._of_rows(chunk.rows(), before)
             before += len(chunk)
+
+    def _of_column(self, chunk: Columns, before: int) -> Iterator[Chunk]:
+        """Texts in a column, none of them missing: without making Python strings if all are single lines."""
+        data = b"\r"
+        if 0 < chunk.nbytes < _JOINED_MAX:
+            import pyarrow.compute as pc  # slow to import, and files of lines do without
+
+            column = chunk.leaves[0]
+            whole = pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column)
+            data = pc.binary_join(whole, "\n")[0].as_buffer().to_pybytes()
+        if b"\r" in data or data.count(b"\n") != len(chunk) - 1:
+            yield from self._of_texts(chunk.rows(), before)
+            return
+        yield from self._parsed(data + b"\n", len(chunk), lambda: ("", before + 1))
 
     def _of_rows(self, rows: list[Any], before: int) -> Iterator[Chunk]:
         kinds = set(map(type, rows))

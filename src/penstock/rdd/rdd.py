@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from penstock.chunk import Chunk, Columns, exact_row_type
@@ -10,7 +10,8 @@ from penstock.errors import SignatureError, StateError, UnsupportedError
 from penstock.plan import Node, StorageLevel, Task, debug_string, explained
 from penstock.rdd.actions import Actions
 from penstock.rdd.indexing import flat
-from penstock.sinks import save_pickle_directory, save_text_directory
+from penstock.sinks import MessageShape, save_kafka, save_pickle_directory, save_text_directory
+from penstock.sources import OffsetRange, offset_ranges_of
 
 if TYPE_CHECKING:
     import pandas
@@ -55,6 +56,16 @@ class RDD(Actions):
         3
         """
         return self.plan.partitions
+
+    def offsetRanges(self) -> list[OffsetRange]:
+        """Of an RDD of ``KafkaUtils``, the range of offsets that each partition is. ``StateError`` for any
+        other RDD, also one that was made of such.
+
+        >>> sc.parallelize([1]).offsetRanges()
+        Traceback (most recent call last):
+        penstock.errors.StateError: offsetRanges (...) is known of the RDDs of createDirectStream ...
+        """
+        return offset_ranges_of(self.plan, self._site("offsetRanges"))
 
     def toDebugString(self) -> str:
         """The plan as text, youngest node first, a stage indented under what shuffles it.
@@ -160,6 +171,28 @@ class RDD(Actions):
         there; ``batchSize`` is accepted and not needed.
         """
         save_pickle_directory(self.context, self.plan, path)
+
+    def saveToKafka(
+        self,
+        topic: str,
+        kafkaParams: Mapping[str, Any],
+        key: Callable[[Any], Any] | None = None,
+        value: Callable[[Any], Any] | None = None,
+        headers: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Send each record to a topic as a message, and return when all have arrived at all brokers that must
+        have them; ``StorageError`` if one has not. Not in PySpark.
+
+        ``kafkaParams`` are librdkafka's settings of a producer, ``bootstrap.servers`` among them.
+        ``key(record)`` and ``value(record)`` give ``bytes``, ``str`` or ``None``; without them a pair gives
+        its key and its value, any other record is the value: ``str`` and ``bytes`` as they are, all else as
+        ``str(record)``. ``headers(record)`` gives pairs of a name and ``bytes`` or ``str``.
+
+        One producer per process and ``kafkaParams`` sends them, idempotently. Each message has the header
+        ``penstock-record``: ``0/<partition>/<number>``.
+        """
+        shape = MessageShape.of(topic, kafkaParams, key, value, headers, self._site("saveToKafka"))
+        save_kafka(self.context, self.plan, shape)
 
     def toArrow(self) -> pyarrow.Table:
         """The records as an Arrow table with columns of exactly their types.

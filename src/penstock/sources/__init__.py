@@ -4,6 +4,17 @@ from penstock.sources.base import Intent, LogPlace, SourceEvent, StreamSource
 from penstock.sources.files import FileSource
 from penstock.sources.fixed import FixedRecords, RecordLayout, must_be_partial, record_length
 from penstock.sources.input_format import InputFormat, Split, format_readers
+from penstock.sources.kafka import (
+    KafkaMessageAndMetadata,
+    KafkaReading,
+    KafkaSource,
+    MessageDecoding,
+    OffsetRange,
+    TopicAndPartition,
+    offset_ranges_of,
+    ranges_node,
+    utf8_decoder,
+)
 from penstock.sources.listing import files_of
 from penstock.sources.looking import COPYING, is_visible, root_of
 from penstock.sources.numbered import NumberedLines, NumberedTables, row_options
@@ -27,14 +38,19 @@ __all__ = [
     "FixedRecords",
     "InputFormat",
     "Intent",
+    "KafkaMessageAndMetadata",
+    "KafkaReading",
+    "KafkaSource",
     "Limits",
     "LineSocket",
     "LiveQueue",
     "LiveQueueSource",
     "LogPlace",
+    "MessageDecoding",
     "NumberedLines",
     "NumberedTables",
     "ObjectSocket",
+    "OffsetRange",
     "Pickled",
     "QueueSource",
     "Receiver",
@@ -49,14 +65,18 @@ __all__ = [
     "Split",
     "StreamSource",
     "TextReader",
+    "TopicAndPartition",
     "WholeFiles",
     "files_of",
     "format_readers",
     "grouped",
     "is_visible",
     "must_be_partial",
+    "offset_ranges_of",
+    "ranges_node",
     "record_length",
     "root_of",
     "row_options",
     "text_readers",
+    "utf8_decoder",
 ]

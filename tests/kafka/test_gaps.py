@@ -1,0 +1,257 @@
+"""Offsets without messages, messages that go away, partitions that come: on a client made for it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.clients import kafka
+from penstock.errors import CallSite, InputChanged, InputVanished, StorageError
+from penstock.sources import KafkaReading, KafkaSource, MessageDecoding, utf8_decoder
+from penstock.times import BatchTime
+from tests.kafka.fake import Cluster, KafkaError
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
+    made = Cluster()
+    kafka._readers.close()
+    monkeypatch.setattr(kafka, "engine", lambda: made)
+    yield made
+    kafka._readers.close()
+
+
+def read(start: int, until: int, on_loss: Any = "fail", stall_ms: int = 0) -> list[int]:
+    lists = kafka.read_range(
+        {"bootstrap.servers": "fake"}, ("t", 0), start, until,
+        on_loss=on_loss, stall_ms=stall_ms, timeout_ms=1000,
+    )  # fmt: skip
+    return [message.offset() for messages in lists for message in messages]
+
+
+def source(topics: list[str], **options: Any) -> KafkaSource:
+    settings, reset = kafka.consumer_settings(
+        {"bootstrap.servers": "fake", "auto.offset.reset": options.pop("reset", "earliest")}
+    )
+    decoding = MessageDecoding(utf8_decoder, utf8_decoder, None, CallSite("test"))
+    reading = KafkaReading(settings, decoding, options.pop("on_loss", "fail"))
+    return KafkaSource(
+        kafka.Cluster(settings, 1000),
+        topics,
+        reading,
+        interval_ms=1000,
+        reset=reset,
+        from_offsets={},
+        **options,
+    )
+
+
+# Gaps
+
+
+@pytest.mark.parametrize(
+    ("offsets", "high", "ranges", "wanted"),
+    [
+        ([0, 1, 2], 3, [(0, 3)], [[0, 1, 2]]),
+        ([0, 1], 4, [(0, 4)], [[0, 1]]),  # the last two are a marker and an aborted message
+        ([3], 4, [(0, 4)], [[3]]),  # the first three were compacted away
+        ([], 5, [(0, 5)], [[]]),
+        ([0, 9], 10, [(0, 5), (5, 10)], [[0], [9]]),  # what is behind the gap waits for the next range
+        ([0, 9], 10, [(0, 5), (5, 7), (7, 9), (9, 10)], [[0], [], [], [9]]),
+        ([0, 5, 9], 12, [(0, 5), (5, 6), (6, 12)], [[0], [5], [9]]),
+        ([0, 1, 2], 3, [(1, 1)], [[]]),
+    ],
+)
+def test_a_range_ends_where_it_ends(
+    cluster: Cluster, offsets: list[int], high: int, ranges: Any, wanted: Any
+) -> None:
+    cluster.log().add(offsets, high)
+    assert [read(*each) for each in ranges] == wanted
+    assert len(cluster.assigned) <= 1
+
+
+def test_a_marker_at_the_end_that_the_reader_has_passed_already(cluster: Cluster) -> None:
+    cluster.log().add([0, 1], 2)
+    assert read(0, 2) == [0, 1]
+    cluster.log().add([], 3)
+    assert read(2, 3) == []
+    cluster.log().add([3], 4)
+    assert read(3, 4) == [3]
+    assert cluster.assigned == [0]
+
+
+@given(data=st.data())
+def test_every_message_once_however_it_is_cut(data: Any) -> None:
+    """Logs with random gaps that grow between ranges, read in any pieces, some of them left in the middle."""
+    with pytest.MonkeyPatch.context() as patch:
+        cluster = Cluster()
+        kafka._readers.close()
+        patch.setattr(kafka, "engine", lambda: cluster)
+        patch.setattr(kafka, "_FIRST_MESSAGES", data.draw(st.integers(1, 5)))
+        log, at, found = cluster.log(), 0, []
+        for _ in range(data.draw(st.integers(1, 6))):
+            more = data.draw(st.lists(st.booleans(), max_size=8))
+            log.add([log.high + place for place, there in enumerate(more) if there], log.high + len(more))
+            until = data.draw(st.integers(at, log.high))
+            if data.draw(st.booleans()):
+                begun = kafka.read_range(
+                    {"bootstrap.servers": "fake"}, ("t", 0), at, until,
+                    on_loss="fail", stall_ms=0, timeout_ms=1000,
+                )  # fmt: skip
+                next(begun, None)
+                begun.close()
+            found += read(at, until)
+            at = until
+        found += read(at, log.high)
+        kafka._readers.close()
+        assert found == sorted(log.messages)
+
+
+# Errors
+
+
+def test_what_the_client_overcomes_by_itself_is_waited_out(cluster: Cluster) -> None:
+    cluster.log().add([0, 1], 2)
+    cluster.errors += [KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT]
+    assert read(0, 2) == [0, 1]
+
+
+def test_what_it_cannot_overcome_is_raised_and_the_consumer_is_not_used_again(cluster: Cluster) -> None:
+    cluster.log().add([0, 1], 2)
+    cluster.errors += [KafkaError.TOPIC_AUTHORIZATION_FAILED]
+    with pytest.raises(StorageError, match=r"Kafka at fake: reading t\[0\] .*: as asked for"):
+        read(0, 2)
+    assert kafka.idle_readers() == 0
+    assert read(0, 2) == [0, 1]
+
+
+def test_consumers_that_are_too_many_are_closed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "_IDLE_READERS", 2)
+    cluster.log().add([0, 1], 2)
+    open_at_once = [
+        kafka.read_range(
+            {"bootstrap.servers": "fake"}, ("t", 0), 0, 2, on_loss="fail", stall_ms=0, timeout_ms=1
+        )
+        for _ in range(4)
+    ]
+    for each in open_at_once:
+        next(each)
+    for each in open_at_once:
+        each.close()
+    assert kafka.idle_readers() == 2
+
+
+# Messages that go away
+
+
+def test_what_is_gone_when_it_is_read(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    cluster.log().add(range(10), 10)
+    cluster.log().drop_below(4)
+    with pytest.raises(InputVanished, match=r"t\[0\] begins at 4 now: 2 messages from 2 on are gone"):
+        read(2, 6)
+    assert read(2, 6, "earliest") == [4, 5]
+    assert caplog.messages == ["2 messages of t[0] from 2 up to 6 are gone and are passed over"]
+    assert read(0, 3, "earliest") == []
+    assert read(6, 10) == [6, 7, 8, 9]
+
+
+def test_a_partition_that_was_made_anew_when_it_is_read(cluster: Cluster) -> None:
+    cluster.log().add(range(3), 3)
+    with pytest.raises(InputChanged, match=r"t\[0\] ends at 3 now, before 7"):
+        read(7, 9)
+    assert read(7, 9, "earliest") == []
+
+
+def test_what_is_gone_when_a_batch_is_planned(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    cluster.log().add(range(10), 10)
+    strict, lenient = source(["t"]), source(["t"], on_loss="earliest")
+    for each in (strict, lenient):
+        each.open()
+        assert each.plan(BatchTime(1000)).items == (("t", 0, 0, 10),)
+    cluster.log().add(range(10, 20), 20)
+    cluster.log().drop_below(15)
+    for time in (2000, 3000):
+        with pytest.raises(InputVanished, match="5 messages from 10 on are gone"):
+            strict.plan(BatchTime(time))
+    assert strict.position() == [["t", 0, 10]]
+    intent = lenient.plan(BatchTime(2000))
+    assert (intent.items, intent.metadata["lost"]) == ((("t", 0, 15, 20),), 5)
+    assert caplog.messages == ["t[0] had been read up to 10: 5 messages are gone, it goes on from 15"]
+    assert "lost" not in lenient.plan(BatchTime(3000)).metadata
+
+
+def test_an_end_that_went_back_when_a_batch_is_planned(cluster: Cluster) -> None:
+    cluster.log().add(range(10), 10)
+    strict, lenient = source(["t"]), source(["t"], on_loss="earliest")
+    for each in (strict, lenient):
+        each.open()
+        each.plan(BatchTime(1000))
+    cluster.logs["t", 0] = type(cluster.log())()
+    cluster.log().add([0, 1], 2)
+    with pytest.raises(InputChanged, match="ends at 2 now, before 10"):
+        strict.plan(BatchTime(2000))
+    assert lenient.plan(BatchTime(2000)).items == (("t", 0, 0, 2),)
+
+
+def test_partitions_that_come_are_read_from_their_beginning(cluster: Cluster) -> None:
+    cluster.log().add(range(4), 4)
+    found = source(["t"], reset="latest")
+    found.open()
+    cluster.log("t", 1).add(range(3), 3)
+    cluster.log("t", 1).drop_below(1)
+    assert found.plan(BatchTime(1000)).items == (("t", 1, 1, 3),)
+    position = found.position()
+    assert position == [["t", 0, 4], ["t", 1, 3]]
+    cluster.log("t", 2).add(range(2), 2)
+    again = source(["t"], reset="latest")
+    again.restore(position, [])
+    again.open()
+    assert again.plan(BatchTime(2000)).items == (("t", 2, 0, 2),)
+
+
+def test_a_topic_that_is_gone_for_a_while_goes_on(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    cluster.log().add(range(4), 4)
+    found = source(["t"])
+    found.open()
+    found.plan(BatchTime(1000))
+    away = cluster.logs.pop(("t", 0))
+    with caplog.at_level(logging.WARNING):
+        assert [found.plan(BatchTime(time)).items for time in (2000, 3000)] == [(), ()]
+    assert len(caplog.messages) == 1
+    cluster.logs["t", 0] = away
+    away.add([4], 5)
+    assert found.plan(BatchTime(4000)).items == (("t", 0, 4, 5),)
+
+
+def test_the_first_answer_is_waited_for_longer(cluster: Cluster) -> None:
+    cluster.log().add(range(4), 4)
+    found = source(["t"])
+    found.open()
+    found.plan(BatchTime(1000))
+    assert cluster.patience == [30, 1]
+
+
+def test_a_quiet_partition_costs_one_question(cluster: Cluster) -> None:
+    cluster.log().add(range(4), 4)
+    found = source(["t"])
+    found.open()
+    found.plan(BatchTime(1000))
+    asked = cluster.asked
+    assert found.plan(BatchTime(2000)).items == ()
+    assert cluster.asked == asked + 1
+
+
+def test_what_was_planned_before_a_crash_is_not_planned_again(cluster: Cluster) -> None:
+    cluster.log().add(range(9), 9)
+    found = source(["t"], max_rate=4)
+    found.open()
+    position = found.position()
+    intents = [found.plan(BatchTime(time)) for time in (1000, 2000)]
+    again = source(["t"], max_rate=4)
+    again.restore(position, intents)
+    again.open()
+    assert again.plan(BatchTime(3000)).items == (("t", 0, 8, 9),)
