@@ -24,6 +24,8 @@ def brokerage() -> None:
       penstock brokerage generate --orders 500000 --seed 1 --out orders.txt
       penstock brokerage feed orders.txt input --lines 10000 --every 3
       penstock brokerage run --input input --output output/figures
+      penstock brokerage feed orders.txt --to tcp://localhost:9999 --acked
+      penstock brokerage run --input tcp://localhost:9999 --acked --output output/figures
       penstock brokerage demo
     """
 
@@ -78,7 +80,12 @@ def generate_command(orders: int, seed: int, out: Path, malformed: float) -> Non
 
 @brokerage.command("feed")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="[DIR]", required=False)
+@click.option(
+    "--to",
+    metavar="URL",
+    help="In place of DIR: a directory of any storage, or tcp://HOST:PORT.",
+)
 @click.option(
     "--lines", type=click.IntRange(min=1), default=10_000, show_default=True, help="Lines in a part."
 )
@@ -89,27 +96,64 @@ def generate_command(orders: int, seed: int, out: Path, malformed: float) -> Non
     show_default=True,
     help="Seconds from one part to the next; 0: all at once.",
 )
+@click.option("--connect", is_flag=True, help="tcp: connect to the address.  [default: listen there]")
+@click.option("--acked", is_flag=True, help="tcp: send until the receiver has acknowledged every line.")
+@click.option(
+    "--stream-id",
+    metavar="ID",
+    help="With --acked: the name under which the receiver counts the lines.  [default: of the file]",
+)
 @click.pass_context
-def feed_command(ctx: click.Context, file: Path, directory: Path, lines: int, every: float) -> None:
-    """Split FILE and move its parts into DIR, one after the other.
+def feed_command(
+    ctx: click.Context,
+    file: Path,
+    directory: str | None,
+    to: str | None,
+    lines: int,
+    every: float,
+    connect: bool,
+    acked: bool,
+    stream_id: str | None,
+) -> None:
+    """Send FILE, part by part, as if its lines arrived while time passes.
 
-    The parts are named orders-00000.txt and so on, after those that DIR already holds, and each
-    appears whole. DIR is created if it is missing. Ctrl-C and SIGTERM stop between two parts.
+    Into a directory, here or of a store (s3://bucket/in): parts are named orders-00000.txt and so on, after
+    those that it already holds, and each appears whole. A directory is created if it is missing.
+
+    To tcp://HOST:PORT: waits until somebody connects, as 'run --input tcp://HOST:PORT' does, and sends the
+    lines to one connection at a time. Lines that a connection has taken when it breaks are gone; the next one
+    goes on with the next line. With --acked nothing is lost and nothing comes twice: the receiver (run
+    --acked) says what it has, whenever it comes back, and a feed of the same file that was killed goes on
+    there.
+
+    Ctrl-C and SIGTERM stop between two parts.
 
     \b
     Examples:
       penstock brokerage feed orders.txt input
       penstock brokerage feed orders.txt input --lines 1000 --every 0.5
       penstock brokerage feed orders.txt input --every 0      (all at once)
+      penstock brokerage feed orders.txt --to s3://bucket/input
+      penstock brokerage feed orders.txt --to tcp://localhost:9999 --acked
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from penstock.brokerage.feed import Part, feed
-    from penstock.brokerage.words import counted
+    from penstock.brokerage.feeding import Feeding, feed_to
+    from penstock.brokerage.messages import shown_on
 
+    if (directory is None) == (to is None):
+        raise click.UsageError("name where FILE goes: either DIR or --to URL", ctx)
+    feeding = Feeding(
+        file,
+        directory if directory is not None else str(to),
+        lines=lines,
+        every_s=every,
+        connect=connect,
+        acked=acked,
+        stream_id=stream_id,
+    )
     console = Console(stderr=True)
-    byte_total = file.stat().st_size
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -118,14 +162,17 @@ def feed_command(ctx: click.Context, file: Path, directory: Path, lines: int, ev
         console=console,
         disable=not console.is_terminal,
     )
-    with stop_request() as request, progress:
-        task = progress.add_task("feeding", total=byte_total)
 
-        def on_progress(part: Part) -> None:
-            progress.update(task, advance=part.byte_count, description=part.path.name)
+    def tell(message: str) -> None:
+        progress.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
-        fed = feed(file, directory, lines, every, on_progress=on_progress, stop=request.event)
-    done = f"{counted(fed.part_count, 'part')}, {counted(fed.line_count, 'line')}, moved into {directory}"
+    with stop_request() as request, progress, shown_on(tell):
+        task = progress.add_task("feeding", total=file.stat().st_size)
+
+        def on_progress(byte_count: int, description: str) -> None:
+            progress.update(task, completed=byte_count, description=description)
+
+        fed, done = feed_to(feeding, on_progress=on_progress, waiting=tell, stop=request.event)
     click.echo(done if fed.finished else f"Stopped before the end: {done}")
     if not fed.finished:
         ctx.exit(request.exit_code)
