@@ -113,7 +113,7 @@ def test_port_0_is_a_port_to_listen_at_only(source: Path) -> None:
         (["in", "--acked"], "--acked is for lines through a connection. Hint: --to tcp://localhost:9999."),
         (["--to", "kafka://a/b", "--connect"], "--connect is for lines through a connection."),
         (["--to", "tcp://localhost:9", "--stream-id", "x"], "--stream-id is a name for acknowledged lines."),
-        (["--to", "tcp://localhost:9", "--acked", "--stream-id", "a b"], "a stream id is 1 to 200"),
+        (["--to", "tcp://localhost:9", "--acked", "--stream-id", "a b"], "a stream id must be 1 to 200"),
         (["--to", "tcp://localhost"], "has no port"),
     ],
 )

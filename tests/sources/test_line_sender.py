@@ -11,8 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from penstock.errors import ArgumentError, DataError, SignatureError, StorageError, UnsupportedError
-from penstock.sources.line_sender import LineSender, Sent
+from penstock.errors import ArgumentError, SignatureError, StorageError, UnsupportedError, UsageError
+from penstock.sources.line_protocol import ProtocolError
+from penstock.sources.line_sender import ReliableLineSender, Sent
 from penstock.sources.outgoing import Peer, shown_address
 
 LINES = [b"line %d\n" % number for number in range(100)]
@@ -82,11 +83,11 @@ class Receiver:
 @contextmanager
 def sending(
     blocks: Callable[[int], Iterable[bytes]] = blocks_from, **options: object
-) -> Iterator[tuple[LineSender, Callable[[], Sent]]]:
+) -> Iterator[tuple[ReliableLineSender, Callable[[], Sent]]]:
     """A sender that listens and sends in the background, and how to wait for what it says at the end."""
     stop = threading.Event()
     outcome: list[Sent | Exception] = []
-    with LineSender("orders-1", blocks, "localhost", 0, listen=True, stop=stop, **options) as sender:  # type: ignore[arg-type]
+    with ReliableLineSender("orders-1", blocks, "localhost", 0, listen=True, stop=stop, **options) as sender:  # type: ignore[arg-type]
 
         def run() -> None:
             try:
@@ -192,7 +193,7 @@ def test_a_sender_that_was_stopped_is_gone_on_with_by_the_next(caplog: pytest.Lo
                 return
 
     receiver = Receiver(0)
-    with LineSender("orders-1", some, "localhost", 0, listen=True, stop=stop) as sender:
+    with ReliableLineSender("orders-1", some, "localhost", 0, listen=True, stop=stop) as sender:
         receiver.port = sender.port
 
         def receive() -> None:
@@ -228,7 +229,7 @@ def test_it_connects_to_a_receiver_that_listens() -> None:
 
         thread = threading.Thread(target=take)
         thread.start()
-        with LineSender("orders-1", blocks_from, "localhost", server.getsockname()[1]) as sender:
+        with ReliableLineSender("orders-1", blocks_from, "localhost", server.getsockname()[1]) as sender:
             assert sender.send() == Sent(100, finished=True)
         thread.join(30)
     assert receiver.stored == LINES
@@ -296,7 +297,7 @@ def test_to_connect_to_something_else_is_an_error() -> None:
         thread.start()
         port = server.getsockname()[1]
         with (
-            LineSender("orders-1", blocks_from, "localhost", port) as sender,
+            ReliableLineSender("orders-1", blocks_from, "localhost", port) as sender,
             pytest.raises(UnsupportedError) as caught,
         ):
             sender.send()
@@ -307,8 +308,14 @@ def test_to_connect_to_something_else_is_an_error() -> None:
     )
 
 
-@pytest.mark.parametrize("answer", [b"101\n", b"many\n"])
-def test_an_acknowledgement_of_what_was_not_sent_is_an_error(answer: bytes) -> None:
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (b"101\n", "the receiver says that it has 101 lines, and 100 were sent"),
+        (b"many\n", "must answer with a number"),
+    ],
+)
+def test_an_acknowledgement_of_what_was_not_sent_is_an_error(answer: bytes, problem: str) -> None:
     with (
         sending() as (sender, ended),
         socket.create_connection(("localhost", sender.port), timeout=30) as stranger,
@@ -318,7 +325,7 @@ def test_an_acknowledgement_of_what_was_not_sent_is_an_error(answer: bytes) -> N
         while not read.readline().startswith(b"100 0 0"):
             pass
         stranger.sendall(answer)
-        with pytest.raises(DataError, match="of the 100 lines of orders-1 that were sent"):
+        with pytest.raises(ProtocolError, match=problem):
             ended()
 
 
@@ -356,20 +363,20 @@ def test_a_block_without_an_end() -> None:
 
 @pytest.mark.parametrize("stream_id", ["", "two words", "x" * 201, "주문", "a\n", 7])
 def test_an_id_that_is_none(stream_id: object) -> None:
-    with pytest.raises(ArgumentError, match="a stream id is 1 to 200 printable ASCII"):
-        LineSender(stream_id, blocks_from, "localhost", 0)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="a stream id must be "):
+        ReliableLineSender(stream_id, blocks_from, "localhost", 0)  # type: ignore[arg-type]
 
 
 def test_blocks_that_are_no_function() -> None:
-    with pytest.raises(SignatureError, match="needs a function"):
-        LineSender("orders-1", [b"a\n"], "localhost", 0)  # type: ignore[arg-type]
+    with pytest.raises(SignatureError, match="must be a function"):
+        ReliableLineSender("orders-1", [b"a\n"], "localhost", 0)  # type: ignore[arg-type]
 
 
 def test_an_address_that_is_taken() -> None:
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(StorageError) as caught:
-            LineSender("orders-1", blocks_from, "localhost", port, listen=True)
+            ReliableLineSender("orders-1", blocks_from, "localhost", port, listen=True)
     assert str(caught.value) == (
         f"cannot listen at tcp://localhost:{port}: Address already in use. "
         "Hint: another program listens there."
@@ -378,9 +385,9 @@ def test_an_address_that_is_taken() -> None:
 
 def test_a_host_that_does_not_exist() -> None:
     with pytest.raises(ArgumentError, match=r"tcp://no-such-host\.invalid:9: "):
-        LineSender("orders-1", blocks_from, "no-such-host.invalid", 9, listen=True)
+        ReliableLineSender("orders-1", blocks_from, "no-such-host.invalid", 9, listen=True)
     with (
-        LineSender("orders-1", blocks_from, "no-such-host.invalid", 9) as sender,
+        ReliableLineSender("orders-1", blocks_from, "no-such-host.invalid", 9) as sender,
         pytest.raises(ArgumentError, match=r"tcp://no-such-host\.invalid:9: "),
     ):
         sender.send()
@@ -397,7 +404,7 @@ def test_nobody_there_is_told_once_and_a_stop_ends_the_wait() -> None:
         told.append(message)
         stop.set()
 
-    with LineSender(
+    with ReliableLineSender(
         "orders-1", blocks_from, "localhost", 0, listen=True, stop=stop, waiting=waiting
     ) as sender:
         assert sender.send() == Sent(0, finished=False)
@@ -406,7 +413,7 @@ def test_nobody_there_is_told_once_and_a_stop_ends_the_wait() -> None:
         port = server.getsockname()[1]
     told.clear()
     stop.clear()
-    with LineSender("orders-1", blocks_from, "localhost", port, stop=stop, waiting=waiting) as sender:
+    with ReliableLineSender("orders-1", blocks_from, "localhost", port, stop=stop, waiting=waiting) as sender:
         assert sender.send() == Sent(0, finished=False)
     assert told == [f"Nobody answers at tcp://localhost:{port} (Connection refused); trying again."]
 
@@ -427,7 +434,9 @@ def test_a_peer_that_comes_late_is_connected_to() -> None:
 
     thread = threading.Thread(target=come_late)
     thread.start()
-    with LineSender("orders-1", blocks_from, "localhost", port, waiting=lambda message: told.set()) as sender:
+    with ReliableLineSender(
+        "orders-1", blocks_from, "localhost", port, waiting=lambda message: told.set()
+    ) as sender:
         assert sender.send() == Sent(100, finished=True)
     thread.join(30)
     assert receiver.stored == LINES

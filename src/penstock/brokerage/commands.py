@@ -84,7 +84,7 @@ def generate_command(orders: int, seed: int, out: Path, malformed: float) -> Non
 @click.option(
     "--to",
     metavar="URL",
-    help="In place of DIR: a directory of any storage, or tcp://HOST:PORT.",
+    help="In place of DIR: a directory of any storage, tcp://HOST:PORT, or kafka://SERVER:PORT/TOPIC.",
 )
 @click.option(
     "--lines", type=click.IntRange(min=1), default=10_000, show_default=True, help="Lines in a part."
@@ -126,6 +126,8 @@ def feed_command(
     --acked) says what it has, whenever it comes back, and a feed of the same file that was killed goes on
     there.
 
+    To kafka://SERVER:PORT/TOPIC: a message a line, without a key; none is lost or doubled by a retry.
+
     Ctrl-C and SIGTERM stop between two parts.
 
     \b
@@ -135,6 +137,7 @@ def feed_command(
       penstock brokerage feed orders.txt input --every 0      (all at once)
       penstock brokerage feed orders.txt --to s3://bucket/input
       penstock brokerage feed orders.txt --to tcp://localhost:9999 --acked
+      penstock brokerage feed orders.txt --to kafka://localhost:9092/orders
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -179,7 +182,21 @@ def feed_command(
 
 
 @brokerage.command("run")
-@click.option("--input", "input_", metavar="DIR", required=True, help="The directory the files appear in.")
+@click.option(
+    "--input",
+    "input_",
+    metavar="URL",
+    required=True,
+    help="Where lines come from: a directory that files appear in (a path or any URL), tcp://HOST:PORT, or kafka://SERVER:PORT/TOPIC.",
+)
+@click.option("--listen", is_flag=True, help="tcp: wait for the sender to connect.  [default: connect to it]")
+@click.option("--acked", is_flag=True, help="tcp: acknowledge lines once they are stored: none is lost.")
+@click.option(
+    "--log/--no-log",
+    default=True,
+    show_default=True,
+    help="tcp: write lines down as they come, so that the end of this run loses none of them.",
+)
 @click.option(
     "--output", metavar="PREFIX", required=True, help="Each batch writes PREFIX-<ms>.txt/part-00000."
 )
@@ -210,6 +227,9 @@ def feed_command(
 def run_command(
     ctx: click.Context,
     input_: str,
+    listen: bool,
+    acked: bool,
+    log: bool,
     output: str,
     interval: float,
     window: float,
@@ -221,7 +241,7 @@ def run_command(
     master: str,
     verbose: bool,
 ) -> None:
-    """Show the dashboard of the orders that appear in a directory, and write its figures.
+    """Show the dashboard of the orders that appear in a directory or come otherwise, and write its figures.
 
     Every batch writes BUYS, SELLS, TOP5CLIENTS and TOP5STOCKS. A line that is no order is counted and
     written to the rejects file with its file, line number and reason. Files that are there at the start
@@ -230,11 +250,20 @@ def run_command(
     Every batch is recorded: however the run ends, the next one with the same --output goes on behind its last
     complete batch, with the same figures as if nothing had happened. Files that came meanwhile are taken.
 
+    From tcp://HOST:PORT the lines of whoever listens there are read; the connection is made again for as
+    long as the run goes on. What is on its way when it breaks is lost, unless both sides use --acked.
+
+    From kafka://SERVER:PORT/TOPIC the messages are read that come from now on, with --available-now all that
+    are there; each belongs to exactly one batch.
+
     \b
     Examples:
       penstock brokerage run --input input --output output/figures
       penstock brokerage run --input input --output output/figures --interval 1 --window 60
       penstock brokerage run --input input --output output/figures --available-now --max-files-per-batch 10
+      penstock brokerage run --input s3://bucket/input --output output/figures
+      penstock brokerage run --input tcp://localhost:9999 --acked --output output/figures
+      penstock brokerage run --input kafka://localhost:9092/orders --output output/figures
     """
     from rich.console import Console
 
@@ -254,6 +283,9 @@ def run_command(
         max_files_per_batch=max_files_per_batch,
         rejects=rejects,
         master=master,
+        listen=listen,
+        acked=acked,
+        log=log,
     )
     view = View(Console(), options)
     with stop_request() as request:

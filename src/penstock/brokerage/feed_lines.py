@@ -14,7 +14,7 @@ from typing import Final
 from penstock.brokerage.feed import Fed, Pace
 from penstock.clock import Clock
 from penstock.errors import ArgumentError, DataError
-from penstock.sources.line_sender import LineSender
+from penstock.sources.line_sender import ReliableLineSender
 from penstock.sources.outgoing import Peer
 
 __all__ = ["Acknowledged", "Unacknowledged", "stream_id_of"]
@@ -190,7 +190,7 @@ class Acknowledged:
         stop = stop or threading.Event()
         path = Path(file)
         blocks = _Blocks(path, lines, Pace(every_s, clock, stop), on_progress)
-        self._sender = LineSender(
+        self._sender = ReliableLineSender(
             stream_id if stream_id is not None else stream_id_of(path),
             blocks.after,
             host,

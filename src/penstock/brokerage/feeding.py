@@ -12,7 +12,7 @@ from penstock.brokerage.feed_files import feed_files
 from penstock.brokerage.feed_lines import Acknowledged, Unacknowledged
 from penstock.brokerage.places import Directory, Kafka, Tcp, place_of
 from penstock.brokerage.words import counted
-from penstock.errors import ArgumentError, UnsupportedError, joined
+from penstock.errors import ArgumentError, joined
 
 __all__ = ["Feeding", "feed_to"]
 
@@ -63,7 +63,7 @@ def feed_to(
     if isinstance(place, Directory):
         return _into_directory(feeding, place, on_progress, stop)
     if isinstance(place, Kafka):
-        raise UnsupportedError(f"{feeding.target}: topics cannot be fed")
+        return _to_topic(feeding, place, on_progress, stop)
     return _to_connection(feeding, place, on_progress, waiting, stop)
 
 
@@ -125,3 +125,23 @@ def _to_connection(
     with sender:
         fed = sender.send()
     return fed, f"{counted(fed.line_count, 'line')} sent"
+
+
+def _to_topic(
+    feeding: Feeding, place: Kafka, on_progress: Callable[[int, str], object], stop: threading.Event
+) -> tuple[Fed, str]:
+    from penstock.brokerage.feed_kafka import feed_kafka
+
+    def on_block(byte_count: int, line_count: int) -> None:
+        on_progress(byte_count, counted(line_count, "line"))
+
+    fed = feed_kafka(
+        feeding.file,
+        place.servers,
+        place.topic,
+        feeding.lines,
+        feeding.every_s,
+        on_progress=on_block,
+        stop=stop,
+    )
+    return fed, f"{counted(fed.line_count, 'line')} sent to the topic {place.topic}"

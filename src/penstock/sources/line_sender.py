@@ -1,38 +1,23 @@
 """The sending side of acknowledged lines: none is lost and none comes twice, whichever side dies.
 
-The receiving side is a stream's (``reliableSocketTextStream``). The two speak *penstock lines 1*, in ASCII:
-
-=========  ================================  =============================================================
-who        what                              meaning
-=========  ================================  =============================================================
-sender     ``PENSTOCK-LINES 1 <stream id>``  who speaks: 1 to 200 printable characters, without a space
-receiver   ``<have>``                        how many lines of that stream it has stored, maybe 0
-sender     ``<first> <count> <bytes>``       ``count`` whole lines follow, in exactly ``bytes`` bytes, each
-                                             ended by a line feed; ``first`` lines are before them
-receiver   ``<have>``                        so many are stored by now; one answer may be for several frames
-sender     ``<total> 0 0``                   the end of the stream, for now
-receiver   ``<have>``                        once it has all; then both may close
-=========  ================================  =============================================================
-
-Every message ends with a line feed. Whatever happens to a connection, the next one begins with what the
-receiver has, and the sender goes on from there: so the sender must be able to give its lines again.
+The receiving side is a stream's (``reliableSocketTextStream``). What the two say is in ``line_protocol``.
+Whatever happens to a connection, the next one begins with what the receiver has, and the sender goes on from
+there: so the sender must be able to give its lines again.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from penstock.errors import ArgumentError, DataError, SignatureError, UnsupportedError
+from penstock.errors import ArgumentError, SignatureError, UnsupportedError
+from penstock.sources.line_protocol import LineSender, ProtocolError
 from penstock.sources.outgoing import Link, Peer
 
-__all__ = ["LineSender", "Sent"]
+__all__ = ["ReliableLineSender", "Sent"]
 
-_STREAM_ID: Final = re.compile(r"[!-~]{1,200}", re.ASCII)
-_COUNT: Final = re.compile(rb"[0-9]{1,19}")
 _ANSWER_BYTES: Final = 64
 _FRAME_BYTES: Final = 1 << 20
 _PATIENCE: Final = 100  # waits of Link.wait, a tenth of a second each
@@ -51,7 +36,7 @@ class Sent(NamedTuple):
     finished: bool
 
 
-class LineSender:
+class ReliableLineSender:
     r"""Sends the lines of one stream to a receiver that acknowledges them, through one connection after the
     other, until it has them all.
 
@@ -72,7 +57,7 @@ class LineSender:
 
     >>> def blocks_from(first):
     ...     yield b"".join(b"order %d\n" % number for number in range(first, 1000))
-    >>> with LineSender("orders-7", blocks_from, "localhost", 0, listen=True) as sender:
+    >>> with ReliableLineSender("orders-7", blocks_from, "localhost", 0, listen=True) as sender:
     ...     ssc = StreamingContext(sc, 0.05)
     ...     ssc.reliableSocketTextStream("localhost", sender.port).count().pprint()  # doctest: +SKIP
     ...     ssc.start()  # doctest: +SKIP
@@ -92,13 +77,12 @@ class LineSender:
         on_acknowledged: Callable[[int], object] = lambda have: None,
         waiting: Callable[[str], object] = _log.info,
     ) -> None:
-        if not isinstance(stream_id, str) or not _STREAM_ID.fullmatch(stream_id):
-            raise ArgumentError(
-                f"a stream id is 1 to 200 printable ASCII characters without a space, not {stream_id!r}"
-            )
+        if not isinstance(stream_id, str):
+            raise SignatureError(f"a stream id must be text, not {stream_id!r}")
+        self._protocol = LineSender(stream_id)
         if not callable(blocks_from):
             raise SignatureError(
-                f"LineSender needs a function that gives the blocks behind so many lines, not {blocks_from!r}"
+                f"blocks_from must be a function that gives what follows so many lines, not {blocks_from!r}"
             )
         self.stream_id = stream_id
         self._blocks_from = blocks_from
@@ -137,7 +121,7 @@ class LineSender:
         """Listen no more."""
         self._peer.close()
 
-    def __enter__(self) -> LineSender:
+    def __enter__(self) -> ReliableLineSender:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -149,37 +133,32 @@ class LineSender:
 
     def _served(self, link: Link) -> bool:
         """Whether the receiver at this connection has all lines now."""
-        link.send(f"PENSTOCK-LINES 1 {self.stream_id}\n".encode("ascii"))
-        sent = self._first_answer(link)
-        if sent is None:
+        protocol = self._protocol
+        link.send(protocol.hello())
+        if not self._is_greeted(link):
             return False
-        if sent < self._have:
-            _log.warning("%s: the receiver of %s had %d lines, and has %d now", *self._who, self._have, sent)
-        self._acknowledge(sent)
-        for block in self._blocks_from(sent):
-            for count, data in _frames(block):
-                link.send(b"%d %d %d\n%b" % (sent, count, len(data), data))
-                sent += count
-                self._take_answers(link, sent)
+        for block in self._blocks_from(protocol.sent):
+            for data in _frames(block):
+                link.send(protocol.frame(data))
+                self._take_answers(link)
                 if link.is_over or self._stop.is_set():
                     return False
         if self._stop.is_set():  # so these may not have been all blocks
             return False
-        link.send(b"%d 0 0\n" % sent)
-        self._take_answers(link, sent)
-        while self._have < sent and link.wait():
-            self._take_answers(link, sent)
-        return self._have == sent
+        link.send(protocol.end())
+        self._take_answers(link)
+        while not protocol.all_stored and link.wait():
+            self._take_answers(link)
+        return protocol.all_stored
 
-    def _first_answer(self, link: Link) -> int | None:
-        """How many lines the receiver says it has; ``None`` if the connection ended before it did."""
+    def _is_greeted(self, link: Link) -> bool:
+        """Whether the receiver has said how many lines it has. It may not know how to."""
         waits = 0
         while not (lines := link.lines()):
             if link.unfinished_bytes > _ANSWER_BYTES:
-                self._refuse("without an end")
-                return None
+                return self._refuse("without an end")
             if not link.wait():
-                return None
+                return False
             waits += 1
             if waits == _PATIENCE:
                 _log.warning(
@@ -187,53 +166,52 @@ class LineSender:
                     "lines, as reliableSocketTextStream does.",
                     self._peer.address,
                 )
-        have = None
-        for line in lines:
-            if not _COUNT.fullmatch(line):
-                self._refuse(repr(line.decode("utf-8", "replace")))
-                return None
-            have = int(line)
-        return have
+        had = self._have
+        try:
+            for line in lines:
+                self._acknowledge(line)
+        except ProtocolError:
+            return self._refuse(repr(lines[0].decode("utf-8", "replace")))
+        if self._have < had:
+            _log.warning("%s: the receiver of %s had %d lines, and has %d now", *self._who, had, self._have)
+        return True
 
-    def _refuse(self, answer: str) -> None:
+    def _refuse(self, answer: str) -> bool:
         """Whoever answers like that is no receiver: wait for another, or give up if we called."""
         if self._listens:
             _log.warning("%s: whoever has connected answers %s, and is left", self._peer.address, answer)
-            return
+            return False
         raise UnsupportedError(
             f"{self._peer.address} does not take acknowledged lines: it answers {answer}. "
             "Hint: reliableSocketTextStream does."
         )
 
-    def _take_answers(self, link: Link, sent: int) -> None:
+    def _take_answers(self, link: Link) -> None:
         for line in link.lines():
-            if not _COUNT.fullmatch(line) or int(line) > sent:
-                raise DataError(
-                    f"{self._peer.address} acknowledges {line.decode('utf-8', 'replace')!r} of the {sent} "
-                    f"lines of {self.stream_id} that were sent"
-                )
-            self._acknowledge(int(line))
+            self._acknowledge(line)
 
-    def _acknowledge(self, have: int) -> None:
+    def _acknowledge(self, line: bytes) -> None:
+        try:
+            have = self._protocol.answered(line + b"\n")
+        except ProtocolError as problem:
+            problem.add_note(f"of the stream {self.stream_id}, at {self._peer.address}")
+            raise
         if have != self._have:
             self._have = have
             self._on_acknowledged(have)
         self._peer.has_taken()
 
 
-def _frames(block: bytes) -> Iterator[tuple[int, bytes]]:
+def _frames(block: bytes) -> Iterator[bytes]:
     r"""The block in pieces of whole lines and not more than 1 MiB, unless a single line is longer.
 
     >>> list(_frames(b"a\nb\n")), list(_frames(b""))
-    ([(2, b'a\nb\n')], [])
+    ([b'a\nb\n'], [])
     """
     if block and not block.endswith(b"\n"):
-        raise ArgumentError(
-            rf"a block must hold whole lines, which end with \n; this one ends {block[-20:]!r}"
-        )
+        raise ArgumentError(rf"a block must hold whole lines, which end with \n; its end is {block[-20:]!r}")
     at = 0
     while at < len(block):
         end = block.rfind(b"\n", at, at + _FRAME_BYTES) + 1 or block.index(b"\n", at) + 1
-        data = block[at:end]
-        yield data.count(b"\n"), data
+        yield block[at:end]
         at = end
