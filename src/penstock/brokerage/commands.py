@@ -315,16 +315,30 @@ def run_command(
     show_default=True,
     help="Where everything is written; emptied first if it is of an earlier demo.",
 )
+@click.option(
+    "--over",
+    type=click.Choice(["files", "tcp", "acked", "kafka", "s3"]),
+    default="files",
+    show_default=True,
+    help="How the orders come into the stream.",
+)
 @click.pass_context
 def demo_command(
-    ctx: click.Context, orders: int, parts: int, every: float, interval: float, folder: Path
+    ctx: click.Context, orders: int, parts: int, every: float, interval: float, folder: Path, over: str
 ) -> None:
     """Run the dashboard on made-up orders, and check all its figures against a direct computation.
+
+    The orders come in files that appear in a directory, through a connection (tcp, or acked: with
+    acknowledgements), from a topic of Kafka, or in files that appear in a bucket of S3. The last two start a
+    server of their own for the time; they need penstock[kafka], and penstock[s3] with moto[server].
+
+    One over files or acked that was interrupted goes on where it was when it is started again.
 
     \b
     Examples:
       penstock brokerage demo
       penstock brokerage demo --orders 50000 --parts 10 --every 0.2
+      penstock brokerage demo --over acked
     """
     from rich.console import Console
 
@@ -332,6 +346,13 @@ def demo_command(
 
     with stop_request() as request:
         whole = demo(
-            folder, Console(), request.event, orders=orders, parts=parts, every_s=every, interval_s=interval
+            folder,
+            Console(),
+            request.event,
+            orders=orders,
+            parts=parts,
+            every_s=every,
+            interval_s=interval,
+            over=over,
         )
     ctx.exit(0 if whole else request.exit_code or 1)
