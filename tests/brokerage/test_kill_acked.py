@@ -46,6 +46,11 @@ def started(folder: Path, port: int, log: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(line, stdout=log, stderr=log)
 
 
+def said(folder: Path) -> str:
+    """The end of what the runs have said."""
+    return (folder / "log.txt").read_text("utf-8", "replace")[-3000:]
+
+
 def counted(folder: Path) -> dict[str, int]:
     """The orders by side, over the figures of all batches."""
     found = {"BUYS": 0, "SELLS": 0}
@@ -75,8 +80,8 @@ def run_killed(folder: Path, kills: int, seed: int) -> tuple[BatchFigures, int]:
                 process = started(folder, sender.feed.port, log)
                 deadline = time.monotonic() + 30
                 while counted(folder) == before != total:
-                    assert process.poll() is None, (folder / "log.txt").read_text("utf-8", "replace")[-2000:]
-                    assert time.monotonic() < deadline, "nothing was counted"
+                    assert process.poll() is None, said(folder)
+                    assert time.monotonic() < deadline, f"nothing was counted\n{said(folder)}"
                     time.sleep(0.02)
                 time.sleep(chance.uniform(0, 0.7))
                 amid += sender.fed is None
@@ -85,8 +90,8 @@ def run_killed(folder: Path, kills: int, seed: int) -> tuple[BatchFigures, int]:
             process = started(folder, sender.feed.port, log)
             deadline = time.monotonic() + 120
             while counted(folder) != total:
-                assert process.poll() is None, (folder / "log.txt").read_text("utf-8", "replace")[-2000:]
-                assert time.monotonic() < deadline, f"{counted(folder)}, not {total}"
+                assert process.poll() is None, said(folder)
+                assert time.monotonic() < deadline, f"{counted(folder)}, not {total}\n{said(folder)}"
                 time.sleep(0.05)
             process.send_signal(signal.SIGTERM)
             process.wait(30)
