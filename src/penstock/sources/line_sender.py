@@ -57,12 +57,17 @@ class ReliableLineSender:
 
     >>> def blocks_from(first):
     ...     yield b"".join(b"order %d\n" % number for number in range(first, 1000))
+    >>> ssc = StreamingContext(sc, 0.05)
+    >>> received = []
     >>> with ReliableLineSender("orders-7", blocks_from, "localhost", 0, listen=True) as sender:
-    ...     ssc = StreamingContext(sc, 0.05)
-    ...     ssc.reliableSocketTextStream("localhost", sender.port).count().pprint()  # doctest: +SKIP
-    ...     ssc.start()  # doctest: +SKIP
-    ...     sender.send()  # doctest: +SKIP
+    ...     lines = ssc.reliableSocketTextStream("localhost", sender.port)
+    ...     lines.foreachRDD(lambda rdd: received.extend(rdd.collect()))
+    ...     ssc.start()
+    ...     sender.send()
     Sent(line_count=1000, finished=True)
+    >>> ssc.stop(stopSparkContext=False, stopGraceFully=True)
+    >>> len(received), received[-1]
+    (1000, 'order 999')
     """
 
     def __init__(
