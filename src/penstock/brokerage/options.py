@@ -52,6 +52,16 @@ class Options:
         return place_of(self.input)
 
     @property
+    def units(self) -> str:
+        """What the input consists of.
+
+        >>> Options("input", "out/f").units, Options("kafka://localhost:9092/orders", "out/f").units
+        ('files', 'messages')
+        """
+        place = self.place
+        return "files" if isinstance(place, Directory) else "lines" if isinstance(place, Tcp) else "messages"
+
+    @property
     def figures(self) -> str:
         """Where the figures of each batch go, in words."""
         return f"{self.output}-<ms>.txt"

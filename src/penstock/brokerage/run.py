@@ -16,7 +16,7 @@ from penstock.brokerage.pipeline import figures_of
 from penstock.brokerage.places import Directory, Tcp
 from penstock.brokerage.preflight import notes_before
 from penstock.brokerage.view import View
-from penstock.conf import ON_FAILURE, Conf
+from penstock.conf import ON_FAILURE, WRITE_AHEAD, Conf
 from penstock.context import Context, KafkaUtils, StreamingContext, has_checkpoint
 from penstock.dstream import DStream
 from penstock.rdd import RDD, Reject
@@ -25,7 +25,6 @@ from penstock.scheduler import StreamingListener
 __all__ = ["run"]
 
 _POLL_S = 0.1
-_LOG_KEY = "spark.streaming.receiver.writeAheadLog.enable"
 
 
 def run(
@@ -47,7 +46,7 @@ def run(
     with ExitStack() as stack:
         conf = Conf().setMaster(options.master).setAppName("brokerage")
         conf.set(ON_FAILURE.key, "stop")  # batches behind a failed one would be without its orders
-        conf.set(_LOG_KEY, options.log and isinstance(options.place, Tcp))
+        conf.set(WRITE_AHEAD.key, options.log and isinstance(options.place, Tcp))
         sc = stack.enter_context(Context(conf=conf))
         goes_on = not options.fresh and has_checkpoint(options.checkpoint_directory)
         for note in notes_before(options, goes_on=goes_on):
