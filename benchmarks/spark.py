@@ -25,7 +25,7 @@ from pyspark.streaming import StreamingContext, StreamingListener
 from benchmarks.engines import ROOT
 from benchmarks.measure import Figures, batch_figures, cpu_seconds, peak_rss_mib
 
-__all__ = ["Batches", "context", "file_by_file", "stream", "timed_batches"]
+__all__ = ["Batches", "context", "file_by_file", "received", "stream", "timed_batches"]
 
 _PATIENCE_S = 120
 
@@ -48,10 +48,12 @@ def context(name: str) -> Iterator[SparkContext]:
 
 
 class Batch(NamedTuple):
-    """What the listener tells of a batch: how long it took, and whether files were read in it."""
+    """What the listener tells of a batch: how long it took, whether files were read in it, how many records
+    a receiver had for it."""
 
     seconds: float
     with_files: bool
+    records: int
 
 
 class Batches(StreamingListener):
@@ -63,7 +65,7 @@ class Batches(StreamingListener):
     def onBatchCompleted(self, batchCompleted: Any) -> None:
         info = batchCompleted.batchInfo()
         inputs = [each.metadataDescription() for each in info.streamIdToInputInfo().values()]
-        self.over.append(Batch(info.processingDelay() / 1000, any(inputs)))
+        self.over.append(Batch(info.processingDelay() / 1000, any(inputs), info.numRecords()))
 
 
 @contextmanager
@@ -122,6 +124,24 @@ def file_by_file(
     return {
         "seconds": statistics.fmean(counted) * all_files,
         "cpu_seconds": (cpu_seconds() - cpu) / len(counted) * all_files,
+        "peak_rss_mib": peak_rss_mib(),
+        "counted_batches": len(counted),
+    }
+
+
+def received(ssc: Any, batches: Batches, warm_up: int, go: Callable[[], None], records: int) -> Figures:
+    """Start; ``go`` once so many records of a receiver were processed; the figures of the batches with the
+    others, up to ``records`` in all."""
+    ssc.start()
+    _wait(ssc, batches, lambda: sum(batch.records for batch in batches.over) >= warm_up)
+    before, first = cpu_seconds(), len(batches.over)
+    go()
+    _wait(ssc, batches, lambda: sum(batch.records for batch in batches.over) >= records)
+    counted = [batch for batch in batches.over[first:] if batch.records]
+    return {
+        "seconds": sum(batch.seconds for batch in counted),
+        "records": sum(batch.records for batch in counted),
+        "cpu_seconds": cpu_seconds() - before,
         "peak_rss_mib": peak_rss_mib(),
         "counted_batches": len(counted),
     }

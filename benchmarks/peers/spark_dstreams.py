@@ -8,18 +8,20 @@ nearly every batch has a file: CPU time is of these.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from benchmarks.dashboard import INTERVAL_S, WINDOW_S, rejects_file
 from benchmarks.data import LINES_PER_FILE, ORDERS, emptied
 from benchmarks.measure import Figures
 from benchmarks.peers.lines import MalformedOrder, Order, parse_order
-from benchmarks.spark import file_by_file, stream
+from benchmarks.sending import sender
+from benchmarks.spark import file_by_file, received, stream
 
-__all__ = ["over_files", "run"]
+__all__ = ["over_files", "over_socket", "run"]
 
 FILES = 20
 WARM_UP = 5
+WARM_UP_LINES = 100_000
 
 
 def run(directory: Path, output: Path) -> Figures:
@@ -32,23 +34,50 @@ def over_files(files: list[Path], output: Path, warm_up: int, all_files: int) ->
     """The dashboard over these files, with its output in ``output``; batches without a file write too."""
     inbox = emptied(output / "inbox")
     with stream("dashboard", INTERVAL_S) as (ssc, batches), rejects_file(output) as file:
-        ssc.sparkContext.setCheckpointDir(str(output / "checkpoint"))
-        parsed: Any = ssc.textFileStream(str(inbox)).map(_read)
-        orders = parsed.filter(lambda record: isinstance(record, Order))
-        rejects = parsed.filter(lambda record: not isinstance(record, Order))
-        sides = orders.map(lambda o: (o.buy, 1)).reduceByKey(lambda a, b: a + b)
-        listed = sides.map(lambda side: ("BUYS" if side[0] else "SELLS", [str(side[1])]))
-        cents = orders.map(lambda o: (o.client_id, o.amount * round(o.price * 100)))
-        totals = cents.updateStateByKey(lambda news, total: sum(news) + (total or 0))
-        volumes = orders.map(lambda o: (o.symbol, o.amount)).reduceByKeyAndWindow(
-            lambda a, b: a + b, lambda a, b: a - b, WINDOW_S
-        )
-        report = listed.union(_top("TOP5CLIENTS", totals)).union(_top("TOP5STOCKS", volumes))
-        rejects.foreachRDD(lambda rdd: file.writelines(f"{text}\n" for text in rdd.collect()))
-        report.transform(lambda rdd: rdd.sortByKey(numPartitions=1)).saveAsTextFiles(
-            str(output / "output"), "txt"
-        )
+        _dashboard(ssc, ssc.textFileStream(str(inbox)), output, file)
         return file_by_file(ssc, batches, INTERVAL_S, files, inbox, warm_up, all_files)
+
+
+def over_socket(file: Path, orders: int, output: Path) -> Figures:
+    """The dashboard over the lines of a file that come through a connection; the first ones warm it up."""
+    with (
+        sender(file, "--first", str(WARM_UP_LINES)) as (port, process),
+        stream("dashboard", INTERVAL_S) as (ssc, batches),
+        rejects_file(output) as rejects,
+    ):
+        _dashboard(ssc, ssc.socketTextStream("127.0.0.1", port), output, rejects)
+
+        def go() -> None:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+
+        figures = received(ssc, batches, WARM_UP_LINES, go, orders)
+    counted = figures["records"]
+    return {
+        **figures,
+        "seconds": figures["seconds"] * orders / counted,
+        "cpu_seconds": figures["cpu_seconds"] * orders / counted,
+        "records": orders,
+    }
+
+
+def _dashboard(ssc: Any, lines: Any, output: Path, file: TextIO) -> None:
+    ssc.sparkContext.setCheckpointDir(str(output / "checkpoint"))
+    parsed: Any = lines.map(_read)
+    orders = parsed.filter(lambda record: isinstance(record, Order))
+    rejects = parsed.filter(lambda record: not isinstance(record, Order))
+    sides = orders.map(lambda o: (o.buy, 1)).reduceByKey(lambda a, b: a + b)
+    listed = sides.map(lambda side: ("BUYS" if side[0] else "SELLS", [str(side[1])]))
+    cents = orders.map(lambda o: (o.client_id, o.amount * round(o.price * 100)))
+    totals = cents.updateStateByKey(lambda news, total: sum(news) + (total or 0))
+    volumes = orders.map(lambda o: (o.symbol, o.amount)).reduceByKeyAndWindow(
+        lambda a, b: a + b, lambda a, b: a - b, WINDOW_S
+    )
+    report = listed.union(_top("TOP5CLIENTS", totals)).union(_top("TOP5STOCKS", volumes))
+    rejects.foreachRDD(lambda rdd: file.writelines(f"{text}\n" for text in rdd.collect()))
+    report.transform(lambda rdd: rdd.sortByKey(numPartitions=1)).saveAsTextFiles(
+        str(output / "output"), "txt"
+    )
 
 
 def _read(text: str) -> Order | str:

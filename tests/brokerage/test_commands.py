@@ -44,7 +44,7 @@ def source(tmp_path: Path) -> Path:
             ["generate", "feed", "--seed 1 --out orders.txt", "--lines 10000 --every 3"],
         ),
         (["brokerage", "generate", "--help"], ["Examples:\n", "2016-03-22 20:25:28,1,80,EPE,710,51.00,B"]),
-        (["brokerage", "feed", "--help"], ["Examples:\n", "FILE DIR", "default: 10000", "--every 0"]),
+        (["brokerage", "feed", "--help"], ["Examples:\n", "FILE [DIR]", "default: 10000", "--every 0"]),
     ],
 )
 def test_help_has_examples(arguments: list[str], expected: list[str]) -> None:

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from penstock.brokerage import demo as module
+from penstock.brokerage import ways
 from penstock.brokerage.demo import DemoFailed, demo
 from penstock.brokerage.feed import Fed
 from penstock.cli import main
@@ -146,13 +147,13 @@ def test_an_amount_that_differs_is_a_failure_too(tmp_path: Path, monkeypatch: py
 
 
 def test_a_line_that_no_batch_took_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Forgetful(module._Intake):
-        def lines_of(self, whole: Iterator[bytes], lines: int, interval_ms: int) -> Iterator[Iterator[bytes]]:
+    class Forgetful(ways.WAYS["files"]):  # type: ignore[misc]
+        def batches(self, whole: Any, shares: Any) -> Iterator[Any]:
             kept = list(whole)
-            yield from super().lines_of(iter(kept), lines, interval_ms)
-            whole.seek(0)  # type: ignore[attr-defined]
+            yield from super().batches(iter(kept), shares)
+            whole.seek(0)
 
-    monkeypatch.setattr(module, "_Intake", Forgetful)
+    monkeypatch.setitem(ways.WAYS, "files", Forgetful)
     with pytest.raises(DemoFailed, match=r"not all lines of .* came into a batch"):
         run_demo(tmp_path)
 
@@ -161,7 +162,7 @@ def test_a_feed_that_fails_ends_the_demonstration(tmp_path: Path, monkeypatch: p
     def full(*arguments: Any, **options: Any) -> Fed:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(module, "feed", full)
+    monkeypatch.setattr(ways, "feed_files", full)
     with pytest.raises(OSError, match="the disk is full"):
         run_demo(tmp_path)
 
@@ -194,3 +195,65 @@ def test_one_that_was_interrupted_goes_on_to_the_same_end(tmp_path: Path) -> Non
     )
     again = subprocess.run([*line, "--orders", "100"], capture_output=True, text=True, check=False)
     assert again.stdout.startswith("100 orders in ")
+
+
+# Over other things than files
+
+
+@pytest.mark.parametrize("over", ["tcp", "acked", "kafka", "s3"])
+def test_over_each_source_the_figures_are_those_of_the_file(over: str, tmp_path: Path) -> None:
+    if over == "kafka":
+        pytest.importorskip("confluent_kafka", reason="Hint: pip install 'penstock[kafka]'")
+    if over == "s3":
+        pytest.importorskip("s3fs", reason="Hint: pip install 'penstock[s3]'")
+        pytest.importorskip("moto.server", reason="Hint: pip install 'moto[server]'")
+    result = command(tmp_path / "demo", "--over", over)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"2,500 orders in {tmp_path / 'demo' / 'orders.txt'}; 4 ")
+    assert any(line.startswith("2,500 orders in ") and line.endswith(" 0 lines rejected.") for line in lines)
+    assert lines[-1].startswith("Checked: every figure of every batch equals a direct computation")
+    again = command(tmp_path / "demo", "--over", over, "--orders", "100")
+    assert again.stdout.startswith("100 orders in "), "it begins anew"
+
+
+def test_a_batch_that_had_other_lines_is_found_out_over_a_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Damaging(ways.Unacknowledged):
+        def send(self) -> Fed:
+            after = self._blocks.after
+            damaged = (block.replace(b",S\n", b",B\n", 1) for block in after(0))
+            monkeypatch.setattr(self._blocks, "after", lambda first: damaged)
+            return super().send()
+
+    monkeypatch.setattr(ways, "Unacknowledged", Damaging)
+    result = command(tmp_path / "demo", "--over", "tcp")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("Error: the batch of ")
+
+
+def test_a_server_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = command(tmp_path / "demo", "--over", "kafka")
+    assert result.exit_code == 2
+    assert "needs confluent_kafka. Hint: pip install 'penstock[kafka]'." in result.output
+
+
+def test_one_over_acknowledged_lines_goes_on_when_it_was_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    line = [sys.executable, "-m", "penstock.cli", "brokerage", "demo", "--folder", str(folder)]
+    line += ["--orders", "6000", "--parts", "12", "--every", "0.2", "--interval", "0.1", "--over", "acked"]
+    for least in (1, 3):
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while len(list((folder / "output").glob("figures-*.txt"))) < 5 * least:
+            assert process.poll() is None, "it has ended by itself"
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Going on with the demonstration that was interrupted."
+    assert any(line.startswith("6,000 orders in ") for line in lines)
+    assert lines[-1].startswith("Checked: every figure of every batch equals a direct computation")

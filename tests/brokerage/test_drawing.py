@@ -193,3 +193,15 @@ def test_a_line_of_an_empty_batch() -> None:
 )
 def test_summary(totals: Totals, expected: str) -> None:
     assert summary(totals, LIVE, "Done") == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "row"), [("tcp://localhost:9", "lines"), ("kafka://localhost:9/orders", "messages")]
+)
+def test_what_is_no_directory_has_no_files(url: str, row: str) -> None:
+    """Its records are counted."""
+    options = Options(url, "out/f", interval_s=5, window_s=60)
+    text = drawn(Shown(options, TOTALS, newest=batch(), now_ms=TIME))
+    [shown] = [line for line in text.splitlines() if "10,000 taken" in line]
+    assert row in shown
+    assert "files" not in text

@@ -24,6 +24,8 @@ def brokerage() -> None:
       penstock brokerage generate --orders 500000 --seed 1 --out orders.txt
       penstock brokerage feed orders.txt input --lines 10000 --every 3
       penstock brokerage run --input input --output output/figures
+      penstock brokerage feed orders.txt --to tcp://localhost:9999 --acked
+      penstock brokerage run --input tcp://localhost:9999 --acked --output output/figures
       penstock brokerage demo
     """
 
@@ -78,7 +80,12 @@ def generate_command(orders: int, seed: int, out: Path, malformed: float) -> Non
 
 @brokerage.command("feed")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="[DIR]", required=False)
+@click.option(
+    "--to",
+    metavar="URL",
+    help="In place of DIR: a directory of any storage, tcp://HOST:PORT, or kafka://SERVER:PORT/TOPIC.",
+)
 @click.option(
     "--lines", type=click.IntRange(min=1), default=10_000, show_default=True, help="Lines in a part."
 )
@@ -89,27 +96,67 @@ def generate_command(orders: int, seed: int, out: Path, malformed: float) -> Non
     show_default=True,
     help="Seconds from one part to the next; 0: all at once.",
 )
+@click.option("--connect", is_flag=True, help="tcp: connect to the address.  [default: listen there]")
+@click.option("--acked", is_flag=True, help="tcp: send until the receiver has acknowledged every line.")
+@click.option(
+    "--stream-id",
+    metavar="ID",
+    help="With --acked: the name under which the receiver counts the lines.  [default: of the file]",
+)
 @click.pass_context
-def feed_command(ctx: click.Context, file: Path, directory: Path, lines: int, every: float) -> None:
-    """Split FILE and move its parts into DIR, one after the other.
+def feed_command(
+    ctx: click.Context,
+    file: Path,
+    directory: str | None,
+    to: str | None,
+    lines: int,
+    every: float,
+    connect: bool,
+    acked: bool,
+    stream_id: str | None,
+) -> None:
+    """Send FILE, part by part, as if its lines arrived while time passes.
 
-    The parts are named orders-00000.txt and so on, after those that DIR already holds, and each
-    appears whole. DIR is created if it is missing. Ctrl-C and SIGTERM stop between two parts.
+    Into a directory, here or of a store (s3://bucket/in): parts are named orders-00000.txt and so on, after
+    those that it already holds, and each appears whole. A directory is created if it is missing.
+
+    To tcp://HOST:PORT: waits until somebody connects, as 'run --input tcp://HOST:PORT' does, and sends the
+    lines to one connection at a time. Lines that a connection has taken when it breaks are gone; the next one
+    goes on with the next line. With --acked nothing is lost and nothing comes twice: the receiver (run
+    --acked) says what it has, whenever it comes back, and a feed of the same file that was killed goes on
+    there.
+
+    To kafka://SERVER:PORT/TOPIC: a message a line, without a key; none is lost or doubled by a retry.
+
+    Ctrl-C and SIGTERM stop between two parts.
 
     \b
     Examples:
       penstock brokerage feed orders.txt input
       penstock brokerage feed orders.txt input --lines 1000 --every 0.5
       penstock brokerage feed orders.txt input --every 0      (all at once)
+      penstock brokerage feed orders.txt --to s3://bucket/input
+      penstock brokerage feed orders.txt --to tcp://localhost:9999 --acked
+      penstock brokerage feed orders.txt --to kafka://localhost:9092/orders
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from penstock.brokerage.feed import Part, feed
-    from penstock.brokerage.words import counted
+    from penstock.brokerage.feeding import Feeding, feed_to
+    from penstock.brokerage.messages import shown_on
 
+    if (directory is None) == (to is None):
+        raise click.UsageError("name where FILE goes: either DIR or --to URL", ctx)
+    feeding = Feeding(
+        file,
+        directory if directory is not None else str(to),
+        lines=lines,
+        every_s=every,
+        connect=connect,
+        acked=acked,
+        stream_id=stream_id,
+    )
     console = Console(stderr=True)
-    byte_total = file.stat().st_size
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -118,21 +165,38 @@ def feed_command(ctx: click.Context, file: Path, directory: Path, lines: int, ev
         console=console,
         disable=not console.is_terminal,
     )
-    with stop_request() as request, progress:
-        task = progress.add_task("feeding", total=byte_total)
 
-        def on_progress(part: Part) -> None:
-            progress.update(task, advance=part.byte_count, description=part.path.name)
+    def tell(message: str) -> None:
+        progress.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
-        fed = feed(file, directory, lines, every, on_progress=on_progress, stop=request.event)
-    done = f"{counted(fed.part_count, 'part')}, {counted(fed.line_count, 'line')}, moved into {directory}"
+    with stop_request() as request, progress, shown_on(tell):
+        task = progress.add_task("feeding", total=file.stat().st_size)
+
+        def on_progress(byte_count: int, description: str) -> None:
+            progress.update(task, completed=byte_count, description=description)
+
+        fed, done = feed_to(feeding, on_progress=on_progress, waiting=tell, stop=request.event)
     click.echo(done if fed.finished else f"Stopped before the end: {done}")
     if not fed.finished:
         ctx.exit(request.exit_code)
 
 
 @brokerage.command("run")
-@click.option("--input", "input_", metavar="DIR", required=True, help="The directory the files appear in.")
+@click.option(
+    "--input",
+    "input_",
+    metavar="URL",
+    required=True,
+    help="Where lines come from: a directory that files appear in (a path or any URL), tcp://HOST:PORT, or kafka://SERVER:PORT/TOPIC.",
+)
+@click.option("--listen", is_flag=True, help="tcp: wait for the sender to connect.  [default: connect to it]")
+@click.option("--acked", is_flag=True, help="tcp: acknowledge lines once they are stored: none is lost.")
+@click.option(
+    "--log/--no-log",
+    default=True,
+    show_default=True,
+    help="tcp: write lines down as they come, so that the end of this run loses none of them.",
+)
 @click.option(
     "--output", metavar="PREFIX", required=True, help="Each batch writes PREFIX-<ms>.txt/part-00000."
 )
@@ -163,6 +227,9 @@ def feed_command(ctx: click.Context, file: Path, directory: Path, lines: int, ev
 def run_command(
     ctx: click.Context,
     input_: str,
+    listen: bool,
+    acked: bool,
+    log: bool,
     output: str,
     interval: float,
     window: float,
@@ -174,7 +241,7 @@ def run_command(
     master: str,
     verbose: bool,
 ) -> None:
-    """Show the dashboard of the orders that appear in a directory, and write its figures.
+    """Show the dashboard of the orders that appear in a directory or come otherwise, and write its figures.
 
     Every batch writes BUYS, SELLS, TOP5CLIENTS and TOP5STOCKS. A line that is no order is counted and
     written to the rejects file with its file, line number and reason. Files that are there at the start
@@ -183,11 +250,20 @@ def run_command(
     Every batch is recorded: however the run ends, the next one with the same --output goes on behind its last
     complete batch, with the same figures as if nothing had happened. Files that came meanwhile are taken.
 
+    From tcp://HOST:PORT the lines of whoever listens there are read; the connection is made again for as
+    long as the run goes on. What is on its way when it breaks is lost, unless both sides use --acked.
+
+    From kafka://SERVER:PORT/TOPIC the messages are read that come from now on, with --available-now all that
+    are there; each belongs to exactly one batch.
+
     \b
     Examples:
       penstock brokerage run --input input --output output/figures
       penstock brokerage run --input input --output output/figures --interval 1 --window 60
       penstock brokerage run --input input --output output/figures --available-now --max-files-per-batch 10
+      penstock brokerage run --input s3://bucket/input --output output/figures
+      penstock brokerage run --input tcp://localhost:9999 --acked --output output/figures
+      penstock brokerage run --input kafka://localhost:9092/orders --output output/figures
     """
     from rich.console import Console
 
@@ -207,6 +283,9 @@ def run_command(
         max_files_per_batch=max_files_per_batch,
         rejects=rejects,
         master=master,
+        listen=listen,
+        acked=acked,
+        log=log,
     )
     view = View(Console(), options)
     with stop_request() as request:
@@ -236,16 +315,30 @@ def run_command(
     show_default=True,
     help="Where everything is written; emptied first if it is of an earlier demo.",
 )
+@click.option(
+    "--over",
+    type=click.Choice(["files", "tcp", "acked", "kafka", "s3"]),
+    default="files",
+    show_default=True,
+    help="How the orders come into the stream.",
+)
 @click.pass_context
 def demo_command(
-    ctx: click.Context, orders: int, parts: int, every: float, interval: float, folder: Path
+    ctx: click.Context, orders: int, parts: int, every: float, interval: float, folder: Path, over: str
 ) -> None:
     """Run the dashboard on made-up orders, and check all its figures against a direct computation.
+
+    The orders come in files that appear in a directory, through a connection (tcp, or acked: with
+    acknowledgements), from a topic of Kafka, or in files that appear in a bucket of S3. The last two start a
+    server of their own for the time; they need penstock[kafka], and penstock[s3] with moto[server].
+
+    One over files or acked that was interrupted goes on where it was when it is started again.
 
     \b
     Examples:
       penstock brokerage demo
       penstock brokerage demo --orders 50000 --parts 10 --every 0.2
+      penstock brokerage demo --over acked
     """
     from rich.console import Console
 
@@ -253,6 +346,13 @@ def demo_command(
 
     with stop_request() as request:
         whole = demo(
-            folder, Console(), request.event, orders=orders, parts=parts, every_s=every, interval_s=interval
+            folder,
+            Console(),
+            request.event,
+            orders=orders,
+            parts=parts,
+            every_s=every,
+            interval_s=interval,
+            over=over,
         )
     ctx.exit(0 if whole else request.exit_code or 1)

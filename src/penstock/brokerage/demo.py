@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from functools import partial
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -15,26 +14,20 @@ from rich.console import Console
 
 from penstock.brokerage.direct import BatchFigures, figures, report
 from penstock.brokerage.drawing import Totals
-from penstock.brokerage.feed import feed
 from penstock.brokerage.generate import write_orders
 from penstock.brokerage.options import Options
 from penstock.brokerage.run import run
 from penstock.brokerage.view import View
+from penstock.brokerage.ways import WAYS, DemoFailed, Way
 from penstock.brokerage.words import counted, dollars, span
 from penstock.checkpoint import recorded_batches
-from penstock.errors import PenstockError
 from penstock.scheduler import StreamingListener
-from penstock.sources.looking import is_visible
 from penstock.times import local_datetime
 
 __all__ = ["DemoFailed", "demo"]
 
 _MARK = ".penstock-demo"
 _WINDOW_S = 3600
-
-
-class DemoFailed(PenstockError):
-    """The figures of the stream are not those of the direct computation, or it cannot begin."""
 
 
 def demo(
@@ -46,33 +39,56 @@ def demo(
     parts: int,
     every_s: float,
     interval_s: float,
+    over: str = "files",
 ) -> bool:
-    """Generate, feed, run, check, in ``folder``; false if it was stopped before the end.
+    """Generate, feed, run, check, in ``folder``; false if it was stopped before the end. ``over`` says how
+    the orders come into the stream: one of ``WAYS``.
 
-    A demonstration of the same size that was interrupted in ``folder``, in whatever way, goes on. Otherwise a
-    folder of an earlier one is emptied first; ``DemoFailed`` for one that holds anything else.
+    A demonstration of the same size that was interrupted in ``folder``, in whatever way, goes on, if nothing
+    can have been lost in between. Otherwise a folder of an earlier one is emptied first; ``DemoFailed`` for
+    one that holds anything else.
     """
-    source, inbox, output = folder / "orders.txt", folder / "input", folder / "output" / "figures"
+    source, output = folder / "orders.txt", folder / "output" / "figures"
     window_s = max(1, round(_WINDOW_S / interval_s)) * interval_s if interval_s > 0 else _WINDOW_S
-    options = Options(str(inbox), str(output), interval_s=interval_s, window_s=window_s)
-    view = View(console, options, title="Brokerage demo")
+    options = Options(str(folder / "input"), str(output), interval_s=interval_s, window_s=window_s)
     lines = -(-orders // parts)
-    size = json.dumps({"orders": orders, "lines": lines, "interval_s": interval_s})
-    intake = _Intake()
-    if _is_interrupted(folder, size):
-        intake.recall(options.checkpoint_directory)
-        view.tell("Going on with the demonstration that was interrupted.")
-    else:
-        _clear(folder)
-        inbox.mkdir()
-        write_orders(source, orders, seed=1)
-        (folder / _MARK).write_text(size)
-        view.tell(
-            f"{counted(orders, 'order')} in {source}; "
-            f"{counted(-(-orders // lines), 'file')} of them go into {inbox}, one every {every_s:g} s."
-        )
-    done = min(orders, sum(intake.file_counts) * lines)
-    feeder = _Feeder(source, inbox, lines, every_s)
+    size = {"orders": orders, "lines": lines, "interval_s": interval_s, "over": over}
+    kept = _kept(folder, size)
+    with WAYS[over](source, folder, lines, every_s) as way:
+        if kept is None:
+            _clear(folder)
+            write_orders(source, orders, seed=1)
+        way.prepare(kept)
+        if way.kept is not None:
+            (folder / _MARK).write_text(json.dumps({**size, "kept": way.kept}))
+        options = replace(options, input=way.input, acked=way.acked)
+        view = View(console, options, title="Brokerage demo")
+        intake = _Intake(way)
+        if kept is not None:
+            intake.recall(options.checkpoint_directory)
+            view.tell("Going on with the demonstration that was interrupted.")
+        else:
+            view.tell(
+                f"{counted(orders, 'order')} in {source}; {counted(-(-orders // lines), way.part)} of them "
+                f"{way.intro()}"
+            )
+        if not _ran(options, view, stop, way, intake, orders):
+            view.tell(f"Stopped after {view.totals.orders:,} of {orders:,} orders.")
+            return False
+        with source.open("rb") as whole:
+            batches = way.batches(whole, intake.shares_at(round(interval_s * 1000)))
+            _check(view.totals, intake, figures(batches, interval_s, window_s), output, interval_s)
+            if next(whole, None) is not None:
+                raise DemoFailed(f"not all lines of {source} came into a batch")
+    _report(view, options, orders, intake)
+    (folder / _MARK).write_text("")
+    return True
+
+
+def _ran(options: Options, view: View, stop: Event, way: Way, intake: _Intake, orders: int) -> bool:
+    """Feed and run until a batch has had the last order; false if it was stopped before."""
+    done = min(orders, sum(way.count(share) for share in intake.shares if share is not None))
+    feeder = _Feeder(way)
     try:
         run(
             options,
@@ -90,25 +106,18 @@ def demo(
         raise feeder.error
     if view.error is not None:
         raise view.error
-    if stop.is_set() or view.abandoned:
-        view.tell(f"Stopped after {view.totals.orders:,} of {orders:,} orders.")
-        return False
-    with source.open("rb") as whole:
-        batches = intake.lines_of(whole, lines, round(interval_s * 1000))
-        _check(view.totals, intake, figures(batches, interval_s, window_s), output, interval_s)
-        if next(whole, None) is not None:
-            raise DemoFailed(f"not all lines of {source} came into a batch")
-    _report(view, options, orders, intake)
-    (folder / _MARK).write_text("")
-    return True
+    return not (stop.is_set() or view.abandoned)
 
 
-def _is_interrupted(folder: Path, size: str) -> bool:
-    """Whether a demonstration of that size began in the folder, and did not come to its end."""
+def _kept(folder: Path, size: dict[str, Any]) -> Any:
+    """What a demonstration of that size has kept that began in the folder and did not come to its end;
+    ``None`` if there is none."""
     try:
-        return (folder / _MARK).read_text() == size
-    except (OSError, ValueError):
-        return False
+        found = json.loads((folder / _MARK).read_text())
+        kept = found.pop("kept")
+    except (OSError, ValueError, AttributeError, KeyError):
+        return None
+    return kept if found == size else None
 
 
 def _clear(folder: Path) -> None:
@@ -129,55 +138,52 @@ def _clear(folder: Path) -> None:
 class _Feeder(Thread):
     """Feeds in the background; ``error`` is what ended it before its time."""
 
-    def __init__(self, source: Path, inbox: Path, lines: int, every_s: float) -> None:
+    def __init__(self, way: Way) -> None:
         super().__init__(name="penstock-demo-feed", daemon=True)
         self.error: Exception | None = None
-        fed = sum(is_visible(entry.name) for entry in inbox.iterdir())
-        self._feed = partial(feed, source, inbox, lines, every_s, skip_lines=fed * lines)
-        self._quit = Event()
+        self._way = way
 
     def run(self) -> None:
         try:
-            self._feed(stop=self._quit)
+            self._way.feed()
         except Exception as error:
             self.error = error
 
     def end(self) -> None:
         """Stop, between two parts, if it runs."""
-        self._quit.set()
+        self._way.quit.set()
         if self.is_alive():
             self.join()
 
 
 class _Intake(StreamingListener):
-    """Which batch took how many files; those of an interrupted run too."""
+    """Which batch had which orders; those of an interrupted run too."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: Way) -> None:
         self.times: list[int] = []
-        self.file_counts: list[int] = []
+        self.shares: list[Any] = []
         self.recalled = 0
+        self._way = way
 
     def recall(self, checkpoint: str) -> None:
         """The batches that a checkpoint says are over."""
         for batch in recorded_batches(checkpoint):
             if batch.committed:
+                intents = list(batch.intents.values())  # none, if there was nothing to take
                 self.times.append(batch.time)
-                self.file_counts.append(sum(len(intent.items) for intent in batch.intents.values()))
+                self.shares.append(self._way.recalled(intents[0]) if intents else None)
         self.recalled = len(self.times)
 
     def onBatchCompleted(self, batchCompleted: Any) -> None:
         info = batchCompleted.batchInfo
+        [found] = info.streamIdToInputInfo.values()
         self.times.append(info.batchTime)
-        self.file_counts.append(
-            sum(len(found.metadata["files"]) for found in info.streamIdToInputInfo.values())
-        )
+        self.shares.append(self._way.share(found))
 
-    def lines_of(self, whole: Iterator[bytes], lines: int, interval_ms: int) -> Iterator[Iterator[bytes]]:
-        """The lines at each batch time, cut from the file that was fed in parts of ``lines``; none at one at
-        which no batch ran."""
-        counts = dict(zip(self.times, self.file_counts, strict=True))
-        for time in range(self.times[0], self.times[-1] + 1, interval_ms):
-            yield islice(whole, lines * counts.get(time, 0))
+    def shares_at(self, interval_ms: int) -> Iterator[Any]:
+        """What was had at each batch time; ``None`` at one at which no batch ran."""
+        shares = dict(zip(self.times, self.shares, strict=True))
+        return map(shares.get, range(self.times[0], self.times[-1] + 1, interval_ms))
 
 
 def _check(

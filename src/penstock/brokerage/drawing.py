@@ -88,7 +88,7 @@ class Shown:
         if self.running is not None:
             return f"the batch of {_moment(self.running)} is running{in_line}"
         if self.options.available_now:
-            return "taking the files that are there"
+            return f"taking the {self.options.units} that are there"
         due_ms = self.now_ms - self.now_ms % self.interval_ms + self.interval_ms
         return f"next batch at {local_datetime(due_ms):%H:%M:%S}{in_line}"
 
@@ -141,7 +141,8 @@ def line(shown: Shown) -> Text:
 def summary(totals: Totals, options: Options, how: str) -> str:
     """What was done, as a sentence that begins with ``how`` ("Done", "Stopped")."""
     if not totals.batches:
-        why = f"there are no files in {options.input}" if options.available_now else "nothing is written"
+        nothing = f"there are no {options.units} in {options.input}"
+        why = nothing if options.available_now else "nothing is written"
         return f"{how} after 0 batches: {why}."
     failed = f" ({totals.failed:,} failed)" if totals.failed else ""
     see = f" (see {options.rejects_file})" if totals.rejected else ""
@@ -182,7 +183,7 @@ def _work(shown: Shown) -> Table:
     rows = _rows()
     rows.add_row("batches", f"{totals.batches:,}, one every {interval}")
     rows.add_row("processing time", Text(spent, style="bold red" if shown.warning else ""))
-    rows.add_row("files", "" if newest is None else _files(newest))
+    rows.add_row(shown.options.units, "" if newest is None else _taken(newest, shown.options))
     rows.add_row(
         "rejected lines", Text(f"{totals.rejected:,}", style="bold yellow" if totals.rejected else "")
     )
@@ -212,9 +213,10 @@ def _moment_width(shown: Shown) -> int:
     return len("2016-03-22 20:25:28.500") if shown.interval_ms % 1000 else len("2016-03-22 20:25:28")
 
 
-def _files(info: BatchInfo) -> str:
+def _taken(info: BatchInfo, options: Options) -> str:
     metadata = next((found.metadata for found in info.streamIdToInputInfo.values()), {})
-    taken, waiting = len(metadata.get("files", ())), metadata.get("waiting", 0)
+    taken = len(metadata.get("files", ())) if options.units == "files" else info.numRecords
+    waiting = metadata.get("waiting", 0)
     return f"{taken:,} taken, {waiting:,} waiting" if waiting else f"{taken:,} taken"
 
 

@@ -20,13 +20,13 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from itertools import chain, count, islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, Final, NamedTuple
 
 from penstock.clock import Clock, SystemClock
 from penstock.errors import ArgumentError, StorageError
 
-__all__ = ["Fed", "Part", "feed"]
+__all__ = ["Fed", "Pace", "Part", "feed", "part_name", "part_number"]
 
 
 class Part(NamedTuple):
@@ -36,7 +36,7 @@ class Part(NamedTuple):
     'orders-00000.txt'
     """
 
-    path: Path
+    path: PurePath
     line_count: int
     byte_count: int
 
@@ -51,6 +51,36 @@ class Fed(NamedTuple):
     part_count: int
     line_count: int
     finished: bool
+
+
+class Pace:
+    """When the next part may come: the first at once, the others one every ``every_s``; all at once with 0.
+
+    A part that comes late (the machine slept) delays those after it: they never catch up in a burst.
+    Raises ``ArgumentError`` for a number that is none of seconds.
+
+    >>> Pace(0).wait()
+    True
+    """
+
+    def __init__(
+        self, every_s: float, clock: Clock | None = None, stop: threading.Event | None = None
+    ) -> None:
+        if not (math.isfinite(every_s) and every_s >= 0):
+            raise ArgumentError(f"every_s must be a number of seconds, 0 or more, not {every_s}")
+        self._every_ms = round(every_s * 1000)
+        self._clock = clock or SystemClock()
+        self._stop = stop or threading.Event()
+        self._due_ms: int | None = None
+
+    def wait(self) -> bool:
+        """Wait until the next part may come; false if it is time to stop."""
+        if self._due_ms is None:
+            self._due_ms = self._clock.now_ms()
+        elif self._every_ms:
+            self._due_ms = max(self._due_ms + self._every_ms, self._clock.now_ms())
+            self._clock.wait_until(self._due_ms, self._stop)
+        return not self._stop.is_set()
 
 
 def feed(
@@ -91,25 +121,18 @@ def feed(
     """
     if lines < 1:
         raise ArgumentError(f"lines must be 1 or more, not {lines}")
-    if not (math.isfinite(every_s) and every_s >= 0):
-        raise ArgumentError(f"every_s must be a number of seconds, 0 or more, not {every_s}")
-    every_ms = round(every_s * 1000)
-    clock = clock or SystemClock()
     stop = stop or threading.Event()
+    pace = Pace(every_s, clock, stop)
     directory = Path(directory)
     part_count = line_count = 0
     with open(file, "rb") as source:  # before the directory is made: a wrong name leaves nothing behind
         _made(directory)
-        number = _next_number(directory)
-        due_ms = clock.now_ms()
+        number = part_number(os.listdir(directory))
         for _ in islice(source, skip_lines):
             pass
         line = source.readline()
         while line:
-            if every_ms and part_count:
-                due_ms = max(due_ms + every_ms, clock.now_ms())
-                clock.wait_until(due_ms, stop)
-            if stop.is_set():
+            if not pace.wait():
                 return Fed(part_count, line_count, finished=False)
             part, number = _placed(chain([line], islice(source, lines - 1)), directory, number)
             part_count += 1
@@ -124,6 +147,30 @@ _NUMBER_END: Final = 100_000  # one more digit, and names no longer sort by numb
 _NAME: Final = re.compile(r"orders-([0-9]{5})\.txt", re.ASCII)
 
 
+def part_name(number: int, directory: object) -> str:
+    """The name of a part. ``StorageError``, about the directory, if there are no more.
+
+    >>> part_name(7, "in")
+    'orders-00007.txt'
+    """
+    if number >= _NUMBER_END:
+        raise StorageError(
+            f"{directory} has used up its names, orders-00000.txt to orders-{_NUMBER_END - 1}.txt. "
+            "Hint: feed an empty directory, or larger parts."
+        )
+    return f"orders-{number:05}.txt"
+
+
+def part_number(names: Iterable[str]) -> int:
+    """The number after that of the last part among these names, or 0.
+
+    >>> part_number(["orders-00007.txt", "orders-8.txt", "other.txt"]), part_number([])
+    (8, 0)
+    """
+    found = map(_NAME.fullmatch, names)
+    return max((int(match[1]) + 1 for match in found if match), default=0)
+
+
 def _made(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -131,21 +178,10 @@ def _made(directory: Path) -> None:
         raise StorageError(f"{directory} is not a directory") from None
 
 
-def _next_number(directory: Path) -> int:
-    """One more than the last part in the directory, or 0."""
-    found = (_NAME.fullmatch(entry.name) for entry in os.scandir(directory))
-    return max((int(match[1]) + 1 for match in found if match), default=0)
-
-
 def _placed(lines: Iterable[bytes], directory: Path, first: int) -> tuple[Part, int]:
     """Write ``lines`` under the first free number from ``first`` on; return the part and the number after."""
     for number in count(first):
-        if number >= _NUMBER_END:
-            raise StorageError(
-                f"{directory} has used up its names, orders-00000.txt to orders-{_NUMBER_END - 1}.txt. "
-                "Hint: feed an empty directory, or larger parts."
-            )
-        final = directory / f"orders-{number:05}.txt"
+        final = directory / part_name(number, directory)
         temporary = directory / f".{final.name}.tmp"
         file = _created(temporary)
         if file is None:  # another feed has this number

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.brokerage.places import Directory, Place, Tcp, place_of
 from penstock.errors import ArgumentError, joined
-from penstock.sources.looking import is_visible
+from penstock.sources import is_visible
 from penstock.storage import LocalStorage, has_wildcard, storage_for
 from penstock.times import milliseconds_of, shown_ms
 
@@ -36,11 +37,29 @@ class Options:
     max_files_per_batch: int | None = None
     rejects: str | None = None
     master: str = "local[*]"
+    listen: bool = False
+    acked: bool = False
+    log: bool = True
 
     def __post_init__(self) -> None:
-        problems = [*self._time_problems(), *self._rejects_problems()]
+        problems = [*self._time_problems(), *self._place_problems(), *self._rejects_problems()]
         if problems:
             raise ArgumentError(joined(problems))
+
+    @property
+    def place(self) -> Place:
+        """Where the lines come from."""
+        return place_of(self.input)
+
+    @property
+    def units(self) -> str:
+        """What the input consists of.
+
+        >>> Options("input", "out/f").units, Options("kafka://localhost:9092/orders", "out/f").units
+        ('files', 'messages')
+        """
+        place = self.place
+        return "files" if isinstance(place, Directory) else "lines" if isinstance(place, Tcp) else "messages"
 
     @property
     def figures(self) -> str:
@@ -72,12 +91,47 @@ class Options:
             f"Hint: use {' or '.join(ways_out)}."
         ]
 
+    def _place_problems(self) -> list[str]:
+        """Options that are for another kind of input."""
+        try:
+            place = self.place
+        except ArgumentError as problem:
+            return [f"--input {problem}"]
+        found = []
+        if not isinstance(place, Directory) and self.max_files_per_batch is not None:
+            setting = (
+                "spark.streaming.receiver.maxRate"
+                if isinstance(place, Tcp)
+                else "spark.streaming.kafka.maxRatePerPartition"
+            )
+            found.append(
+                f"--max-files-per-batch is for a directory, and {self.input} has no files. Hint: the setting "
+                f"{setting} limits the lines per second."
+            )
+        if isinstance(place, Tcp):
+            if self.available_now:
+                found.append(
+                    "--available-now is for a directory or a topic: of a connection nobody knows what comes. "
+                    "Hint: without it the run goes on until Ctrl-C."
+                )
+            return found
+        for name, given in (("--listen", self.listen), ("--acked", self.acked), ("--no-log", not self.log)):
+            if given:
+                found.append(f"{name} is for lines through a connection. Hint: --input tcp://localhost:9999.")
+        return found
+
     def _rejects_problems(self) -> list[str]:
         if self.rejects is None and not _is_local(self.output):
             return [
                 f"rejected lines cannot be written to {self.output}. Hint: --rejects FILE on this machine."
             ]
-        storage, watched = storage_for(self.input)
+        try:
+            place = self.place
+        except ArgumentError:
+            return []
+        if not isinstance(place, Directory):
+            return []
+        storage, watched = storage_for(place.location)
         if not isinstance(storage, LocalStorage) or has_wildcard(watched):
             return []
         if self.rejects_file.resolve().parent == Path(watched).resolve() and is_visible(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from penstock.brokerage.options import Options
+from penstock.brokerage.places import Directory, Kafka, Tcp
 from penstock.errors import InputVanished, StorageError
-from penstock.sources.looking import is_visible
+from penstock.sources import is_visible
 from penstock.storage import (
     Storage,
     has_wildcard,
@@ -30,13 +31,34 @@ def notes_before(options: Options, *, goes_on: bool) -> list[str]:
     if not goes_on:
         return found
     return [
-        f"Going on from the checkpoint in {options.checkpoint_directory}: files that came meanwhile "
-        f"are taken. Hint: --fresh begins anew."
+        f"Going on from the checkpoint in {options.checkpoint_directory}: {_meanwhile(options)} "
+        f"Hint: --fresh begins anew.",
+        *(_loss_notes(options) if isinstance(options.place, Tcp) else ()),
     ]
 
 
+def _meanwhile(options: Options) -> str:
+    """What becomes of what came while nobody ran."""
+    place = options.place
+    if isinstance(place, Directory):
+        return "files that came meanwhile are taken."
+    if isinstance(place, Kafka):
+        return "messages that came meanwhile are taken."
+    return "what had been received and is in no complete batch is taken."
+
+
 def _input_notes(options: Options) -> list[str]:
-    storage, path = storage_for(options.input)
+    place = options.place
+    if isinstance(place, Tcp):
+        return _loss_notes(options)
+    if isinstance(place, Kafka):
+        if options.available_now:
+            return []
+        return [
+            f"Messages that are in the topic {place.topic} already are left alone, as only those that come "
+            f"from now on are taken. Hint: --available-now takes what is there."
+        ]
+    storage, path = storage_for(place.location)
     if has_wildcard(path):
         return _left_alone(options, _visible_matches(storage, path))
     try:
@@ -47,6 +69,22 @@ def _input_notes(options: Options) -> list[str]:
             raise InputVanished(f"there is no directory {options.input} to take files from") from None
         return [f"There is no directory {options.input} yet; its files are taken once it appears."]
     return _left_alone(options, sum(map(is_visible, storage.list_names(path).files)))
+
+
+def _loss_notes(options: Options) -> list[str]:
+    """What may be lost of lines through a connection."""
+    found = []
+    if not options.acked:
+        found.append(
+            "Lines that are on their way when the connection or this run ends are lost. "
+            "Hint: --acked, here and at the sender, loses none."
+        )
+    if not options.log:
+        found.append(
+            "With --no-log, lines that were received and are in no complete batch are lost if this run is "
+            "ended by force."
+        )
+    return found
 
 
 def _visible_matches(storage: Storage, pattern: str) -> int:

@@ -1,4 +1,4 @@
-"""Running the dashboard: files in, files and a live table out."""
+"""Running the dashboard: lines in, files and a live table out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from penstock.brokerage.drawing import Totals
 from penstock.brokerage.messages import shown_on
 from penstock.brokerage.options import Options
 from penstock.brokerage.pipeline import figures_of
+from penstock.brokerage.places import Directory, Tcp
 from penstock.brokerage.preflight import notes_before
 from penstock.brokerage.view import View
-from penstock.conf import ON_FAILURE, Conf
-from penstock.context import Context, StreamingContext, has_checkpoint
+from penstock.conf import ON_FAILURE, WRITE_AHEAD, Conf
+from penstock.context import Context, KafkaUtils, StreamingContext, has_checkpoint
+from penstock.dstream import DStream
 from penstock.rdd import RDD
 from penstock.scheduler import StreamingListener
 from penstock.sources import Reject
@@ -39,12 +41,13 @@ def run(
     """Run until ``stop`` is set, until ``enough`` of the view's totals says so, until nobody looks at the
     view any more, or until the input is used up with ``available_now``; the batch that is running completes.
 
-    Calls ``started`` once files that appear are seen. Raises what fails a batch, with no batch after it.
+    Calls ``started`` once what comes is seen. Raises what fails a batch, with no batch after it.
     What Penstock logs goes to the view, whole if ``verbose``, else a line each.
     """
     with ExitStack() as stack:
         conf = Conf().setMaster(options.master).setAppName("brokerage")
         conf.set(ON_FAILURE.key, "stop")  # batches behind a failed one would be without its orders
+        conf.set(WRITE_AHEAD.key, options.log and isinstance(options.place, Tcp))
         sc = stack.enter_context(Context(conf=conf))
         goes_on = not options.fresh and has_checkpoint(options.checkpoint_directory)
         for note in notes_before(options, goes_on=goes_on):
@@ -79,16 +82,11 @@ def run(
 def _program(sc: Context, options: Options, view: View, goes_on: bool) -> StreamingContext:
     """The stream, and what is done with it."""
     ssc = StreamingContext(sc, options.interval_s)
-    lines = ssc.textFileStream(
-        options.input,
-        newFilesOnly=not options.available_now,
-        maxFilesPerBatch=options.max_files_per_batch,
-    )
-    figures = figures_of(lines, options.window_s)
-    rejects = _RejectsFile(options.rejects_file, goes_on=goes_on)
+    figures = figures_of(_lines(ssc, options), options.window_s)
+    rejects = _RejectsFile(options.rejects_file, options.input, goes_on=goes_on)
 
     def write_rejects(time: datetime, rdd: RDD) -> None:
-        view.rejected(time, rejects.append(rdd.collect()))
+        view.rejected(time, rejects.append(time, rdd.collect()))
 
     figures.rejects.foreachRDD(write_rejects)
     figures.report.saveAsTextFiles(options.output, "txt")
@@ -98,33 +96,65 @@ def _program(sc: Context, options: Options, view: View, goes_on: bool) -> Stream
     return ssc
 
 
-class _RejectsFile:
-    """The file of rejected lines: source, line number, reason and the line itself, between tabs.
+def _lines(ssc: StreamingContext, options: Options) -> DStream:
+    """The lines of the input, whatever it is."""
+    place = options.place
+    if isinstance(place, Directory):
+        return ssc.textFileStream(
+            place.location,
+            newFilesOnly=not options.available_now,
+            maxFilesPerBatch=options.max_files_per_batch,
+        )
+    if isinstance(place, Tcp):
+        connect = ssc.reliableSocketTextStream if options.acked else ssc.socketTextStream
+        return connect(place.host, place.port, listen=options.listen)
+    params = {
+        "bootstrap.servers": place.servers,
+        "auto.offset.reset": "earliest" if options.available_now else "latest",
+    }
+    return KafkaUtils.createDirectStream(ssc, [place.topic], params).map(lambda message: message[1])
 
-    Each is there once, also if the batch that wrote some of them is run again: a line is known by its source
-    and number. So the first batch of a run that goes on, and one that is run again, leave out what is there.
+
+class _RejectsFile:
+    """The file of rejected lines: source, line number, reason and the line itself, between tabs. A line of
+    which nobody knows the source is from ``source``.
+
+    Each is there once, also if the batch that wrote some of them is run again. It writes the same lines in
+    the same order, so those that the file ends with are not written again; that can be in the first batch of
+    a run that goes on, and in one after which writing failed.
     """
 
-    def __init__(self, path: Path, *, goes_on: bool) -> None:
+    def __init__(self, path: Path, source: str, *, goes_on: bool) -> None:
         self._path = path
-        # The lines that a batch which is run again may have written; None: they have to be read.
-        self._known = None if goes_on else set[str]()
+        self._source = source
+        self._newest: datetime | None = None
+        self._unsure = goes_on  # whether some lines of the next batch may be there
 
-    def append(self, rejects: list[Reject]) -> int:
-        """Append them in one go; how many of the batch there are."""
+    def append(self, time: datetime, rejects: list[Reject]) -> int:
+        """Append those of a batch in one go; how many there are."""
         if not rejects:
             return 0
-        if self._known is None:
-            self._known = self._read()
-        known, self._known = self._known, None  # if writing fails, some of it may be there
-        lines = [f"{_plain(r.source)}\t{r.number}\t{_plain(r.reason)}\t{_plain(r.text)}\n" for r in rejects]
+        lines = [
+            f"{_plain(r.source or self._source)}\t{r.number}\t{_plain(r.reason)}\t{_plain(r.text)}\n"
+            for r in rejects
+        ]
+        there = self._written_of(lines) if self._unsure or time == self._newest else 0
+        self._unsure = True  # if writing fails, some of it may be there
         with self._path.open("a", encoding="utf-8") as file:
-            file.write("".join(line for line in lines if line not in known))
-        self._known = set(lines)
+            file.write("".join(lines[there:]))
+        self._unsure, self._newest = False, time
         return len(rejects)
 
-    def _read(self) -> set[str]:
-        """The lines of earlier runs; one that was not written to its end is cut off."""
+    def _written_of(self, lines: list[str]) -> int:
+        """How many of the lines the file ends with."""
+        written = self._read()
+        longest = min(len(lines), len(written))
+        return next(
+            count for count in range(longest, -1, -1) if written[len(written) - count :] == lines[:count]
+        )
+
+    def _read(self) -> list[str]:
+        """The lines of earlier batches; one that was not written to its end is cut off."""
         try:
             with self._path.open("r+b") as file:
                 content = file.read()
@@ -132,8 +162,8 @@ class _RejectsFile:
                 if whole < len(content):
                     file.truncate(whole)
         except FileNotFoundError:
-            return set()
-        return set(content[:whole].decode("utf-8", "replace").splitlines(keepends=True))
+            return []
+        return content[:whole].decode("utf-8", "replace").splitlines(keepends=True)
 
 
 def _plain(text: str) -> str:
