@@ -1,11 +1,22 @@
 """Where results go."""
 
-from penstock.sinks.base import write_directory
-from penstock.sinks.pickle import save_pickle_directory
-from penstock.sinks.text import replace_text_directory, save_text_directory
+from penstock.sinks.base import PartFormat, replace_directory, save_directory, write_directory
+from penstock.sinks.csv import CsvFormat
+from penstock.sinks.json import JsonFormat
+from penstock.sinks.parquet import ParquetFormat
+from penstock.sinks.pickle import PickleFormat, save_pickle_directory
+from penstock.sinks.text import TextFormat, replace_text_directory, save_text_directory
 
 __all__ = [
+    "CsvFormat",
+    "JsonFormat",
+    "ParquetFormat",
+    "PartFormat",
+    "PickleFormat",
+    "TextFormat",
+    "replace_directory",
     "replace_text_directory",
+    "save_directory",
     "save_pickle_directory",
     "save_text_directory",
     "write_directory",
