@@ -9,7 +9,7 @@ from penstock.conf import Conf
 from penstock.conf import Conf as SparkConf
 from penstock.context import Context, StreamingContext
 from penstock.context import Context as SparkContext
-from penstock.dstream import DStream, MapWithStateDStream, StateSpec
+from penstock.dstream import DStream, Ledger, MapWithStateDStream, StateSpec
 from penstock.formats import Format, Words
 from penstock.plan import StorageLevel
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, Reject
@@ -31,6 +31,7 @@ __all__ = [
     "Duration",
     "Durations",
     "Format",
+    "Ledger",
     "MapWithStateDStream",
     "Milliseconds",
     "Minutes",

@@ -253,7 +253,7 @@ def test_floats_are_written_as_python_writes_them(numbers: list[float]) -> None:
 def test_many_columns_go_out_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [(number, f"text {number}", None if number % 3 else 0.5) for number in range(1000)]
     whole = written(csv_format(), Columns.from_rows(rows))
-    monkeypatch.setattr("penstock.sinks.texts._SLICE_BYTES", 100)
+    monkeypatch.setattr("penstock.sinks.text_columns._SLICE_BYTES", 100)
     assert written(csv_format(header=False), Columns.from_rows(rows)) == whole
     assert whole == written(csv_format(), Rows(rows))
 

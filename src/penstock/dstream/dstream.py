@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
+from penstock.dstream.databases import Databases
 from penstock.dstream.handle import Streaming, callback
 from penstock.dstream.mapped import MapWithState, emitted_by, snapshots_of
 from penstock.dstream.node import StreamNode
 from penstock.dstream.outputs import print_batch
 from penstock.dstream.rehearsal import rehearsed
-from penstock.dstream.saves import Saves
 from penstock.dstream.spec import StateSpec
 from penstock.dstream.statistics import StateLimits
 from penstock.errors import SignatureError
@@ -21,12 +21,12 @@ from penstock.times import DurationLike, TimeLike, milliseconds_of, moment_ms
 __all__ = ["DStream", "MapWithStateDStream"]
 
 
-class DStream(Saves):
+class DStream(Databases):
     """The lazy sequence of a stream's mini-batches, with PySpark's methods.
 
     Made by a :class:`~penstock.StreamingContext` (``ssc.textFileStream``, ...) and by other DStreams.
     Nothing happens before ``ssc.start()``, and nothing without an output operation: ``pprint``,
-    ``foreachRDD`` or one of the ``saveAs...``.
+    ``foreachRDD`` or one of the ``save...``.
     """
 
     __slots__ = ()

@@ -11,7 +11,7 @@ from penstock.plan import Node, call_site, raise_located
 from penstock.sinks.base import Jobs, PartFormat
 from penstock.sinks.codecs import Compressing, codec_of
 from penstock.sinks.shapes import known_type, names_of_type, shape_of
-from penstock.sinks.texts import csv_text, lines_of_columns, quoting, slices_of
+from penstock.sinks.texts import csv_text, quoting
 
 __all__ = ["CsvFormat"]
 
@@ -85,6 +85,8 @@ class CsvFormat(PartFormat):
     def _pieces(self, chunk: Chunk) -> Iterator[tuple[tuple[str, ...], Any, bytes]]:
         """The lines of records with the same fields, with the names of those and the first record."""
         if isinstance(chunk, Columns) and len(chunk):
+            from penstock.sinks.text_columns import lines_of_columns, slices_of
+
             for part in slices_of(chunk):
                 names = names_of_type(part.row_type)
                 first = part.slice(0, 1).rows()[0]

@@ -10,7 +10,7 @@ from penstock.plan import call_site, raise_located
 from penstock.sinks.base import PartFormat
 from penstock.sinks.codecs import Compressing, codec_of
 from penstock.sinks.shapes import is_record
-from penstock.sinks.texts import json_text, lines_of_columns, slices_of
+from penstock.sinks.texts import json_text
 
 __all__ = ["JsonFormat"]
 
@@ -30,6 +30,8 @@ class JsonFormat(PartFormat):
         put = Compressing(out, self._compress)
         for chunk in chunks:
             if isinstance(chunk, Columns):
+                from penstock.sinks.text_columns import lines_of_columns, slices_of
+
                 for part in slices_of(chunk):
                     put(lines_of_columns(part, None))
             else:
