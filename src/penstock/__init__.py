@@ -14,6 +14,7 @@ from penstock.formats import Format, Words
 from penstock.plan import StorageLevel
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner, Reject
 from penstock.scheduler import StreamingListener
+from penstock.sinks import files_of_set
 from penstock.sources import Receiver, SourceLine
 from penstock.state import State
 from penstock.times import Duration, Durations, Milliseconds, Minutes, Seconds
@@ -50,4 +51,5 @@ __all__ = [
     "StreamingListener",
     "Words",
     "__version__",
+    "files_of_set",
 ]

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike, fspath
 from types import NoneType
-from typing import Any
+from typing import Any, Literal
 
+from penstock.conf import SIZE
 from penstock.dstream.outputs import batch_directory, save_batch
 from penstock.dstream.windowed import Windowed
-from penstock.errors import SignatureError
-from penstock.sinks import CsvFormat, JsonFormat, ParquetFormat, PartFormat, PickleFormat, TextFormat
+from penstock.errors import ArgumentError, SignatureError
+from penstock.rdd import RDD
+from penstock.sinks import (
+    CsvFormat,
+    FileSet,
+    JsonFormat,
+    ParquetFormat,
+    PartFormat,
+    PickleFormat,
+    Rolling,
+    TextFormat,
+)
+from penstock.times import BatchTime, DurationLike, milliseconds_of
 
 __all__ = ["Saves"]
 
@@ -122,6 +134,85 @@ class Saves(Windowed):
             )
 
         self._save("saveAsParquetFiles", prefix, suffix, skipEmpty, format)
+
+    def saveAsFileSet(
+        self,
+        directory: Prefix,
+        format: Literal["parquet", "csv", "json", "text"] = "parquet",
+        *,
+        maxFileBytes: int | str = "128m",
+        maxFileAge: DurationLike = 3600,
+        retain: DurationLike | None = None,
+        grace: DurationLike = 600,
+        schema: Any = None,
+        compression: str = "snappy",
+        header: bool = True,
+        sep: str = ",",
+        name: str = "",
+    ) -> None:
+        """All batches as one growing set of files in a directory, each record exactly once.
+
+        The files of a batch are small. They are merged, and once there are ``maxFileBytes`` of them, or
+        their first batch is older than ``maxFileAge``, they are *sealed*: one file
+        ``part-<first batch time in ms>-<last>-...`` in ``directory``, which never changes again. What counts
+        is in the manifest below it.
+
+        - ``penstock.files_of_set(directory)`` gives the files of all batches that are complete. A reader that
+          asks for them sees every record once, and each batch whole. Files that were merged stay for
+          ``grace``.
+        - Who just reads ``directory/*.parquet`` sees the sealed files: whole files, every record at most once
+          and none of a batch that is not complete, but the newest only once they are sealed. A batch may be
+          in several of them.
+
+        A batch that is run again after a crash is left out if it was added, and else writes its own files
+        again; programs may add to one set at the same time. ``retain`` drops files whose newest batch is
+        older than that. ``schema`` and ``compression`` are those of ``saveAsParquetFiles``, ``header`` and
+        ``sep`` those of ``saveAsCsvFiles``; ``name`` tells several outputs into one set apart. A merge holds
+        about ``maxFileBytes`` in memory. The store must be able to create a file if there is none.
+
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> batches = [[("a", 1)], [("b", 2)], [("c", 3)]]
+        >>> save = lambda s: s.saveAsFileSet(folder, "csv", maxFileAge=2)
+        >>> _ = run_batches(batches, save, numPartitions=1)
+        >>> sc.textFile(",".join(files_of_set(folder))).collect()
+        ['_1,_2', 'a,1', 'b,2', 'c,3']
+        """
+        if not isinstance(directory, (str, PathLike)) or not directory or not isinstance(name, str):
+            raise SignatureError(
+                f"saveAsFileSet needs a directory and perhaps a name, not {directory!r}, {name!r}"
+            )
+        made: PartFormat
+        if format == "parquet":
+            made = ParquetFormat("saveAsFileSet", schema=schema, compression=compression)
+        elif format == "csv":
+            made = CsvFormat("saveAsFileSet", header=header, sep=sep, codec=None)
+        elif format == "json":
+            made = JsonFormat("saveAsFileSet", codec=None)
+        elif format == "text":
+            made = TextFormat(None, "saveAsFileSet")
+            made.extension = ".txt"
+        else:
+            raise ArgumentError(f"saveAsFileSet has no format {format!r}. Hint: parquet, csv, json or text.")
+        try:
+            size = SIZE.parse(maxFileBytes) if isinstance(maxFileBytes, str) else maxFileBytes
+        except ValueError as error:
+            raise ArgumentError(f"maxFileBytes of saveAsFileSet: {error}") from None
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ArgumentError(f"maxFileBytes of saveAsFileSet must be at least 1, not {maxFileBytes!r}")
+        rolling = Rolling(
+            size,
+            milliseconds_of(maxFileAge, "maxFileAge"),
+            milliseconds_of(grace, "grace"),
+            None if retain is None else milliseconds_of(retain, "retain"),
+        )
+        place, run = fspath(directory), self._ssc.graph.run
+        target = FileSet(place, made, format, rolling, name)
+
+        def save(time: BatchTime, rdd: RDD) -> None:
+            target.write(rdd.context, rdd.plan, time, run.id, durable=run.sync_outputs)
+
+        self._output("saveAsFileSet", save, writes=f"{name or 'the set'} in {place}")
 
     def _save(
         self,

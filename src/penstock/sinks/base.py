@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from penstock.chunk import Chunk
 from penstock.plan import Node, Task
@@ -24,7 +24,15 @@ from penstock.storage import (
     storage_for,
 )
 
-__all__ = ["Jobs", "PartFormat", "Placing", "replace_directory", "save_directory", "write_directory"]
+__all__ = [
+    "Jobs",
+    "Measured",
+    "PartFormat",
+    "Placing",
+    "replace_directory",
+    "save_directory",
+    "write_directory",
+]
 
 T = TypeVar("T")
 
@@ -50,7 +58,7 @@ Placing = Callable[[str], Existing] | Literal["error"]
 """What to do where a directory is in the way."""
 
 
-class _Measured:
+class Measured:
     """A file on its way out, made when the first bytes come: counts and checksums what is written, and says
     where writing failed."""
 
@@ -81,6 +89,17 @@ class _Measured:
         if self._file is not None:
             with _naming(self.name):
                 self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            self.close()
+        except OSError as problem:
+            if error is None:
+                raise
+            error.add_note(f"and {self.name} could not be closed: {problem}")
 
 
 @contextmanager
@@ -113,6 +132,14 @@ class PartFormat(ABC):
         """What must be known of all partitions before the first is written; the format that knows it, and
         what it writes."""
         return self, plan
+
+    def kind_of(self, found: Any) -> str:
+        """What files must have in common so that they can be merged, by what :meth:`write` returned."""
+        return ""
+
+    def merged(self, kind: str, pieces: Sequence[bytes]) -> bytes:
+        """Several files of a kind as one."""
+        return b"".join(pieces)
 
     def check(self, found: Sequence[Any]) -> None:
         """Raise if the partitions do not go together; called before the directory is put in place."""
@@ -177,18 +204,11 @@ def write_directory(
         def write_part(task: Task, chunks: Iterator[Chunk]) -> _Written:
             name = names[task.partition]
             counted = _Counted(chunks)
-            part = _Measured(lambda: staged.open(name), storage.url(join(final, name)))
+            part = Measured(lambda: staged.open(name), storage.url(join(final, name)))
             if not format.leaves_out:
                 part.open()
-            try:
+            with part:
                 found = format.write(part.write, counted)
-            except BaseException as error:
-                try:
-                    part.close()
-                except OSError as problem:
-                    error.add_note(f"and {part.name} could not be closed: {problem}")
-                raise
-            part.close()
             return _Written(name, part.bytes, part.crc, part.is_open, counted.rows, found)
 
         written = jobs.run(plan, write_part)

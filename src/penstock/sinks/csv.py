@@ -71,6 +71,15 @@ class CsvFormat(PartFormat):
             put(self._header_of(self._known))
         return found
 
+    def kind_of(self, found: Any) -> str:
+        return "" if found is None else self._header_of(found.names).decode()
+
+    def merged(self, kind: str, pieces: Sequence[bytes]) -> bytes:
+        if not self.header:
+            return b"".join(pieces)
+        begin = len(kind.encode())
+        return b"".join([pieces[0], *(piece[begin:] for piece in pieces[1:])])
+
     def check(self, found: Sequence[_Found | None]) -> None:
         first: _Found | None = None
         for each in found:

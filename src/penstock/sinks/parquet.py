@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import Any
 
@@ -124,6 +125,30 @@ class ParquetFormat(PartFormat):
                     waiting, rows, size = [], 0, 0
             if rows:
                 writer.write_table(pa.Table.from_batches(waiting, self._schema), self._group_rows)
+
+    def kind_of(self, found: Any) -> str:
+        return hashlib.blake2b(str(self._schema).encode(), digest_size=8).hexdigest()
+
+    def merged(self, kind: str, pieces: Sequence[bytes]) -> bytes:
+        import pyarrow.parquet as parquet
+
+        files = [parquet.ParquetFile(pa.BufferReader(piece)) for piece in pieces]
+        out = pa.BufferOutputStream()
+        compression = None if self._compression == "none" else self._compression
+        waiting: list[pa.Table] = []
+        rows = size = 0
+        with parquet.ParquetWriter(out, files[0].schema_arrow, compression=compression) as writer:
+            groups = [(file, group) for file in files for group in range(file.num_row_groups)]
+            for source, number in groups:
+                table = source.read_row_group(number)
+                waiting.append(table)
+                rows, size = rows + table.num_rows, size + table.nbytes
+                if rows >= self._group_rows or size >= _ROW_GROUP_BYTES:
+                    writer.write_table(pa.concat_tables(waiting), self._group_rows)
+                    waiting, rows, size = [], 0, 0
+            if rows:
+                writer.write_table(pa.concat_tables(waiting), self._group_rows)
+        return bytes(out.getvalue())
 
     def _batch(self, chunk: Chunk) -> pa.RecordBatch:
         if self._type is None:
