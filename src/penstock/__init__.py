@@ -9,12 +9,12 @@ from penstock.conf import Conf
 from penstock.conf import Conf as SparkConf
 from penstock.context import Context, KafkaUtils, StreamingContext
 from penstock.context import Context as SparkContext
-from penstock.dstream import DStream, MapWithStateDStream, StateSpec
+from penstock.dstream import DStream, Ledger, MapWithStateDStream, StateSpec
 from penstock.formats import Format, Words
 from penstock.plan import StorageLevel
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner
 from penstock.scheduler import StreamingListener
-from penstock.sinks import KafkaRepeats
+from penstock.sinks import KafkaRepeats, files_of_set
 from penstock.sources import (
     FilePath,
     InputFormat,
@@ -48,6 +48,7 @@ __all__ = [
     "KafkaMessageAndMetadata",
     "KafkaRepeats",
     "KafkaUtils",
+    "Ledger",
     "MapWithStateDStream",
     "Milliseconds",
     "Minutes",
@@ -69,5 +70,6 @@ __all__ = [
     "TopicAndPartition",
     "Words",
     "__version__",
+    "files_of_set",
     "utf8_decoder",
 ]

@@ -21,6 +21,7 @@ NOT_LOADED = (
     "pyspark",
     "rich",
     "s3fs",
+    "sqlalchemy",
     "starlette",
     "uvicorn",
 )

@@ -13,16 +13,27 @@ from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
 import fsspec
+import pyarrow.parquet as pq
 import pytest
 
 from penstock import Context
 from penstock.errors import OutputExists
-from penstock.sinks import base, replace_text_directory, save_pickle_directory, save_text_directory
+from penstock.sinks import (
+    CsvFormat,
+    ParquetFormat,
+    base,
+    replace_directory,
+    replace_text_directory,
+    save_directory,
+    save_pickle_directory,
+    save_text_directory,
+)
 from penstock.storage import LocalStorage, Storage, clean_leftovers, is_complete, join, storage_for
 from penstock.storage.faulty import Fault, FaultyStorage, Moment
 from penstock.storage.remote import FsspecStorage
 
 RECORDS = ["first", "second", "third"]
+COMMAS = CsvFormat("saveAsCsvFile", header=False, sep=",", codec=None)
 Use = Callable[[Storage], None]
 
 
@@ -59,12 +70,34 @@ def pickled(sc: Context, path: str) -> None:
     save_pickle_directory(sc, sc.parallelize(RECORDS, 2).plan, path)
 
 
+def commas(sc: Context, path: str) -> None:
+    save_directory(sc, sc.parallelize(RECORDS, 2).plan, path, COMMAS)
+
+
+def tables(sc: Context, path: str) -> None:
+    save_directory(sc, sc.parallelize(RECORDS, 2).plan, path, ParquetFormat("saveAsParquetFile"))
+
+
+def stream_of_tables(sc: Context, path: str) -> None:
+    plan = sc.parallelize(RECORDS, 2).plan
+    replace_directory(sc, plan, path, ParquetFormat("saveAsParquetFiles"), run_id="run 1", skip_empty=True)
+
+
 def stream(sc: Context, path: str) -> None:
     replace_text_directory(sc, sc.parallelize(RECORDS, 2).plan, path, run_id="run 1")
 
 
 def records(sc: Context, path: str, save: Callable[..., None]) -> list[Any]:
+    if save in (tables, stream_of_tables):
+        storage, directory = storage_for(path)
+        parts = [info.path for info in storage.list_directory(directory) if info.name != "_SUCCESS"]
+        found = [pq.read_table(io.BytesIO(storage.read(part))) for part in parts]
+        return [value for table in found for value in table.column("value").to_pylist()]
     return (sc.pickleFile(path) if save is pickled else sc.textFile(path)).collect()
+
+
+SAVES = [text, compressed, pickled, commas, tables, stream, stream_of_tables]
+STREAMS = [stream, stream_of_tables]
 
 
 def every_fault() -> Iterator[tuple[int, Moment]]:
@@ -73,7 +106,7 @@ def every_fault() -> Iterator[tuple[int, Moment]]:
 
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["error", "crash"])
-@pytest.mark.parametrize("save", [text, compressed, pickled, stream])
+@pytest.mark.parametrize("save", SAVES)
 def test_all_or_nothing(
     sc: Context, use: Use, place: tuple[Storage, str, str], save: Callable[..., None], lasting: bool
 ) -> None:
@@ -113,7 +146,7 @@ def test_all_or_nothing(
         try:
             save(sc, path)
         except OutputExists:  # it was complete, or where marking, half of it stands in the way and is said to
-            assert save is not stream, where
+            assert save not in STREAMS, where
             if not is_complete(storage, final):
                 assert not storage.atomic_rename, where
                 storage.remove_tree(final)
@@ -184,7 +217,7 @@ class FullStorage(LocalStorage):
         return Full()
 
 
-@pytest.mark.parametrize("save", [text, compressed, pickled, stream])
+@pytest.mark.parametrize("save", SAVES)
 @pytest.mark.parametrize("at_close", [False, True])
 def test_a_full_disk_is_named_with_the_file_and_leaves_nothing_behind(
     sc: Context,

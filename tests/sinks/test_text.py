@@ -17,7 +17,7 @@ import pytest
 
 from penstock import Context, StreamingContext
 from penstock.errors import ArgumentError, OutputExists, failure_of
-from penstock.sinks import replace_text_directory, save_text_directory, text
+from penstock.sinks import codecs, replace_text_directory, save_text_directory
 from penstock.storage import LocalStorage, temporary_path
 from penstock.testing import ManualClock, Stepper
 
@@ -102,7 +102,7 @@ def test_without_a_partition_there_is_only_the_marker(sc: Context, tmp_path: Pat
 
 
 def test_many_pieces_are_one_part(sc: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "_FLUSH_BYTES", 10)
+    monkeypatch.setattr(codecs, "_FLUSH_BYTES", 10)
     lines = [f"line {number} ä" for number in range(500)]
     for number, codec in enumerate([None, "gzip", "bz2", "xz", "zstd"]):
         saved(sc, lines, tmp_path / str(number), 2, compressionCodecClass=codec)

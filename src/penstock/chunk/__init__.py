@@ -9,7 +9,7 @@ be changed.
 
 from penstock.chunk.base import CHUNK_ROWS, Chunk, rows_of
 from penstock.chunk.columns import CHUNK_BYTES, Columns, concatenated_columns
-from penstock.chunk.exact import exact_row_type
+from penstock.chunk.exact import check_rows, exact_row_type, fits
 from penstock.chunk.fields import record_at, with_fields
 from penstock.chunk.grouped import Grouped
 from penstock.chunk.hashing import portable_hash
@@ -34,9 +34,11 @@ __all__ = [
     "Scalar",
     "Tuple",
     "arrow_schema",
+    "check_rows",
     "concatenated_columns",
     "distinct_nans",
     "exact_row_type",
+    "fits",
     "isolated",
     "portable_hash",
     "record_at",

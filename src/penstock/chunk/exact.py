@@ -18,7 +18,7 @@ from penstock.chunk.records import columns_of, record_fields
 from penstock.chunk.row_types import SCALARS, Optional, Record, RowType, Scalar, Tuple
 from penstock.errors import RowTypeError, shown
 
-__all__ = ["check_rows", "exact_row_type"]
+__all__ = ["check_rows", "exact_row_type", "fits"]
 
 LEAVES_MAX = 1_000
 """Most columns of one row type: wider records are vectors, which are better off as rows."""
@@ -69,14 +69,14 @@ def check_rows(rows: Sequence[object], row_type: RowType) -> None:
     except RowTypeError as problem:
         error = problem
     else:
-        if _fits(found, row_type):
+        if fits(found, row_type):
             return
         error = RowTypeError(
             f"the records are {found}, not {row_type}"
         )  # not reached: one record is at fault
     for index, row in enumerate(rows):
         try:
-            if _fits(found := exact_row_type((row,)), row_type):
+            if fits(found := exact_row_type((row,)), row_type):
                 continue
             reason = f"it is {found}"
         except RowTypeError as problem:
@@ -85,17 +85,17 @@ def check_rows(rows: Sequence[object], row_type: RowType) -> None:
     raise error
 
 
-def _fits(found: RowType, wanted: RowType) -> bool:
+def fits(found: RowType, wanted: RowType) -> bool:
     """Whether columns of ``wanted`` can hold all records of ``found``."""
     if isinstance(wanted, Optional):
         if found == Scalar(_NONE):
             return True
-        return _fits(found.inner if isinstance(found, Optional) else found, wanted.inner)
+        return fits(found.inner if isinstance(found, Optional) else found, wanted.inner)
     if type(found) is not type(wanted) or len(found.parts) != len(wanted.parts) or isinstance(found, Scalar):
         return found == wanted
     if isinstance(found, Record) and isinstance(wanted, Record) and found.cls is not wanted.cls:
         return False
-    return all(map(_fits, found.parts, wanted.parts))
+    return all(map(fits, found.parts, wanted.parts))
 
 
 class Misfit(Exception):

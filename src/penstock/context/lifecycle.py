@@ -306,7 +306,7 @@ class Lifecycle:
                 raise ArgumentError(
                     f"getOrCreate stores the program's graph, and it cannot be pickled: "
                     f"{type(error).__name__}: {error}. Hint: functions must not hold files, locks or "
-                    f"threads; or give upgrade=True."
+                    f"threads, and hold connections in a penstock.Shared; or give upgrade=True."
                 ) from error
         if image is not None:
             checkpoint.claim(owner)

@@ -5,6 +5,7 @@ from penstock.dstream.generation import Carried, Generation
 from penstock.dstream.graph import StreamGraph
 from penstock.dstream.handle import rdd_callback
 from penstock.dstream.inputs import Input
+from penstock.dstream.ledger import Ledger
 from penstock.dstream.node import StreamNode, Transformed
 from penstock.dstream.outputs import Output
 from penstock.dstream.parsing import Records
@@ -16,6 +17,7 @@ __all__ = [
     "DStream",
     "Generation",
     "Input",
+    "Ledger",
     "MapWithStateDStream",
     "Output",
     "Records",

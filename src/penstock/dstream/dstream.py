@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from os import PathLike, fspath
-from types import NoneType
+from collections.abc import Callable
 from typing import Any, Self
 
 from penstock.dstream.handle import Streaming, callback
 from penstock.dstream.mapped import MapWithState, emitted_by, snapshots_of
 from penstock.dstream.node import StreamNode
-from penstock.dstream.outputs import batch_directory, print_batch, save_batch
+from penstock.dstream.outputs import print_batch
 from penstock.dstream.rehearsal import rehearsed
 from penstock.dstream.spec import StateSpec
 from penstock.dstream.statistics import StateLimits
-from penstock.dstream.windowed import Windowed
+from penstock.dstream.topics import Topics
 from penstock.errors import SignatureError
 from penstock.plan import StorageLevel, call_site, explained
 from penstock.rdd import RDD
-from penstock.sinks import MessageShape, save_kafka
 from penstock.times import DurationLike, TimeLike, milliseconds_of, moment_ms
 
 __all__ = ["DStream", "MapWithStateDStream"]
 
 
-class DStream(Windowed):
+class DStream(Topics):
     """The lazy sequence of a stream's mini-batches, with PySpark's methods.
 
     Made by a :class:`~penstock.StreamingContext` (``ssc.textFileStream``, ...) and by other DStreams.
     Nothing happens before ``ssc.start()``, and nothing without an output operation: ``pprint``,
-    ``foreachRDD`` or ``saveAsTextFiles``.
+    ``foreachRDD`` or one of the ``save...``.
     """
 
     __slots__ = ()
@@ -64,42 +61,6 @@ class DStream(Windowed):
         if isinstance(num, bool) or not isinstance(num, int) or num < 0:
             raise SignatureError(f"pprint needs a number of records of at least 0, not {num!r}")
         self._output("pprint", print_batch(num))
-
-    def saveAsTextFiles(self, prefix: str | PathLike[str], suffix: str | None = None) -> None:
-        """Each batch as a directory ``<prefix>-<batch time in ms>[.<suffix>]`` of text files, a line a
-        record, a ``part-00000`` a partition, ``_SUCCESS`` last. The directory appears whole or not at all,
-        for an empty batch too.
-        """
-        if not isinstance(prefix, (str, PathLike)) or not isinstance(suffix, (str, NoneType)):
-            raise SignatureError(
-                f"saveAsTextFiles needs a prefix and a suffix of text, not {prefix!r}, {suffix!r}"
-            )
-        prefix = fspath(prefix)
-        save = save_batch(prefix, suffix, self._ssc.graph.run)
-        self._output("saveAsTextFiles", save, writes=batch_directory(prefix, suffix, "<ms>"))
-
-    def saveToKafka(
-        self,
-        topic: str,
-        kafkaParams: Mapping[str, Any],
-        key: Callable[[Any], Any] | None = None,
-        value: Callable[[Any], Any] | None = None,
-        headers: Callable[[Any], Any] | None = None,
-    ) -> None:
-        """Each record of each batch as a message to a topic; the arguments are those of ``RDD.saveToKafka``.
-
-        The output is done when all messages have arrived; if one has not, the batch fails. At least once: a
-        batch that is run again sends its messages again, with the same headers as before.
-        ``penstock-batch-time`` is the batch time in ms; ``penstock-record`` is
-        ``<output>/<partition>/<number>``, the number of the output among those of the program and where in
-        the batch the record was. :class:`~penstock.KafkaRepeats` finds repeats by them.
-        """
-        shape = MessageShape.of(topic, kafkaParams, key, value, headers, call_site("saveToKafka"))
-        output = len(self._ssc.graph.outputs)
-        self._output(
-            "saveToKafka",
-            lambda time, rdd: save_kafka(rdd.context, rdd.plan, shape, time=time, output=output),
-        )
 
     def explain(self) -> str:
         """What a batch of this stream would do, a line a step: on columns and on which, or on rows and why

@@ -87,7 +87,7 @@ class StreamGraph:
             if first is not output:
                 yield (
                     f"{output.site} writes to {output.writes}, and so does {first.site}. "
-                    f"Hint: give each its own prefix or suffix."
+                    f"Hint: give each its own prefix or suffix, or name."
                 )
 
     def remembered_ms(self) -> dict[StreamNode, int]:

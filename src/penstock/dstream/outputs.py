@@ -11,7 +11,7 @@ from typing import Any
 from penstock.dstream.node import StreamNode
 from penstock.errors import CallSite
 from penstock.rdd import RDD
-from penstock.sinks import replace_text_directory
+from penstock.sinks import PartFormat, replace_directory
 from penstock.times import BatchTime, local_datetime
 
 __all__ = ["Output", "Run", "batch_directory", "print_batch", "save_batch"]
@@ -59,12 +59,21 @@ def batch_directory(prefix: str, suffix: str | None, time: int | str) -> str:
     return f"{name}.{suffix}" if suffix else name
 
 
-def save_batch(prefix: str, suffix: str | None, run: Run) -> Callable[[BatchTime, RDD], None]:
-    """The action of ``saveAsTextFiles``."""
+def save_batch(
+    prefix: str, suffix: str | None, run: Run, format: PartFormat, skip_empty: bool
+) -> Callable[[BatchTime, RDD], None]:
+    """The action of a ``saveAs...Files``: a directory a batch."""
 
     def save(time: BatchTime, rdd: RDD) -> None:
-        path = batch_directory(prefix, suffix, time)
-        replace_text_directory(rdd.context, rdd.plan, path, run_id=run.id, durable=run.sync_outputs)
+        replace_directory(
+            rdd.context,
+            rdd.plan,
+            batch_directory(prefix, suffix, time),
+            format,
+            run_id=run.id,
+            durable=run.sync_outputs,
+            skip_empty=skip_empty,
+        )
 
     return save
 

@@ -10,7 +10,16 @@ from penstock.errors import SignatureError, StateError, UnsupportedError
 from penstock.plan import Node, StorageLevel, Task, debug_string, explained
 from penstock.rdd.actions import Actions
 from penstock.rdd.indexing import flat
-from penstock.sinks import MessageShape, save_kafka, save_pickle_directory, save_text_directory
+from penstock.sinks import (
+    CsvFormat,
+    JsonFormat,
+    MessageShape,
+    ParquetFormat,
+    save_directory,
+    save_kafka,
+    save_pickle_directory,
+    save_text_directory,
+)
 from penstock.sources import OffsetRange, offset_ranges_of
 
 if TYPE_CHECKING:
@@ -193,6 +202,75 @@ class RDD(Actions):
         """
         shape = MessageShape.of(topic, kafkaParams, key, value, headers, self._site("saveToKafka"))
         save_kafka(self.context, self.plan, shape)
+
+    def saveAsParquetFile(
+        self,
+        path: str,
+        *,
+        schema: Any = None,
+        compression: str = "snappy",
+        rowGroupSize: int | None = None,
+    ) -> None:
+        """Write a Parquet file a partition, ``path/part-00000.parquet``, ..., and ``_SUCCESS`` last; the
+        whole directory appears at once. ``OutputExists`` if ``path`` is there.
+
+        The columns are those of :meth:`toArrow`, and all may hold nulls. ``schema`` says of what types they
+        are: a record class, ``tuple[int, str]`` and the like, or a ``pyarrow.Schema``, to which values are
+        cast if that loses nothing. Without it the records decide, all of which are held as columns meanwhile,
+        unless they are known to be columns (see :meth:`explain`). ``RowTypeError`` names the first record
+        that does not fit. ``compression`` is ``snappy``, ``zstd``, ``gzip``, ``lz4``, ``brotli`` or ``none``,
+        ``rowGroupSize`` the most records in a row group (default: a million, or 64 MB of them).
+
+        >>> import tempfile, pyarrow.parquet
+        >>> folder = tempfile.mkdtemp() + "/out"
+        >>> sc.parallelize([(1, "a"), (2, None)], 1).saveAsParquetFile(folder)
+        >>> pyarrow.parquet.read_table(folder).to_pydict()
+        {'_1': [1, 2], '_2': ['a', None]}
+        """
+        format = ParquetFormat(
+            "saveAsParquetFile", schema=schema, compression=compression, row_group_rows=rowGroupSize
+        )
+        save_directory(self.context, self.plan, path, format)
+
+    def saveAsJsonFile(self, path: str, *, codec: str | None = None) -> None:
+        """Write JSON lines, a file a partition that has records: ``path/part-00000.json``, ..., and
+        ``_SUCCESS`` last; the whole directory appears at once. ``OutputExists`` if ``path`` is there.
+
+        A record is an object of its fields, a tuple one of ``_1``, ``_2``, ..., anything but a ``dict`` one
+        of ``value``. Floats and ints are written as Python's ``repr``, NaN and infinities as the strings
+        ``"NaN"``, ``"Infinity"``, ``"-Infinity"``, ``None`` as ``null``, dates and times as ISO strings,
+        ``bytes`` as base64; lists and dicts are arrays and objects. ``RowTypeError`` names a record with
+        anything else. ``codec`` is as in ``saveAsTextFile``.
+
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp() + "/out"
+        >>> sc.parallelize([(1, "a"), (2, None)], 1).saveAsJsonFile(folder)
+        >>> sc.textFile(folder).collect()
+        ['{"_1":1,"_2":"a"}', '{"_1":2,"_2":null}']
+        """
+        save_directory(self.context, self.plan, path, JsonFormat("saveAsJsonFile", codec=codec))
+
+    def saveAsCsvFile(
+        self, path: str, *, header: bool = False, sep: str = ",", codec: str | None = None
+    ) -> None:
+        """Write CSV, a file a partition that has records: ``path/part-00000.csv``, ..., and ``_SUCCESS``
+        last; the whole directory appears at once. ``OutputExists`` if ``path`` is there.
+
+        Columns are a record's fields, ``_1``, ``_2``, ... of a tuple, ``value`` of anything else; ``header``
+        writes their names first. ``None`` is an empty field, an empty text ``""``; text stands in quotes
+        where it has the separator, quotes or line ends. Floats and ints are written as Python's ``repr``,
+        bools as ``true`` and ``false``, dates and times in ISO with a blank between, ``bytes`` as base64.
+        ``RowTypeError`` names a record with anything else, or with other fields than those before.
+        ``sep`` is one ASCII character, ``codec`` is as in ``saveAsTextFile``.
+
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp() + "/out"
+        >>> sc.parallelize([(1, "a"), (2, "b,c")], 1).saveAsCsvFile(folder, header=True)
+        >>> sc.textFile(folder).collect()
+        ['_1,_2', '1,a', '2,"b,c"']
+        """
+        format = CsvFormat("saveAsCsvFile", header=header, sep=sep, codec=codec)
+        save_directory(self.context, self.plan, path, format)
 
     def toArrow(self) -> pyarrow.Table:
         """The records as an Arrow table with columns of exactly their types.

@@ -8,24 +8,31 @@ from penstock.chunk import Chunk
 from penstock.encoding import pickled
 from penstock.errors import CallSite
 from penstock.plan import Node, call_site, raise_located
-from penstock.sinks.base import Jobs, write_directory
+from penstock.sinks.base import Jobs, PartFormat, save_directory
 
-__all__ = ["save_pickle_directory"]
+__all__ = ["PickleFormat", "save_pickle_directory"]
 
 
-def save_pickle_directory(jobs: Jobs, plan: Node, path: str) -> None:
-    """Each part is a sequence of pickled chunks; ``OutputExists`` if ``path`` is there.
+class PickleFormat(PartFormat):
+    """Each part is a sequence of pickled chunks.
 
     Classes are stored by name, those of ``__main__`` too, so that the same program reads its own records;
     what has no name that could be imported (lambdas, classes in functions) is stored whole.
     """
-    site = call_site("saveAsPickleFile")
 
-    def write(out: Callable[[bytes], None], chunks: Iterator[Chunk]) -> None:
+    extension = ""
+
+    def __init__(self, operation: str) -> None:
+        self._site = call_site(operation)
+
+    def write(self, out: Callable[[bytes], None], chunks: Iterator[Chunk]) -> None:
         for chunk in chunks:
-            out(_pickled(chunk, site))
+            out(_pickled(chunk, self._site))
 
-    write_directory(jobs, plan, path, write)
+
+def save_pickle_directory(jobs: Jobs, plan: Node, path: str) -> None:
+    """Pickled records; ``OutputExists`` if ``path`` is there."""
+    save_directory(jobs, plan, path, PickleFormat("saveAsPickleFile"))
 
 
 def _pickled(chunk: Chunk, site: CallSite) -> bytes:
