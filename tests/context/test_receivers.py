@@ -370,6 +370,24 @@ def test_a_graceful_stop_asked_for_within_a_batch() -> None:
     assert seen == list(range(len(seen)))
 
 
+def test_a_receiver_may_ask_for_the_graceful_stop_itself(caplog: pytest.LogCaptureFixture) -> None:
+    active = Context._active
+    assert active is not None
+    ssc = StreamingContext(active, 0.05)
+    seen: list[int] = []
+
+    def script(self: Any) -> None:
+        for number in range(100):
+            self.store(number)
+        ssc.stop(stopSparkContext=False, stopGraceFully=True)
+
+    ssc.receiverStream(Scripted(script)).foreachRDD(lambda rdd: seen.extend(rdd.collect()))
+    ssc.start()
+    assert ssc.awaitTerminationOrTimeout(WAIT_S)
+    assert seen == list(range(100))
+    assert "does not come to an end" not in caplog.text
+
+
 def test_available_now_is_refused(sc: Context) -> None:
     ssc = StreamingContext(sc, 1)
     ssc.receiverStream(Scripted(idle)).pprint()
