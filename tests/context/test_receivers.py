@@ -370,6 +370,24 @@ def test_a_graceful_stop_asked_for_within_a_batch() -> None:
     assert seen == list(range(len(seen)))
 
 
+def test_a_receiver_may_ask_for_the_graceful_stop_itself(caplog: pytest.LogCaptureFixture) -> None:
+    active = Context._active
+    assert active is not None
+    ssc = StreamingContext(active, 0.05)
+    seen: list[int] = []
+
+    def script(self: Any) -> None:
+        for number in range(100):
+            self.store(number)
+        ssc.stop(stopSparkContext=False, stopGraceFully=True)
+
+    ssc.receiverStream(Scripted(script)).foreachRDD(lambda rdd: seen.extend(rdd.collect()))
+    ssc.start()
+    assert ssc.awaitTerminationOrTimeout(WAIT_S)
+    assert seen == list(range(100))
+    assert "does not come to an end" not in caplog.text
+
+
 def test_available_now_is_refused(sc: Context) -> None:
     ssc = StreamingContext(sc, 1)
     ssc.receiverStream(Scripted(idle)).pprint()
@@ -508,20 +526,28 @@ def test_a_batch_that_fails_for_good_keeps_its_input_for_the_next_run(tmp_path: 
         program = Program(context, make, path=path)
         with program, pytest.raises(ValueError, match="not today"):
             assert done.wait(WAIT_S)
-            program.step()
+            try:
+                program.step()
+            finally:
+                assert len(program.source._made().blocks(0, 6)) == 6
         assert list((tmp_path / "cp" / "receivedData").rglob("*.blocks"))
         broken = False
         with Program(context, make, path=path, now_ms=5_500) as program:
             assert program.take(6) == [0, 1, 2, 3, 4, 5]
 
 
-def test_an_input_that_failed_to_plan_does_not_cost_the_other_one_its_blocks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recorded", [False, True])
+def test_an_input_that_failed_to_plan_does_not_cost_the_other_one_its_blocks(
+    tmp_path: Path, recorded: bool
+) -> None:
     with logged() as context:
+        context.conf.set(WAL, str(recorded).lower())
         done = threading.Event()
         fails = True
 
         def make(ssc: StreamingContext) -> Any:
-            ssc.checkpoint(str(tmp_path / "cp"))
+            if recorded:
+                ssc.checkpoint(str(tmp_path / "cp"))
             stream = ssc.receiverStream(Scripted(counting(0, 3, done)))
             other = ssc.queueStream([[10], [11]])
             source: Any = ssc.graph.inputs[1].source

@@ -326,6 +326,41 @@ def test_a_disk_that_lies_loses_blocks_and_says_so(tmp_path: Path) -> None:
     assert 0 < len(found) < 20
 
 
+def test_a_write_that_nobody_could_vouch_for_does_not_count(place: Place) -> None:
+    failures = iter([OSError("the answer is lost")])
+
+    def must_own() -> None:
+        for error in failures:
+            raise error
+
+    log = log_in(place, "a", must_own=must_own)
+    with pytest.raises(OSError, match="the answer is lost"):
+        log.append([block(0, "x"), block(1, "y")])
+    instead = block(0, "z")
+    log.append([instead])
+    assert texts([instead_of(instead)]) == {0: ["z"]}
+    assert texts(log_in(place, "b").restore(log.position())) == {0: ["z"]}
+    assert instead.place is not None
+    instead.place.forget()
+    log.close()
+    assert texts(log_in(place, "b").restore(log.position())).get(1) is None
+
+
+def instead_of(stored: Block) -> Block:
+    """The block as it lies in the log."""
+    return Block(None, stored.records, stored.nbytes, number=stored.number, place=stored.place)
+
+
+def test_a_number_that_comes_again_takes_the_place_of_all_from_there_on(place: Place) -> None:
+    first, second = log_in(place, "a"), log_in(place, "a")
+    first.append([block(0, "zero"), block(1, "x"), block(2, "y")])
+    second._count = 1
+    second.append([block(1, "one")])
+    first.close()
+    second.close()
+    assert texts(log_in(place, "b").restore(first.position())) == {0: ["zero"], 1: ["one"]}
+
+
 def test_the_store_of_blocks_retries_what_nobody_waits_for(tmp_path: Path) -> None:
     storage = FaultyStorage(LocalStorage(), [Fault(1, "append"), Fault(2, "append")])
     log = log_in((storage, str(tmp_path / "log")), "a")

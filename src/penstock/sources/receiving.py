@@ -120,8 +120,12 @@ class ReceiverHost:
         self._store.hurry()
         self.intake.hurry()
         self._closing.set()
+        life: _Life | None = getattr(self._here, "life", None)
+        own = life is not None
+        if life is not None:
+            with self._lock:
+                life.threads.discard(threading.current_thread())  # who waits for the end is not waited for
         self._requests.put(_Request("end"))
-        own = getattr(self._here, "life", None) is not None
         if self._thread is not None and self._thread is not threading.current_thread() and not own:
             self._thread.join(2 * _JOIN_S)
         self.intake.seal()
