@@ -77,7 +77,7 @@ def _after(data: memoryview, lines: int) -> int:
 
 
 def _acknowledged(file: Path) -> None:
-    from penstock.sources.line_sender import ReliableLineSender
+    from penstock.sources.receivers.line_sender import ReliableLineSender
 
     lines = file.read_bytes().splitlines(keepends=True)
     blocks = [b"".join(lines[at : at + _FRAME_LINES]) for at in range(0, len(lines), _FRAME_LINES)]

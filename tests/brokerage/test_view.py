@@ -164,7 +164,7 @@ def test_an_output_that_cannot_be_written_is_given_up(clock: ManualClock) -> Non
 
 def test_what_is_logged_becomes_a_line_each_and_few_of_each_kind() -> None:
     notes: list[str] = []
-    logger = logging.getLogger("penstock.sources.files")
+    logger = logging.getLogger("penstock.sources.files.source")
     with shown_on(notes.append):
         for number in range(5):
             logger.warning("%s changed\n  after it was taken", number)

@@ -11,7 +11,7 @@ from penstock import Context, StreamingContext, StreamingListener
 from penstock.clock import ManualClock
 from penstock.dstream import DStream
 from penstock.sources import ReceiverSource
-from penstock.sources.line_protocol import LineSender
+from penstock.sources.receivers.line_protocol import LineSender
 from penstock.testing import Stepper
 
 __all__ = ["WAIT_S", "Acked", "Heard", "Program", "Server"]

@@ -352,7 +352,7 @@ def test_what_a_format_raises_names_the_file(sc: Context, tmp_path: Path) -> Non
 
 
 def test_a_file_that_shrinks_while_it_is_sought_in(tmp_path: Path) -> None:
-    from penstock.sources.planned import open_content
+    from penstock.sources.files.planned import open_content
 
     (tmp_path / "a").write_bytes(b"0123456789")
     with open_content(LocalStorage(), str(tmp_path / "a"), 8) as content:

@@ -12,7 +12,7 @@ import pytest
 
 from penstock import Conf, Context
 from penstock.errors import StateError
-from penstock.sources.line_protocol import ProtocolError
+from penstock.sources.receivers.line_protocol import ProtocolError
 from penstock.storage import Storage
 from penstock.storage.faulty import FaultyStorage
 from penstock.storage.resolve import wrapping

@@ -20,8 +20,8 @@ import pytest
 from penstock.chunk import rows_of
 from penstock.encoding import Frames
 from penstock.errors import CorruptCheckpoint
-from penstock.sources.blocks import chunks_in
-from penstock.sources.line_protocol import LineSender, ProtocolError
+from penstock.sources.receivers.blocks import chunks_in
+from penstock.sources.receivers.line_protocol import LineSender, ProtocolError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the signals of POSIX")
 

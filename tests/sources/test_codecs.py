@@ -17,8 +17,9 @@ import pytest
 from penstock.chunk import rows_of
 from penstock.errors import CorruptInput, InputChanged, InputVanished, StorageError
 from penstock.plan import Metrics, Task
-from penstock.sources import text, text_readers
-from penstock.sources.codecs import codec_of
+from penstock.sources import text_readers
+from penstock.sources.files import text
+from penstock.sources.files.codecs import codec_of
 from penstock.storage import LocalStorage
 
 CODECS: dict[str, Callable[[bytes], bytes]] = {

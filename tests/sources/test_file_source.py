@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from penstock.clock import ManualClock, SystemClock
-from penstock.sources import FileSource, looking
-from penstock.sources.waiting import Limits
+from penstock.sources import FileSource
+from penstock.sources.files import looking
+from penstock.sources.files.waiting import Limits
 from penstock.storage import FileInfo, LocalStorage, Names, Storage, local
 from penstock.times import BatchTime
 

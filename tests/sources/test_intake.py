@@ -11,9 +11,9 @@ import pytest
 from penstock.chunk import Lines, Rows, rows_of
 from penstock.clock import ManualClock
 from penstock.errors import StateError
-from penstock.sources.block_store import BlockStore, Limits
-from penstock.sources.blocks import Block, Notes
-from penstock.sources.intake import Intake, Limiter
+from penstock.sources.receivers.block_store import BlockStore, Limits
+from penstock.sources.receivers.blocks import Block, Notes
+from penstock.sources.receivers.intake import Intake, Limiter
 
 WAIT_S = 20
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.sources.blocks import Notes
-from penstock.sources.line_cutter import CutLines, LineCutter
+from penstock.sources.receivers.blocks import Notes
+from penstock.sources.receivers.line_cutter import CutLines, LineCutter
 
 
 def lines_of(data: bytes) -> list[str]:

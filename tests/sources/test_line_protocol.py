@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.errors import ArgumentError
-from penstock.sources.line_protocol import (
+from penstock.sources.receivers.line_protocol import (
     MOST_FRAME_BYTES,
     FrameHeader,
     LineSender,

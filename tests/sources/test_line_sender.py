@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from penstock.errors import ArgumentError, SignatureError, StorageError, UnsupportedError, UsageError
-from penstock.sources.line_protocol import ProtocolError
-from penstock.sources.line_sender import ReliableLineSender, Sent
-from penstock.sources.outgoing import Peer, shown_address
+from penstock.sources.receivers.line_protocol import ProtocolError
+from penstock.sources.receivers.line_sender import ReliableLineSender, Sent
+from penstock.sources.receivers.outgoing import Peer, shown_address
 
 LINES = [b"line %d\n" % number for number in range(100)]
 

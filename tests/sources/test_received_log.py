@@ -17,9 +17,9 @@ from penstock.chunk import Lines, Rows, rows_of
 from penstock.clock import ManualClock
 from penstock.errors import CheckpointTaken, CorruptCheckpoint
 from penstock.sources.base import LogPlace
-from penstock.sources.block_store import BlockStore, Limits
-from penstock.sources.blocks import Block, Notes
-from penstock.sources.received_log import ReceivedLog
+from penstock.sources.receivers.block_store import BlockStore, Limits
+from penstock.sources.receivers.blocks import Block, Notes
+from penstock.sources.receivers.received_log import ReceivedLog
 from penstock.storage import LocalStorage, Storage
 from penstock.storage.faulty import Fault, FaultyStorage, Moment
 from penstock.storage.remote import FsspecStorage

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from penstock.chunk import rows_of
 from penstock.errors import InputChanged, InputVanished
 from penstock.plan import Metrics, PartitionReader, Task
-from penstock.sources import SourceLine, text, text_readers
+from penstock.sources import SourceLine, text_readers
+from penstock.sources.files import text
 from penstock.storage import FileInfo, LocalStorage
 
 REPLACED = "\ufffd"

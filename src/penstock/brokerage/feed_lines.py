@@ -14,8 +14,8 @@ from typing import Final
 from penstock.brokerage.feed import Fed, Pace
 from penstock.clock import Clock
 from penstock.errors import ArgumentError, DataError
-from penstock.sources.line_sender import ReliableLineSender
-from penstock.sources.outgoing import Peer
+from penstock.sources.receivers.line_sender import ReliableLineSender
+from penstock.sources.receivers.outgoing import Peer
 
 __all__ = ["Acknowledged", "Unacknowledged", "stream_id_of"]
 

@@ -18,7 +18,7 @@ from penstock.clients.kafka import Cluster, consumer_settings
 from penstock.errors import PenstockError
 from penstock.scheduler.listener import StreamInputInfo
 from penstock.sources import Intent, is_visible
-from penstock.sources.outgoing import shown_address
+from penstock.sources.receivers.outgoing import shown_address
 from penstock.storage import storage_for
 
 __all__ = ["WAYS", "DemoFailed", "Way"]

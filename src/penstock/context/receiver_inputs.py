@@ -26,7 +26,7 @@ from penstock.sources import (
     ReceiverSource,
     ReliableLineSocket,
 )
-from penstock.sources.sockets import Converter
+from penstock.sources.receivers.sockets import Converter
 
 __all__ = ["ReceiverInputs"]
 

@@ -1,9 +1,16 @@
 """Where records come from: stream sources, and the partitions of files that both streams and RDDs read."""
 
 from penstock.sources.base import Intent, LogPlace, SourceEvent, StreamSource
-from penstock.sources.files import FileSource
-from penstock.sources.fixed import FixedRecords, RecordLayout, must_be_partial, record_length
-from penstock.sources.input_format import InputFormat, Split, format_readers
+from penstock.sources.files.fixed import FixedRecords, RecordLayout, must_be_partial, record_length
+from penstock.sources.files.input_format import InputFormat, Split, format_readers
+from penstock.sources.files.listing import files_of
+from penstock.sources.files.looking import COPYING, is_visible, root_of
+from penstock.sources.files.numbered import NumberedLines, NumberedTables, row_options
+from penstock.sources.files.records import Pickled, WholeFiles, grouped
+from penstock.sources.files.settling import AfterCommit
+from penstock.sources.files.source import FileSource
+from penstock.sources.files.text import OFFSET_AND_TEXT, TEXT, SourceLine, TextReader, text_readers
+from penstock.sources.files.waiting import FilePath, Limits
 from penstock.sources.kafka import (
     KafkaMessageAndMetadata,
     KafkaReading,
@@ -15,18 +22,11 @@ from penstock.sources.kafka import (
     ranges_node,
     utf8_decoder,
 )
-from penstock.sources.listing import files_of
-from penstock.sources.looking import COPYING, is_visible, root_of
-from penstock.sources.numbered import NumberedLines, NumberedTables, row_options
 from penstock.sources.queue import LiveQueue, LiveQueueSource, QueueSource
-from penstock.sources.receiver import Receiver
-from penstock.sources.receiving import ReceiverSettings, ReceiverSource
-from penstock.sources.records import Pickled, WholeFiles, grouped
+from penstock.sources.receivers.receiver import Receiver
+from penstock.sources.receivers.receiving import ReceiverSettings, ReceiverSource
+from penstock.sources.receivers.sockets import LineSocket, ObjectSocket, ReliableLineSocket
 from penstock.sources.rejects import Reject, Rejects
-from penstock.sources.settling import AfterCommit
-from penstock.sources.sockets import LineSocket, ObjectSocket, ReliableLineSocket
-from penstock.sources.text import OFFSET_AND_TEXT, TEXT, SourceLine, TextReader, text_readers
-from penstock.sources.waiting import FilePath, Limits
 
 __all__ = [
     "COPYING",

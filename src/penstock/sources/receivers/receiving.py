@@ -22,11 +22,11 @@ from penstock.clock import Clock
 from penstock.errors import CallSite, UnsupportedError
 from penstock.plan import Node, Source
 from penstock.sources.base import Intent, LogPlace, SourceEvent, StreamSource
-from penstock.sources.block_store import BlockStore, Limits
-from penstock.sources.blocks import BlockReader, Notes
-from penstock.sources.intake import Intake, Limiter
-from penstock.sources.received_log import ReceivedLog
-from penstock.sources.receiver import Receiver
+from penstock.sources.receivers.block_store import BlockStore, Limits
+from penstock.sources.receivers.blocks import BlockReader, Notes
+from penstock.sources.receivers.intake import Intake, Limiter
+from penstock.sources.receivers.received_log import ReceivedLog
+from penstock.sources.receivers.receiver import Receiver
 from penstock.times import BatchTime
 
 __all__ = ["ReceiverHost", "ReceiverSettings", "ReceiverSource"]

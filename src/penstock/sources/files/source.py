@@ -1,8 +1,8 @@
 """A stream of the files that appear in a directory, each taken exactly once.
 
-Three rooms, one behind the other: :mod:`looking <penstock.sources.looking>` finds what is new,
-:mod:`waiting <penstock.sources.waiting>` says when it is taken, and once the batch is committed
-:mod:`settling <penstock.sources.settling>` archives or deletes it, if that is wanted.
+Three rooms, one behind the other: :mod:`looking <penstock.sources.files.looking>` finds what is new,
+:mod:`waiting <penstock.sources.files.waiting>` says when it is taken, and once the batch is committed
+:mod:`settling <penstock.sources.files.settling>` archives or deletes it, if that is wanted.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from penstock.clock import Clock
 from penstock.errors import CallSite
 from penstock.plan import Node, PartitionReader, Source
 from penstock.sources.base import Intent, StreamSource
-from penstock.sources.looking import Lookout, root_of
-from penstock.sources.settling import AfterCommit, Settling
-from penstock.sources.waiting import Limits, Line, Pace
+from penstock.sources.files.looking import Lookout, root_of
+from penstock.sources.files.settling import AfterCommit, Settling
+from penstock.sources.files.waiting import Limits, Line, Pace
 from penstock.storage import FileInfo, Storage, name_of, parent_of
 from penstock.times import BatchTime
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from penstock.errors import ArgumentError, InputVanished, SignatureError
-from penstock.sources.looking import COPYING, is_visible
+from penstock.sources.files.looking import COPYING, is_visible
 from penstock.storage import FileInfo, Storage, storage_for
 
 __all__ = ["files_of"]

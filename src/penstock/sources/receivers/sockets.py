@@ -22,9 +22,9 @@ import numpy as np
 from penstock.chunk import Chunk, Columns, Lines
 from penstock.errors import ArgumentError, SignatureError
 from penstock.plan import StorageLevel
-from penstock.sources.blocks import Notes
-from penstock.sources.line_cutter import CutLines, LineCutter
-from penstock.sources.line_protocol import (
+from penstock.sources.receivers.blocks import Notes
+from penstock.sources.receivers.line_cutter import CutLines, LineCutter
+from penstock.sources.receivers.line_protocol import (
     MOST_HEADER_BYTES,
     MOST_HELLO_BYTES,
     FrameHeader,
@@ -33,8 +33,8 @@ from penstock.sources.line_protocol import (
     read_header,
     read_hello,
 )
-from penstock.sources.receiver import Receiver
-from penstock.sources.receiving import ReceiverHost
+from penstock.sources.receivers.receiver import Receiver
+from penstock.sources.receivers.receiving import ReceiverHost
 
 __all__ = ["LineSocket", "ObjectSocket", "ReliableLineSocket", "SocketReceiver"]
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from penstock.sources.blocks import Notes
-from penstock.sources.text import utf8_lines
+from penstock.sources.files.text import utf8_lines
+from penstock.sources.receivers.blocks import Notes
 
 __all__ = ["CutLines", "LineCutter"]
 

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator
 from penstock.chunk import Chunk, Rows
 from penstock.errors import CorruptInput
 from penstock.plan import PartitionReader, Task
-from penstock.sources.planned import open_content
+from penstock.sources.files.planned import open_content
 from penstock.storage import FileInfo, Storage
 
 __all__ = ["Pickled", "WholeFiles", "grouped"]

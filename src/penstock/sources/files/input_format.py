@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, cast
 from penstock.chunk import CHUNK_ROWS, Chunk, Rows
 from penstock.errors import SignatureError, shown
 from penstock.plan import PartitionReader, Task
-from penstock.sources.codecs import codec_of
-from penstock.sources.planned import open_content
+from penstock.sources.files.codecs import codec_of
+from penstock.sources.files.planned import open_content
 from penstock.storage import FileInfo, Storage
 
 __all__ = ["FormatReader", "InputFormat", "Split", "format_readers"]

@@ -23,8 +23,8 @@ import pyarrow as pa
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Lines, Rows, RowType, Scalar, Tuple
 from penstock.plan import PartitionReader, Task
-from penstock.sources.codecs import codec_of
-from penstock.sources.planned import open_content, open_planned, shrunk
+from penstock.sources.files.codecs import codec_of
+from penstock.sources.files.planned import open_content, open_planned, shrunk
 from penstock.storage import FileInfo, Storage
 
 __all__ = [

@@ -10,8 +10,8 @@ from typing import Any
 from penstock.chunk import Chunk, Lines, Rows
 from penstock.clock import Clock
 from penstock.errors import StateError
-from penstock.sources.block_store import BlockStore
-from penstock.sources.blocks import Block, Notes
+from penstock.sources.receivers.block_store import BlockStore
+from penstock.sources.receivers.blocks import Block, Notes
 
 __all__ = ["Intake", "Limiter"]
 

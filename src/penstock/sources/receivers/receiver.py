@@ -11,8 +11,8 @@ import pyarrow as pa
 from penstock.chunk import Chunk, Columns, Lines, Rows
 from penstock.errors import RowTypeError, SignatureError, StateError
 from penstock.plan import StorageLevel
-from penstock.sources.blocks import Notes
-from penstock.sources.text import utf8_lines
+from penstock.sources.files.text import utf8_lines
+from penstock.sources.receivers.blocks import Notes
 
 __all__ = ["Host", "Receiver"]
 

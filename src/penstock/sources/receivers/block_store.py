@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.sources.blocks import Block, Spill
-from penstock.sources.received_log import ReceivedLog
+from penstock.sources.receivers.blocks import Block, Spill
+from penstock.sources.receivers.received_log import ReceivedLog
 
 __all__ = ["BlockStore", "Limits", "Line"]
 

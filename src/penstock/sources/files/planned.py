@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from penstock.errors import InputChanged, InputVanished
-from penstock.sources.codecs import codec_of, decompressed
+from penstock.sources.files.codecs import codec_of, decompressed
 from penstock.storage import Storage
 
 __all__ = ["open_content", "open_planned", "shrunk"]

@@ -33,7 +33,7 @@ from penstock.clock import Clock
 from penstock.encoding import PREAMBLE, Frames
 from penstock.errors import CorruptCheckpoint
 from penstock.sources.base import LogPlace
-from penstock.sources.blocks import Block, block_in, block_out, chunks_in
+from penstock.sources.receivers.blocks import Block, block_in, block_out, chunks_in
 from penstock.storage import LogFile, clean_leftovers, join, parent_of
 
 __all__ = ["ReceivedLog"]

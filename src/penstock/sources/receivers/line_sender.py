@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from penstock.errors import ArgumentError, SignatureError, UnsupportedError
-from penstock.sources.line_protocol import LineSender, ProtocolError
-from penstock.sources.outgoing import Link, Peer
+from penstock.sources.receivers.line_protocol import LineSender, ProtocolError
+from penstock.sources.receivers.outgoing import Link, Peer
 
 __all__ = ["ReliableLineSender", "Sent"]
 

@@ -22,9 +22,9 @@ from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Lines, Rows, RowType, Sca
 from penstock.errors import ArgumentError, CorruptInput, DataError, RowTypeError, SignatureError, StorageError
 from penstock.formats import Block, CsvFormat, JsonFormat, LineFormat, Refused
 from penstock.plan import PartitionReader, Task
-from penstock.sources.planned import open_content
+from penstock.sources.files.planned import open_content
+from penstock.sources.files.text import TextReader
 from penstock.sources.rejects import Reject, Rejects
-from penstock.sources.text import TextReader
 from penstock.storage import FileInfo, Storage
 
 __all__ = ["NumberedLines", "NumberedTables", "RowOptions", "row_options"]

@@ -16,7 +16,7 @@ from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Record, Rows, RowType, Sc
 from penstock.chunk.records import row_class
 from penstock.errors import ArgumentError, CorruptInput, RowTypeError, SignatureError
 from penstock.plan import PartitionReader, Task
-from penstock.sources.planned import open_content
+from penstock.sources.files.planned import open_content
 from penstock.sources.rejects import Reject, Rejects
 from penstock.storage import FileInfo, Storage
 
