@@ -360,11 +360,10 @@ RECEIVER_MEMORY = Setting(
     "log again; with a storage level without disk, and without a log, the receiver waits.",
     "A second or two of what one thread can receive.",
 )  # fmt: skip
-RECEIVER_WAITING = Setting(
-    "penstock.receiver.maxWaitingBytes", SIZE, 1 << 30,
-    "How much of what a receiver has taken in may belong to batches that are not over, in memory and on "
-    "disk. At "
-    "that it takes in nothing more: a socket is not read, and `store` waits.",
+MOST_WAITING = Setting(
+    "penstock.streaming.maxWaitingBytes", SIZE, 1 << 30,
+    "How much of one input may belong to batches that are not over. At that a receiver takes in nothing "
+    "more: a socket is not read, and `store` waits; and a stream of files takes no more files.",
     "Enough for a batch that is late, and far from filling a disk.",
 )  # fmt: skip
 MAX_LINE_BYTES = Setting(
@@ -438,7 +437,7 @@ _USED: tuple[Setting[Any], ...] = (
     SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES, CHECKPOINT_DIRECTORY, RETRIES, RETRY_DELAY, COMPACT_BYTES,
     SYNC_OUTPUTS, TRUST_STORE,
     BACKPRESSURE, INITIAL_RATE, RATE_ESTIMATOR, PID_PROPORTIONAL, PID_INTEGRAL, PID_DERIVED, PID_LOWEST,
-    MAX_RATE, BLOCK_INTERVAL, BLOCK_QUEUE, RESTART_DELAY, WRITE_AHEAD, RECEIVER_MEMORY, RECEIVER_WAITING,
+    MAX_RATE, BLOCK_INTERVAL, BLOCK_QUEUE, RESTART_DELAY, WRITE_AHEAD, RECEIVER_MEMORY, MOST_WAITING,
     MAX_LINE_BYTES,
     STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL, FREEZE,
     KAFKA_MAX_RATE, KAFKA_MIN_RATE, KAFKA_STALL, KAFKA_PLAN_TIMEOUT, KAFKA_ON_DATA_LOSS,

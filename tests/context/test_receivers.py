@@ -302,7 +302,7 @@ def test_the_end_does_not_wait_for_a_receiver_that_waits(blocked: str) -> None:
     if blocked == "at the rate":
         conf.set("spark.streaming.receiver.maxRate", 1)
     if blocked == "at the cap":
-        conf.set("penstock.receiver.maxWaitingBytes", 10)
+        conf.set("penstock.streaming.maxWaitingBytes", 10)
     Context._active and Context._active.stop()
     calls = 0
 

@@ -307,7 +307,7 @@ def test_a_connection_that_breaks_leaves_the_others_alone(sc: Context) -> None:
 
 
 def test_at_the_cap_a_socket_is_not_read_and_the_sender_waits(sc: Context) -> None:
-    sc.conf.set("penstock.receiver.maxWaitingBytes", "1m")
+    sc.conf.set("penstock.streaming.maxWaitingBytes", "1m")
     line = b"x" * 999 + b"\n"
     sent = 0
 

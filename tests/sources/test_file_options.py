@@ -56,6 +56,7 @@ class Run:
 
     def end(self, *, committed: bool = True) -> None:
         time = BatchTime(self.clock.now_ms())
+        self.source.processed(time, 0)
         if committed:
             self.source.committed(time)
         else:
@@ -245,6 +246,35 @@ def test_a_pace_limits_bytes_once_it_is_known_what_a_record_costs(tmp_path: Path
     assert [len(run.tick()), len(run.tick())] == [3, 3]
     run.source.pace(0.001)
     assert [len(run.tick()), len(run.tick()), len(run.tick())] == [1, 1, 0]
+
+
+def test_a_file_that_is_too_much_is_made_up_for_or_waited_for(tmp_path: Path) -> None:
+    run = Run(tmp_path, interval_ms=1000)
+    put(tmp_path, "first", 100)
+    run.plan()
+    learnt = BatchTime(run.clock.now_ms())
+    run.source.processed(learnt, 10)  # ten bytes a record
+    run.source.pace(10)  # 100 bytes a batch
+    for number in range(6):
+        put(tmp_path, f"{number}", 250)
+    assert len(run.plan()) == 1
+    busy = BatchTime(run.clock.now_ms())
+    assert [len(run.plan()) for _ in range(4)] == [0, 1, 0, 0]  # -150, -50, 50 left: then another is taken
+    for time in range(busy, run.clock.now_ms() + 1, 1000):
+        run.source.processed(BatchTime(time), 25)
+    assert len(run.plan()) == 1, "nothing is left to do, so it need not be made up for"
+
+
+def test_at_most_so_many_bytes_wait_in_batches(tmp_path: Path) -> None:
+    run = Run(tmp_path, most_waiting=100)
+    for number in range(3):
+        put(tmp_path, f"{number}", 60)
+    assert len(run.plan()) == 3, "what was there while nothing waited"
+    first = BatchTime(run.clock.now_ms())
+    put(tmp_path, "late", 60)
+    assert [len(run.plan()), len(run.plan())] == [0, 0]
+    run.source.processed(first, 3)
+    assert run.plan() == ["late"]
 
 
 # ------------------------------------------------------------------------------------------- growth

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any
 
 from penstock.chunk import RowType
-from penstock.conf import MIN_REMEMBER_DURATION, SPLIT_BYTES
+from penstock.conf import MIN_REMEMBER_DURATION, MOST_WAITING, SPLIT_BYTES
 from penstock.context.inputs import Inputs, must_be_positive
 from penstock.dstream import DStream
 from penstock.errors import ArgumentError, SignatureError
@@ -272,6 +272,7 @@ class FileInputs(Inputs):
             limits=limits,
             after_commit=_after_commit(after_commit, storage, pattern),
             interval_ms=self._graph.interval_ms,
+            most_waiting=self._sc.conf.value(MOST_WAITING),
             watch_ms=self._sc.conf.value(MIN_REMEMBER_DURATION),
             row_type=row_type,
         )

@@ -8,8 +8,8 @@ from penstock.conf import (
     BLOCK_QUEUE,
     MAX_LINE_BYTES,
     MAX_RATE,
+    MOST_WAITING,
     RECEIVER_MEMORY,
-    RECEIVER_WAITING,
     RESTART_DELAY,
     WRITE_AHEAD,
 )
@@ -128,7 +128,7 @@ class ReceiverInputs(Inputs):
             restart_delay_ms=conf.value(RESTART_DELAY),
             max_rate=conf.value(MAX_RATE),
             memory_bytes=conf.value(RECEIVER_MEMORY),
-            waiting_bytes=conf.value(RECEIVER_WAITING),
+            waiting_bytes=conf.value(MOST_WAITING),
             write_ahead=conf.value(WRITE_AHEAD),
         )
         source = ReceiverSource(

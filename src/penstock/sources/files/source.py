@@ -38,7 +38,8 @@ class FileSource(StreamSource):
     after a file was taken, at most the last 256 of them, it is watched: if it grows or is written again that
     is logged and counted (``changed`` in the metadata), but not taken again.
 
-    ``interval_ms`` is that of the batches, for :meth:`pace`.
+    ``interval_ms`` is that of the batches, for :meth:`pace`. While batches that are not over have
+    ``most_waiting`` bytes or more, no file is taken.
     """
 
     reads_ahead = True
@@ -57,6 +58,7 @@ class FileSource(StreamSource):
         limits: Limits | None = None,
         after_commit: AfterCommit | None = None,
         interval_ms: int = 1000,
+        most_waiting: int | None = None,
         watch_ms: int = 60_000,
         row_type: RowType | None = None,
     ) -> None:
@@ -75,7 +77,7 @@ class FileSource(StreamSource):
         if after_commit is not None:
             root = root_of(pattern)
             self._settling = Settling(storage, after_commit, root, self._lookout.removed)
-        self._pace = Pace(interval_ms)
+        self._pace = Pace(interval_ms, most_waiting)
         self._taken: deque[tuple[int, FileInfo]] = deque(maxlen=_WATCHED_FILES)
         self._passed_over = 0
         self._only_available = False
@@ -162,7 +164,7 @@ class FileSource(StreamSource):
 
     def _take(self) -> tuple[list[FileInfo], dict[str, Any]]:
         """Take from the line what the next batch gets, and what is to be said of the others."""
-        taking = self._line.take(self._lookout.details, self._pace.bytes)
+        taking = self._line.take(self._lookout.details, self._pace.room(share_only=self._only_available))
         for file in taking.files:
             self._lookout.found_again(file.path)
         for path in taking.gone:

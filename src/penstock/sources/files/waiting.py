@@ -81,26 +81,33 @@ class Limits:
 
 
 class Pace:
-    """How many bytes a batch may have so that it has no more records than asked for.
+    """How many bytes a batch may have, so that no more is taken than batches manage.
 
     Records are counted when a batch is over, so what a record costs is learnt from the last batches; until
-    one is known there is no limit.
+    one is known there is no limit. A file that is larger than the share of a batch is taken all the same, and
+    then none until the shares of later batches have made up for it, or nothing is left to do. With
+    ``most_waiting`` bytes in batches that are not over, no file is taken.
 
     >>> pace = Pace(interval_ms=500)
     >>> pace.planned(1000, 200)
     >>> pace.allow(40)
-    >>> pace.bytes is None
+    >>> pace.room() is None
     True
     >>> pace.counted(1000, 10)
-    >>> pace.bytes  # 40 records a second, half a second, 20 bytes a record
+    >>> pace.room()  # 40 records a second, half a second, 20 bytes a record
     400
+    >>> pace.planned(1500, 1000)
+    >>> pace.room(), pace.room(), pace.room()
+    (0, 200, 400)
     """
 
-    def __init__(self, interval_ms: int) -> None:
+    def __init__(self, interval_ms: int, most_waiting: int | None = None) -> None:
         self._interval_ms = interval_ms
+        self._most_waiting = most_waiting
         self._records_per_s: float | None = None
-        self._planned: dict[int, int] = {}
+        self._planned: dict[int, int] = {}  # the bytes of batches that are not over
         self._learnt: deque[tuple[int, int]] = deque(maxlen=_LEARNT_FROM)
+        self._left = 0  # of the shares so far; negative if more was taken
 
     def allow(self, records_per_s: float) -> None:
         """So many records a second, from now on."""
@@ -110,9 +117,10 @@ class Pace:
         """A batch has been given so many bytes."""
         if size:
             self._planned[time] = size
+            self._left -= size
 
     def counted(self, time: int, records: int) -> None:
-        """A batch had so many records."""
+        """A batch is over, and had so many records."""
         size = self._planned.pop(time, None)
         if size is not None and records > 0:
             self._learnt.append((size, records))
@@ -123,8 +131,25 @@ class Pace:
             self._planned.pop(old, None)
 
     @property
-    def bytes(self) -> int | None:
-        """How many bytes the next batch may have; ``None``: any number."""
+    def waiting(self) -> int:
+        """How many bytes batches have that are not over."""
+        return sum(list(self._planned.values()))
+
+    def room(self, *, share_only: bool = False) -> int | None:
+        """How many bytes the next batch may have; ``None``: any number, 0: no file at all. Asked once a
+        batch. ``share_only``: as if nothing had been taken before."""
+        if not share_only and self._most_waiting is not None and self.waiting >= self._most_waiting:
+            return 0
+        share = self._share()
+        if share is None:
+            return None
+        if share_only:
+            return max(share, 1)
+        idle = not self._planned
+        self._left = share if idle else min(self._left + share, share)
+        return max(self._left, 1 if idle else 0)
+
+    def _share(self) -> int | None:
         learnt = list(self._learnt)
         if self._records_per_s is None or not learnt:
             return None
@@ -196,9 +221,9 @@ class Line:
             )
 
     def take(self, details: Mapping[str, FileInfo], max_bytes: int | None) -> Taking:
-        """Take what the next batch gets, of ``max_bytes`` or, if the first file is larger, that alone.
-        ``details`` is what is known of files. If this raises, all is in line as before, but for what the
-        filter has passed over."""
+        """Take what the next batch gets, of ``max_bytes`` or, if the first file is larger, that alone; with
+        0 bytes none. ``details`` is what is known of files. If this raises, all is in line as before, but for
+        what the filter has passed over."""
         limits = [limit for limit in (max_bytes, self._limits.max_bytes) if limit is not None]
         room = min(limits, default=None)
         taking = Taking([], [], [])
@@ -216,7 +241,7 @@ class Line:
         return taking
 
     def _choose(self, taking: Taking, details: Mapping[str, FileInfo], room: int | None) -> None:
-        size, full = 0, False
+        size, full = 0, room == 0
         for path, place in self._places.items():
             full = full or len(taking.files) == self._limits.max_files
             if full and (place.seen is not None or not self._watches):

@@ -116,7 +116,7 @@ class Receiver(ABC):
         stream from here on. The block is stored at the end of its ``spark.streaming.blockInterval`` or when a
         batch is planned: if the process dies before, the record is lost.
 
-        Waits as ``spark.streaming.receiver.maxRate`` and ``penstock.receiver.maxWaitingBytes`` say.
+        Waits as ``spark.streaming.receiver.maxRate`` and ``penstock.streaming.maxWaitingBytes`` say.
         ``StateError`` if the receiver is not running.
         """
         self._running().put(record)
