@@ -26,6 +26,10 @@ def test_the_page_of_receivers_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "docs" / "receivers.md").run() == 3
 
 
+def test_the_page_of_overload_runs_and_prints_what_it_says() -> None:
+    assert Page(ROOT / "docs" / "overload.md").run() == 3
+
+
 def test_the_readme_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "README.md").run() == 3
 
