@@ -69,6 +69,36 @@ def test_a_failure_to_make_is_raised_and_tried_again() -> None:
     assert handle.get() == "made"
 
 
+class Ends:
+    """Something whose end would be wrong in another process, as a client with threads is."""
+
+    def __init__(self, ended: int) -> None:
+        self.ended = ended
+
+    def __del__(self) -> None:
+        os.write(self.ended, b"x")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_does_not_end_what_is_not_its_own() -> None:
+    reading, writing = os.pipe()
+    handle = Shared(Ends, writing)
+    handle.get()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.set_blocking(reading, False)
+    with pytest.raises(BlockingIOError):
+        os.read(reading, 1)
+    handle.close()
+    assert os.read(reading, 1) == b"x"
+    os.close(reading)
+    os.close(writing)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_process_makes_its_own() -> None:
     handle = Shared(Connection, "a")

@@ -88,16 +88,20 @@ class _Place:
 
 
 _places: dict[str, _Place] = {}
+_of_parents: list[dict[str, _Place]] = []  # never looked at, and never let go: see _leave_all
 
 
 def _place_of(key: str) -> _Place:
     return _places.setdefault(key, _Place())
 
 
-def _forget_all() -> None:
+def _leave_all() -> None:
     """In a process that was forked: the locks may be held by threads that are not there, and what was made
-    belongs to the other process."""
-    _places.clear()
+    belongs to the other process. To let go of it would run what ends it, which may wait for such threads, or
+    crash."""
+    global _places
+    _of_parents.append(_places)
+    _places = {}
 
 
 @atexit.register
@@ -110,4 +114,4 @@ def _shut_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=_leave_all)
