@@ -389,8 +389,8 @@ def test_a_queue_one_at_a_time_all_at_once_with_a_default_and_empty(sc: Context)
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda ssc, s: ssc.queueStream(None), "needs a list of RDDs or of lists, not NoneType"),
-        (lambda ssc, s: ssc.queueStream("ab"), "needs a list of RDDs or of lists, not str"),
+        (lambda ssc, s: ssc.queueStream(None), "needs a list of RDDs or of lists, or a queue, not NoneType"),
+        (lambda ssc, s: ssc.queueStream("ab"), "needs a list of RDDs or of lists, or a queue, not str"),
         (lambda ssc, s: ssc.queueStream([1, 2]), "needs RDDs or lists of records, not int"),
         (lambda ssc, s: ssc.queueStream([[1]], default=5), "needs RDDs or lists of records, not int"),
         (lambda ssc, s: ssc.transform(s, lambda rdds: rdds[0]), "needs a list of DStreams, not DStream"),
@@ -404,7 +404,7 @@ def test_a_queue_one_at_a_time_all_at_once_with_a_default_and_empty(sc: Context)
             lambda ssc, s: ssc.textFileStream("d", maxFilesPerBatch=True),
             "maxFilesPerBatch must be an int",
         ),
-        (lambda ssc, s: ssc.binaryRecordsStream("d", None), "recordLength must be an int, not None"),
+        (lambda ssc, s: ssc.binaryRecordsStream("d", None), "binary records need a recordLength, or a dtype"),
         (lambda ssc, s: ssc.binaryRecordsStream(7, 1), "binaryRecordsStream needs a directory, not int"),
         (lambda ssc, s: s.saveAsTextFiles(None), "needs a prefix and a suffix of text"),
         (lambda ssc, s: s.saveAsTextFiles("p", 5), "needs a prefix and a suffix of text"),

@@ -12,7 +12,7 @@ import pytest
 from penstock import Context
 from penstock.chunk import Rows
 from penstock.errors import CorruptInput, InputChanged, InputVanished
-from penstock.sources import fixed
+from penstock.sources.files import fixed
 
 
 @pytest.fixture
