@@ -38,7 +38,7 @@ from penstock.conf import (
 )
 from penstock.context.context import Context
 from penstock.context.program import program_bytes
-from penstock.dstream import Generation, StreamGraph, name_problems, report
+from penstock.dstream import Generation, StateView, StreamGraph, name_problems, report, state_views
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError, joined
 from penstock.plan import call_site
 from penstock.scheduler import BatchDriver, ListenerBus, PidSettings, Recovery, StreamingListener
@@ -334,6 +334,15 @@ class Lifecycle:
             raise StateError("the context has not been started")
         return self._driver
 
+    def state(self, name: str) -> StateView:
+        """The state of the operator with that name, to be looked at by key while batches run: see
+        :class:`StateView`. The name is that of ``DStream.name``, or the operation and a count, such as
+        ``updateStateByKey-1``. ``StateError`` before the start, ``ArgumentError`` if no operator with state
+        has that name; the message lists those that have one."""
+        if self._generation is None:
+            raise StateError("there is no state before the start. Hint: ssc.start() first.")
+        return _view(self._graph, self._generation, name)
+
     def awaitTermination(self, timeout: float | None = None) -> None:
         """Wait until the context stops, or for ``timeout`` seconds; raises the first error of a batch."""
         self.awaitTerminationOrTimeout(timeout)
@@ -424,6 +433,14 @@ class Lifecycle:
                 f"penstock: the script ended without awaitTermination(), so the streaming context was "
                 f"stopped after {driver.finished_batches} batches\n"
             )
+
+
+def _view(graph: StreamGraph, generation: Generation, name: str) -> StateView:
+    found = state_views(graph, generation)
+    if name not in found:
+        known = ", ".join(found) or "none: no operator with state is read by an output"
+        raise ArgumentError(f"no operator with state is named {name!r}. Hint: there is {known}.")
+    return found[name]
 
 
 class _Opened(NamedTuple):
