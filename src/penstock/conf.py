@@ -394,6 +394,53 @@ STATE_TTL: Setting[int | None] = Setting(
     "program to say.", unset="never",
 )  # fmt: skip
 
+UI_ENABLED = Setting(
+    "spark.ui.enabled", FLAG, True,
+    "Whether a started stream shows its batches on a page of this machine, if the `ui` extra is installed.",
+    "Spark's default. It starts after the first batch, and costs a batch the posting of its events.",
+)  # fmt: skip
+UI_PORT = Setting(
+    "spark.ui.port", whole(0), 4040,
+    "The port of the page, or the next free one of 16. `0`: any.", "Spark's default.",
+)  # fmt: skip
+UI_HOST = Setting(
+    "penstock.ui.host", TEXT, "127.0.0.1",
+    "The address that the page is bound to. Any but this machine's own needs a token: without "
+    "`penstock.ui.token` one is made, and printed once.",
+    "A page that shows what a program works on is for who runs it.",
+)  # fmt: skip
+UI_TOKEN: Setting[str | None] = Setting(
+    "penstock.ui.token", TEXT, None,
+    "Who gives this is let in, as `Authorization: Bearer ...` or once as `?token=...`; 16 characters or more.",
+    "On this machine alone none is needed.", unset="none, or one that is made",
+)  # fmt: skip
+UI_HOSTS: Setting[tuple[str, ...]] = Setting(
+    "penstock.ui.hosts", NAMES, (),
+    "Further names by which the page is called, such as that of a proxy. Questions by another name are "
+    "refused.",
+    "A page of another site must not get in by a name of its own that leads here.", unset="none",
+)  # fmt: skip
+UI_RETAINED = Setting(
+    "spark.streaming.ui.retainedBatches", whole(1), 1000,
+    "How many batches that are over the page and its API know.", "Spark's default; some 2 MB.",
+)  # fmt: skip
+UI_PROGRESS = Setting(
+    "spark.ui.showConsoleProgress", FLAG, False,
+    "Whether a line at the foot of the terminal says how far a run is. Not where standard error is none.",
+    "Spark's default for programs.",
+)  # fmt: skip
+UI_STALLED_AFTER = Setting(
+    "penstock.ui.stalledAfter", whole(1), 10,
+    "After how many batch intervals without a batch that is over a stream counts as stalled: on its page, "
+    "and at `/health/ready`.",
+    "A slow batch is no stall; ten intervals of nothing are.",
+)  # fmt: skip
+UI_LOG_BYTES = Setting(
+    "penstock.ui.logBytes", SIZE_OR_ZERO, 4 * 1024**2,
+    "How much is kept of the batch log beside a checkpoint, which `penstock monitor` shows; `0`: no log.",
+    "Some thousand batches.",
+)  # fmt: skip
+
 FREEZE = Setting(
     "penstock.python.freezeObjects", FLAG, True,
     "Whether Python's garbage collector leaves alone what was there when a stream started, until it ends.",
@@ -441,6 +488,8 @@ _USED: tuple[Setting[Any], ...] = (
     MAX_LINE_BYTES,
     STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL, FREEZE,
     KAFKA_MAX_RATE, KAFKA_MIN_RATE, KAFKA_STALL, KAFKA_PLAN_TIMEOUT, KAFKA_ON_DATA_LOSS,
+    UI_ENABLED, UI_PORT, UI_HOST, UI_TOKEN, UI_HOSTS, UI_RETAINED, UI_PROGRESS, UI_STALLED_AFTER,
+    UI_LOG_BYTES,
 )  # fmt: skip
 
 
@@ -449,6 +498,10 @@ def _planned(key: str, kind: Kind[Any], default: Any, does: str) -> Setting[Any]
 
 
 _PLANNED = (_planned("ui.retainedBatches", whole(1), 1000, "How many batches the monitor's page shows."),)
+_PLANNED = (
+    _planned("kafka.maxRatePerPartition", whole(1), None, "The most records per second of a partition."),
+    _planned("kafka.minRatePerPartition", whole(1), 1, "The fewest records per second of a partition."),
+)
 
 _MEANINGLESS = {  # keys after "spark.streaming.", by the reason
     "Intents, commits and blocks are plain records; there is no log class to tune.": (

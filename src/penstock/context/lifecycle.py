@@ -10,7 +10,7 @@ import sys
 import threading
 import uuid
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from penstock.checkpoint import Checkpoint, Image, Journal
 from penstock.clock import Clock
@@ -45,12 +45,16 @@ from penstock.scheduler import BatchDriver, ListenerBus, PidSettings, Recovery, 
 from penstock.storage import storage_for
 from penstock.times import BatchTime, floor_to, shown_ms
 
+if TYPE_CHECKING:
+    from penstock.monitor.monitor import Monitor
+
 __all__ = ["Lifecycle", "has_checkpoint"]
 
 _log = logging.getLogger(__name__)
 
 _HURRIED_STOP_S = 2.0  # what Spark gives the running batch of a stop that is not graceful
 _LISTENERS_S = 10.0  # what a slow listener gets, at the end, for what it has not heard yet
+_MONITOR_S = 5.0  # and the monitor, for what it has not written yet
 _one_at_a_time = threading.Lock()  # held to look at and to change Lifecycle._active
 
 
@@ -81,6 +85,7 @@ class Lifecycle:
         self._checkpoint_directory: str | None = None  # turns recovery on
         self._anew = True  # whatever the checkpoint holds
         self._must_store_program = False
+        self._monitor: Monitor | None = None
         self._frozen = False  # what was there at the start, for the garbage collector
 
     @classmethod
@@ -214,6 +219,7 @@ class Lifecycle:
             self._frozen = True
         self._driver = driver  # before any batch runs: one may call stop()
         self._sc._stop_stream = self.stop
+        self._begin_monitor(driver, availableNow)
         try:
             driver.start()
         except BaseException:
@@ -222,6 +228,55 @@ class Lifecycle:
             raise
         self._begun.set()
         _stop_when_the_script_ends()
+
+    def _begin_monitor(self, driver: BatchDriver, available_now: bool) -> None:
+        """Listen for who looks, if anybody would; see :mod:`penstock.monitor`."""
+        if not self._threaded:
+            return
+        from penstock.monitor.application import Running
+        from penstock.monitor.history import Recorder, application_of
+        from penstock.monitor.monitor import Monitor, MonitorOptions
+
+        assert self._generation is not None
+        graph, generation = self._graph, self._generation
+        options = MonitorOptions.of(self._sc.conf)
+        monitor = Monitor(options, self._checkpoint_directory)
+        if not monitor.wanted:
+            return
+        run = uuid.uuid4().hex
+
+        def application_at(started_ms: int) -> dict[str, Any]:
+            return application_of(
+                graph,
+                {
+                    "name": self._sc.appName,
+                    "master": self._sc.master,
+                    "version": self._sc.version,
+                    "run": run,
+                    "started": started_ms,
+                    "availableNow": available_now,
+                    "stalledAfter": options.stalled_after,
+                },
+            )
+
+        application = Running(
+            monitor.history, graph, generation, driver, self._clock,
+            directory=self._checkpoint_directory, stalled_after=options.stalled_after,
+        )  # fmt: skip
+        listener = monitor.begin(
+            application,
+            lambda write: Recorder(graph, application_at, write, driver.story, generation.take_plans),
+            self._bus.drain,
+        )
+        self._bus.add(listener)
+        self._monitor = monitor
+        self._sc._page_of_stream = lambda: self.uiWebUrl
+
+    @property
+    def uiWebUrl(self) -> str | None:
+        """Where the page of this stream is, once it is there: after the first batch and about a second.
+        ``None`` before, after the end, and where there is none."""
+        return None if self._monitor is None else self._monitor.url
 
     def _pressure(self) -> PidSettings | None:
         """How inputs are held back, if at all; those that can be paced are told the first rate."""
@@ -362,6 +417,7 @@ class Lifecycle:
         over = self._driver.wait(left)
         if over:
             self._bus.close(_LISTENERS_S)
+            self._end_monitor()
         return over
 
     def stop(
@@ -396,6 +452,7 @@ class Lifecycle:
             self._stop_driver(driver, graceful)
         self._release()
         self._bus.close(_LISTENERS_S)
+        self._end_monitor()
         if stopSparkContext:
             self._sc.stop()
 
@@ -410,8 +467,15 @@ class Lifecycle:
         """The last batch is over; called on the thread that ran it."""
         self._stopped = True
         self._release()
+        if self._monitor is not None and self._driver is not None:
+            self._monitor.end(self._clock.now_ms(), self._driver.error)
         if self._stop_sc:
             self._sc.stop()
+
+    def _end_monitor(self) -> None:
+        """Wait a little for what the monitor has left to write."""
+        if self._monitor is not None and self._driver is not None and self._driver.halted:
+            self._monitor.finished.wait(_MONITOR_S)
 
     def _release(self) -> None:
         """Let another context start."""
