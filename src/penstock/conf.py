@@ -411,7 +411,8 @@ UI_HOST = Setting(
 )  # fmt: skip
 UI_TOKEN: Setting[str | None] = Setting(
     "penstock.ui.token", TEXT, None,
-    "Who gives this is let in, as `Authorization: Bearer ...` or once as `?token=...`; 16 characters or more.",
+    "Who gives this is let in, as `Authorization: Bearer ...` or once as `?token=...`; 16 characters or "
+    "more.",
     "On this machine alone none is needed.", unset="none, or one that is made",
 )  # fmt: skip
 UI_HOSTS: Setting[tuple[str, ...]] = Setting(

@@ -183,10 +183,11 @@ def health(application: Application) -> Verdict:
     interval = history.application.get("interval") or 1
     limit_ms = interval * application.stalled_after
     last, active = history.last, history.active()
-    since = (last or {}).get("ended") or history.application.get("started") or application.now_ms()
+    moments = ((last or {}).get("ended"), history.application.get("started"), application.now_ms())
+    since = next(moment for moment in moments if moment is not None)
     silent_ms = application.now_ms() - since
     if silent_ms > limit_ms:
-        what = f"no batch was over for {_for(silent_ms)}, which is more than {application.stalled_after} intervals"
+        what = f"no batch was over for {_for(silent_ms)}: more than {application.stalled_after} intervals"
         running = [batch for batch in active if batch["status"] == "running" and batch["started"]]
         if running:
             what += f"; the batch {running[0]['time']} has been running for "
@@ -198,7 +199,7 @@ def health(application: Application) -> Verdict:
     if last is None:
         return Verdict(True, "no batch was over yet")
     waiting = sum(batch["status"] == "waiting" for batch in active)
-    return Verdict(True, "batches are completed" + (f", {waiting} wait" if waiting else ""))
+    return Verdict(True, "batches are completed as they come" + (f", {waiting:,} wait" if waiting else ""))
 
 
 def _for(duration_ms: float) -> str:

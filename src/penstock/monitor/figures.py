@@ -31,7 +31,7 @@ def exposition(application: Application) -> str:
     one: Mapping[str, str] = {}
     families: list[tuple[str, str, str, Iterable[Sample]]] = [
         ("application_info", "gauge", "What runs; always 1.",
-         [({"name": str(facts.get("name")), "version": str(facts.get("version")), "run": str(facts.get("run"))}, 1)]),
+         [({name: str(facts.get(name)) for name in ("name", "version", "run")}, 1)]),
         ("up", "gauge", "1 while batches go on.", [(one, float(application.running))]),
         ("ready", "gauge", "1 while batches are completed as they should be, as /health/ready says.",
          [(one, float(health(application).well))]),

@@ -82,6 +82,14 @@ class History:
                 case "end":
                     self._end = record
 
+    def apply_from_log(self, record: Record) -> None:
+        """One more record that was read from somewhere: a field that is missing is as if it was not known,
+        and what cannot be a record is left out."""
+        known = _FIELDS.get(str(record.get("kind")))
+        if known is None or any(type(record.get(name)) is not kind for name, kind in known.items()):
+            return
+        self.apply({**_NOTHING, **record} if record["kind"] == "batch" else record)
+
     def _batch(self, record: Record) -> None:
         time = record["time"]
         if record["status"] in ("waiting", "running"):
@@ -173,6 +181,20 @@ class History:
         return figures
 
 
+_FIELDS: Mapping[str, Mapping[str, type]] = {  # that a record of each kind must have
+    "application": {},
+    "batch": {"time": int, "status": str, "records": int},
+    "receiver": {"stream": int, "name": str},
+    "explained": {"output": int, "text": str},
+    "totals": {"totals": dict},
+    "end": {"time": int},
+}
+_NOTHING: Record = {
+    "submitted": 0, "started": None, "ended": None, "schedulingDelay": None, "processingTime": None,
+    "totalDelay": None, "inputs": [], "outputs": [], "state": [], "limits": [], "error": None, "cause": None,
+}  # fmt: skip
+
+
 def _no_totals() -> Record:
     return {"batches": 0, "failed": 0, "records": 0, "processingTime": 0.0, "inputs": {}}
 
@@ -183,8 +205,9 @@ def _no_totals() -> Record:
 class Recorder(StreamingListener):
     """Makes records of listener events, and gives each to ``write``. Runs on the listeners' thread.
 
-    ``application`` makes the first record, of when the run began. ``story`` tells what happened to a batch. ``plans`` are those of the batch that was generated last, if
-    they were asked for: see ``Generation.take_plans``.
+    ``application`` makes the first record, of when the run began. ``story`` tells what happened to a batch.
+    ``plans`` are those of the batch that was generated last, if they were asked for: see
+    ``Generation.take_plans``.
     """
 
     def __init__(
@@ -344,11 +367,12 @@ def cause_of(error: str) -> Record:
     """What an exception's text with its traceback comes to: ``what`` it was, and ``where`` in the user's
     program.
 
-    >>> cause_of('Traceback ...\\n  File "x.py", line 3, in f\\nValueError: 13\\nin map (app.py:7) of partition 0')
+    >>> cause_of('Traceback ...\\n  File "x.py", line 3\\nValueError: 13\\nin map (app.py:7) of partition 0')
     {'what': 'ValueError: 13', 'where': 'in map (app.py:7) of partition 0'}
     """
     lines = error.splitlines()
     notes = [line for line in lines if _NOTE.match(line)]
+    notes = [note for note in notes if not note.startswith("in the batch ")] or notes
     names = [line for line in lines if _EXCEPTION.match(line)]
     what = names[-1] if names else next((line for line in reversed(lines) if line.strip()), "")
     return {"what": _cut(what, 500), "where": _cut(notes[-1], 300) if notes else None}
@@ -374,7 +398,7 @@ def application_of(graph: StreamGraph, facts: Mapping[str, Any]) -> Record:
     """What a program is made of: inputs, operators and outputs with their lines."""
     nodes = graph.nodes()
     numbers = {node: number for number, node in enumerate(nodes)}
-    names = {node: name for node, name in input_names(graph).items()}
+    names = input_names(graph)
     saved = {each.node: each.name for each in saved_of(graph) if each.kind == "table"}
     return {
         "kind": "application",

@@ -128,7 +128,7 @@ function drawHead() {
   say("name", app.name);
   document.title = `${app.well ? "" : "▲ "}${app.name} – Penstock`;
   const since = app.started ? `since ${clock(app.started, true)}` : "";
-  say("facts", [`every ${duration(app.interval)}`, app.master, since, `Penstock ${app.version}`].filter(Boolean).join(" · "));
+  say("facts", [`every ${bare(duration)(app.interval)}`, app.master, since, `Penstock ${app.version}`].filter(Boolean).join(" · "));
   let words = app.words, state = app.well ? "good" : "bad";
   if (!world.connected && app.status === "running") {
     words = `The program does not answer since ${duration(performance.now() - world.at)}. What is shown is of then.`;
@@ -151,7 +151,7 @@ function drawTiles() {
   const recent = batches.slice(-10);
   const rate = recent.length ? recent.reduce((sum, b) => sum + b.records, 0) / (recent.length * interval() / 1000) : null;
   say("t-rate", rate == null ? "–" : short(rate));
-  say("t-rate-note", "records per second, " + (recent.length < 2 ? "one batch" : `${recent.length} batches`));
+  say("t-rate-note", "records/s, " + (recent.length < 2 ? "one batch" : `${recent.length} batches`));
   say("t-processing", duration(last?.processingTime));
   const used = last?.processingTime != null && interval() ? last.processingTime / interval() : null;
   say("t-processing-note", used == null ? "of the last batch" : `${count(used * 100)} % of the interval`);
@@ -164,7 +164,7 @@ function drawTiles() {
   $("t-batches").parentElement.dataset.state = app.totals.failed ? "bad" : "";
   say("t-records", short(app.totals.records));
   const busy = app.totals.processingTime;
-  say("t-records-note", busy ? `${short(app.totals.records * 1000 / busy)} per second of work` : "since the start");
+  say("t-records-note", busy ? `${short(app.totals.records * 1000 / busy)}/s of work` : "since the start");
   const kept = app.checkpoint;
   say("t-checkpoint", kept ? (kept.age == null ? "none yet" : duration(app.status === "running" ? kept.age : null)) : "off");
   const size = kept ? (kept.journalBytes ?? 0) + (kept.snapshotBytes ?? 0) : null;
@@ -251,11 +251,12 @@ function drawOutputs() {
 
 // ------------------------------------------------------------------ timelines
 
+const bare = (shown) => (value) => shown(value).replace(/\.0(?= )/, "");
 const CHARTS = {
-  rate: { of: (b) => (interval() ? b.records * 1000 / interval() : 0), show: (v) => short(v) + "/s", axis: short },
-  schedulingDelay: { of: (b) => b.schedulingDelay, show: duration, axis: duration },
-  processingTime: { of: (b) => b.processingTime, show: duration, axis: duration, limit: true },
-  totalDelay: { of: (b) => b.totalDelay, show: duration, axis: duration, limit: true },
+  rate: { of: (b) => (interval() ? b.records * 1000 / interval() : 0), show: (v) => short(v) + "/s", axis: bare(short) },
+  schedulingDelay: { of: (b) => b.schedulingDelay, show: duration, axis: bare(duration) },
+  processingTime: { of: (b) => b.processingTime, show: duration, axis: bare(duration), limit: true },
+  totalDelay: { of: (b) => b.totalDelay, show: duration, axis: bare(duration), limit: true },
 };
 const HEIGHT = 168, LEFT = 64, RIGHT = 8, TOP = 14, BOTTOM = 22;
 
@@ -297,7 +298,7 @@ function drawChart(figure) {
   });
   if (chart.limit) {
     picture.append(svg("line", { x1: LEFT, x2: width - RIGHT, y1: y(interval()), y2: y(interval()), class: "limit" }));
-    picture.append(svg("text", { x: width - RIGHT - 2, y: y(interval()) - 5, "text-anchor": "end", class: "limit-name" }, `interval ${duration(interval())}`));
+    picture.append(svg("text", { x: width - RIGHT - 2, y: y(interval()) - 5, "text-anchor": "end", class: "limit-name" }, `interval ${bare(duration)(interval())}`));
   }
   const last = batches.length - 1;
   picture.append(svg("text", { x: LEFT, y: HEIGHT - 6 }, clock(batches[0].time)));
