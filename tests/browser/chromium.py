@@ -31,6 +31,15 @@ class Browser:
         self._asked: list[str] = []
         self._said: list[str] = []
 
+    def forget(self) -> None:
+        """Be as a new one: for the next test."""
+        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+        self.open("about:blank")
+        self.asked()
+        self.said()
+        self._asked, self._said = [], []
+
     def open(self, url: str) -> None:
         """Go to an address."""
         self.driver.get(url)
@@ -106,7 +115,9 @@ class Browser:
         away = [
             url
             for url in self.asked()
-            if not url.startswith(("http://127.0.0.1:", "http://localhost:", "data:", "blob:", "chrome:"))
+            if not url.startswith(
+                ("http://127.0.0.1:", "http://localhost:", "data:", "blob:", "chrome:", "chrome-untrusted:")
+            )
             and url != "about:blank"
         ]
         return [*away, *(line for line in self.said() if not but or but not in line)]
@@ -122,7 +133,7 @@ def started(folder: Path) -> Browser:
 
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    for flag in (*_FLAGS, f"--user-data-dir={folder}"):
+    for flag in (*_FLAGS, f"--user-data-dir={folder}", "about:blank"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     return Browser(webdriver.Chrome(options=options, service=Service(chromedriver)))

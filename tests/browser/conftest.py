@@ -1,19 +1,24 @@
-"""A browser for the tests of pages: one for each test, with an empty profile."""
+"""A browser for the tests of pages: one process for all of a run, with an empty profile, as new for each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.browser.chromium import Browser, started
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    browser = started(tmp_path / "profile")
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    chromium = started(tmp_path_factory.mktemp("chromium") / "profile")
     try:
-        yield browser
+        yield chromium
     finally:
-        browser.driver.quit()
+        chromium.driver.quit()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    chromium.forget()
+    return chromium

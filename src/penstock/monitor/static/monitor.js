@@ -191,7 +191,7 @@ function drawTables() {
   table("over", ["Batch", "Status", "#Records", "#Waited", "#Processing", "#Total delay", "What happened"], shown.map((batch) => [
     batchCell(batch), statusCell(batch.status), cell(count(batch.records)), cell(duration(batch.schedulingDelay)),
     cell(duration(batch.processingTime), batch.processingTime > limit ? "over" : ""), cell(duration(batch.totalDelay)),
-    cell(happened(batch), "wide"),
+    { ...cell(happened(batch), "wide"), node: () => element("span", happened(batch), { title: happened(batch) }) },
   ]), onlyFailed ? "No batch that is known has failed." : "No batch is over yet.");
 
   table("state", ["Operator", "Line", "#Keys", "#Touched", "#Expired", "#Memory"], world.states.map((each) => [
