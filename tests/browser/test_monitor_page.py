@@ -67,8 +67,8 @@ def full(now: int = 61_000, batches: int = 60) -> Alive:
     operators = [
         {"id": 0, "operation": HOSTILE, "line": "a.py:1", "kind": "input", "name": HOSTILE, "every": 1000,
          "window": None, "reads": []},
-        {"id": 1, "operation": "updateStateByKey", "line": "a.py:2", "kind": "state", "name": "sums", "every": 1000,
-         "window": None, "reads": [0]},
+        {"id": 1, "operation": "updateStateByKey", "line": "a.py:2", "kind": "state", "name": "sums",
+         "every": 1000, "window": None, "reads": [0]},
         {"id": 2, "operation": "window", "line": "a.py:3", "kind": "window", "name": None, "every": 1000,
          "window": 60_000, "reads": [1]},
     ]  # fmt: skip
@@ -236,8 +236,8 @@ def test_nothing_jumps_when_something_new_comes(browser: Browser, serve: Serve) 
     served = serve(full(now=41_000, batches=40))
     opened(browser, served)
     served.pusher.push()
-    places = """return ['#verdict', '.tiles', '.charts', '#active-title', '#over-title', '#state-title', '#outputs-title']
-        .map((css) => document.querySelector(css).getBoundingClientRect().top)"""
+    places = """return ['#verdict', '.tiles', '.charts', '#active-title', '#over-title', '#state-title',
+        '#outputs-title'].map((css) => document.querySelector(css).getBoundingClientRect().top)"""
     browser.until(lambda: browser.text("#t-batches") == "40")
     before = browser.run(places)
     for time in range(41, 46):
@@ -268,7 +268,7 @@ def test_it_survives_a_restart_of_the_server(browser: Browser, serve: Serve) -> 
     [
         (lambda a: a._clock.set(200_000), "no batch was over for 2.3 min"),
         (lambda a: a.history.apply(ended(62_000, "failed")), "has failed: ValueError"),
-        (lambda a: (setattr(a, "alive", False), a.history.apply({"kind": "end", "time": 61_500, "error": None})),
+        (lambda a: (setattr(a, "alive", False), a.history.apply({"kind": "end", "time": 5, "error": None})),
          "The application has ended at"),
     ],
 )  # fmt: skip
@@ -340,8 +340,9 @@ CONTRASTS = """
         return getComputedStyle(document.documentElement).backgroundColor;
     };
     const found = {};
-    for (const css of ['h1', '.facts', '.link', '#verdict', '.tile span', '.tile i', '.tile b', 'figcaption em',
-                       'th', 'td', '.status.completed', '.status.running', 'td .link-button', '.note', 'footer a',
+    for (const css of ['h1', '.facts', '.link', '#verdict', '.tile span', '.tile i', '.tile b',
+                       'figcaption em', 'th', 'td', '.status.completed', '.status.running', 'td .link-button',
+                       '.note', 'footer a',
                        '.how.rows-form', 'button']) {
         const node = document.querySelector(css);
         const [a, b] = [light(getComputedStyle(node).color), light(behind(node))].sort((x, y) => y - x);

@@ -255,7 +255,8 @@ def test_the_progress_line() -> None:
     given = [{"id": 0, "name": "n", "records": 1000, "units": 2, "left": 30}]
     application = alive(
         *(over(time * 1000, records=1000, inputs=given) for time in (1, 2)),
-        over(3000, "failed", inputs=given), batch(4000, "waiting", submitted=4000), now=6_500, availableNow=True,
+        over(3000, "failed", inputs=given), batch(4000, "waiting", submitted=4000),
+        now=6_500, availableNow=True,
     )  # fmt: skip
     assert (
         progress_of(application) == "3 batches, 2,001 records, 6,737/s, lag 2.5 s, 1 failed, about 1 s left"
