@@ -22,6 +22,14 @@ def test_the_page_of_recovery_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "docs" / "recovery.md").run() == 3
 
 
+def test_the_page_on_the_monitor_runs_and_prints_what_it_says() -> None:
+    import doctest
+
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "monitor.md"), module_relative=False)
+    assert failed == 0
+    assert tried > 0
+
+
 def test_the_page_of_receivers_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "docs" / "receivers.md").run() == 3
 

@@ -67,7 +67,7 @@ def test_a_batch_as_a_record(sc: Context) -> None:
         stepper.step()
         stepper.step()
     assert [r["status"] for r in records if r["kind"] == "batch" and r["time"] == 1000] == [
-        "waiting", "running", "running", "running", "completed",
+        "waiting", "running", "completed",
     ]  # fmt: skip
     done = history.batch(1000)
     assert done is not None

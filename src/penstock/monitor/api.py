@@ -95,7 +95,7 @@ def update_of(application: Application, after: int | None) -> tuple[Record, int 
     return {
         "application": overview(application),
         "batches": batches,
-        "active": [_without_story(batch) for batch in application.history.active()],
+        "active": [_without_story(batch) for batch in application.active()],
         "states": _states(application),
         "inputs": _inputs(application),
         "receivers": application.history.receivers(),
@@ -125,7 +125,7 @@ def _batches(application: Application, request: Request) -> Record:
     if status not in (None, "waiting", "running", "completed", "failed"):
         raise ArgumentError("status is waiting, running, completed or failed")
     limit = request.whole("limit", 1000, lowest=1)
-    found = [*history.over(), *history.active()]
+    found = [*history.over(), *application.active()]
     wanted = [batch for batch in found if status is None or batch["status"] == status]
     return {"batches": [_without_story(batch) for batch in reversed(wanted[-limit:])]}
 

@@ -12,7 +12,7 @@ from penstock.checkpoint import Journal
 from penstock.clock import Clock
 from penstock.dstream import Generation, StateView, StreamGraph, state_views
 from penstock.errors import ArgumentError, shown
-from penstock.monitor.history import History, Record
+from penstock.monitor.history import History, Record, output_record
 from penstock.monitor.web import NotFound
 from penstock.scheduler import BatchDriver
 from penstock.storage import join, storage_for
@@ -40,6 +40,9 @@ class Application(Protocol):
 
     def story(self, time: int) -> str:
         """What happened to a batch, event by event."""
+
+    def active(self) -> list[Record]:
+        """The batches that run or wait, with the outputs that have begun."""
 
     def states(self) -> Mapping[str, StateView]:
         """The operators with state, by name; none that can be asked once it has ended."""
@@ -84,6 +87,14 @@ class Running:
     def story(self, time: int) -> str:
         return self._driver.story(time)
 
+    def active(self) -> list[Record]:
+        return [
+            {**batch, "outputs": [output_record(info) for info in self._driver.outputs_of(batch["time"])]}
+            if batch["status"] == "running"
+            else batch
+            for batch in self.history.active()
+        ]
+
     def states(self) -> Mapping[str, StateView]:
         return self._states
 
@@ -125,6 +136,9 @@ class Ended:
     def story(self, time: int) -> str:
         batch = self.history.batch(time)
         return "" if batch is None else str(batch.get("story") or "")
+
+    def active(self) -> list[Record]:
+        return self.history.active()
 
     def states(self) -> Mapping[str, StateView]:
         return {}

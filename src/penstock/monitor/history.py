@@ -23,7 +23,7 @@ from penstock.dstream import Input, StreamGraph, StreamNode, input_names, saved_
 from penstock.plan import Node, explained
 from penstock.scheduler import BatchInfo, OutputOperationInfo, StreamingListener
 
-__all__ = ["History", "Newest", "Record", "Recorder", "application_of", "cause_of"]
+__all__ = ["History", "Newest", "Record", "Recorder", "application_of", "cause_of", "output_record"]
 
 Record = dict[str, Any]
 
@@ -205,6 +205,9 @@ def _no_totals() -> Record:
 class Recorder(StreamingListener):
     """Makes records of listener events, and gives each to ``write``. Runs on the listeners' thread.
 
+    It hears of no single output: that would be two events for each, in every batch, for what is in the
+    batch's own event once it is over. Who looks at a batch that runs asks the driver.
+
     ``application`` makes the first record, of when the run began. ``story`` tells what happened to a batch.
     ``plans`` are those of the batch that was generated last, if they were asked for: see
     ``Generation.take_plans``.
@@ -224,7 +227,6 @@ class Recorder(StreamingListener):
         self._write = write
         self._story = story
         self._plans = plans
-        self._running: dict[int, Record] = {}
         self._explained: set[int] = set()
 
     def onStreamingStarted(self, streamingStarted: Any) -> None:
@@ -245,15 +247,8 @@ class Recorder(StreamingListener):
     def onBatchStarted(self, batchStarted: Any) -> None:
         self._batch(batchStarted.batchInfo, "running")
 
-    def onOutputOperationStarted(self, outputOperationStarted: Any) -> None:
-        self._output(outputOperationStarted.outputOperationInfo)
-
-    def onOutputOperationCompleted(self, outputOperationCompleted: Any) -> None:
-        self._output(outputOperationCompleted.outputOperationInfo)
-
     def onBatchCompleted(self, batchCompleted: Any) -> None:
         info = batchCompleted.batchInfo
-        self._running.pop(info.batchTime, None)
         self._batch(info, "completed" if info.failureReason is None else "failed")
         if len(self._explained) < self._outputs:
             self._explain(had_records=info.numRecords > 0)
@@ -299,7 +294,7 @@ class Recorder(StreamingListener):
                 }
                 for each in info.streamIdToInputInfo.values()
             ],
-            "outputs": [_output_record(each) for each in info.outputOperationInfos.values()],
+            "outputs": [output_record(each) for each in info.outputOperationInfos.values()],
             "state": [
                 {
                     "operator": each.operator,
@@ -325,17 +320,7 @@ class Recorder(StreamingListener):
         }
         if status in ("completed", "failed"):
             record["story"] = _cut(self._story(info.batchTime), _STORY_MAX)
-        else:
-            self._running[info.batchTime] = record
         self._write(record)
-
-    def _output(self, info: OutputOperationInfo) -> None:
-        before = self._running.get(info.batchTime)
-        if before is not None:
-            others = [each for each in before["outputs"] if each["id"] != info.id]
-            record = {**before, "outputs": [*others, _output_record(info)]}
-            self._running[info.batchTime] = record
-            self._write(record)
 
     def _explain(self, *, had_records: bool) -> None:
         """What the plans of a batch with records are on; asks for those of the next batch, if need be."""
@@ -348,7 +333,8 @@ class Recorder(StreamingListener):
                 self._write({"kind": "explained", "output": output, "text": explained(plan)})
 
 
-def _output_record(info: OutputOperationInfo) -> Record:
+def output_record(info: OutputOperationInfo) -> Record:
+    """An output operation as a record has it."""
     over = info.endTime >= 0
     failed = info.failureReason is not None
     return {

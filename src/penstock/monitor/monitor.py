@@ -161,7 +161,8 @@ class Monitor:
             while not self._over.is_set():
                 if waited and self._page_wanted and self.server is None and self.history.last is not None:
                     pusher = self._serve(application)
-                self._over.wait(_PUSH_S if pusher is not None or self._progress is not None else _AFTER_S)
+                at_work = pusher is not None or self._progress is not None
+                self._over.wait(_PUSH_S if at_work else max(_AFTER_S, 0.01) if self._page_wanted else None)
                 waited = True
                 if pusher is not None:
                     pusher.push()
@@ -194,7 +195,9 @@ class Monitor:
             return None
         self.server = server
         _log.info("the page of this stream is at %s", server.url)
-        sys.stderr.write(f"penstock: the stream's page is at {server.entrance}\n")
+        if server.token is not None or not logging.getLogger("penstock").handlers:
+            # Who takes Penstock's messages has it. A token goes to who started the program, into no log.
+            sys.stderr.write(f"penstock: the stream's page is at {server.entrance}\n")
         return Pusher(application, feed)
 
     def end(self, time_ms: int, error: BaseException | None) -> None:
