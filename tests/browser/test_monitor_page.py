@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -83,6 +85,61 @@ def full(now: int = 61_000, batches: int = 60) -> Alive:
         now=now, operators=operators, outputs=outputs, master="local[2]", availableNow=False, stalledAfter=10,
     )  # fmt: skip
     application.history.application["name"] = HOSTILE
+    return application
+
+
+def desk() -> Alive:
+    """An application as a desk would have it: orders every second, a few slow batches, one failure."""
+    begun = 1_790_000_000_000  # a Monday in September
+    chance = random.Random(7)
+    source = {"id": 0, "name": "orders", "source": "files /data/orders", "line": "desk.py:12", "paced": True}
+    output = {"id": 0, "name": "saveAsTextFiles", "line": "desk.py:31", "writes": "out/figures", "reads": 3}
+    steps = [
+        ("textFileStream", 12, "input", "orders", None),
+        ("parseCsv", 12, "step", None, None),
+        ("updateStateByKey", 19, "state", "amounts", None),
+        ("reduceByKeyAndWindow", 24, "window", "volumes", 3_600_000),
+    ]
+    operators = [
+        {"id": id, "operation": what, "line": f"desk.py:{line}", "kind": kind, "name": name, "every": 1000,
+         "window": window, "reads": [min(id - 1, 1)] if id else []}
+        for id, (what, line, kind, name, window) in enumerate(steps)
+    ]  # fmt: skip
+    application = alive(
+        now=begun + 181_400, started=begun, master="local[4]", version="0.1.0", name="brokerage",
+        availableNow=False, stalledAfter=10, inputs=[source], outputs=[output], operators=operators,
+    )  # fmt: skip
+    for number in range(1, 181):
+        time = begun + number * 1000
+        took = chance.uniform(240, 460) * (3.1 if number in (61, 62, 118) else 1)
+        waited = max(0.0, took - 1000) + chance.uniform(0.5, 4)
+        failed = number == 119
+        records = int(chance.gauss(2400, 420))
+        cause = {
+            "what": "OSError: [Errno 28] No space left on device",
+            "where": "in saveAsTextFiles (desk.py:31)",
+        }
+        application.history.apply(
+            ended(
+                time, "failed" if failed else "completed", processingTime=took, schedulingDelay=waited,
+                totalDelay=took + waited, records=records, ended=time + int(took),
+                inputs=[{"id": 0, "name": "orders", "records": records, "description": "", "units": 1,
+                         "left": 0}],
+                state=[{"operator": "updateStateByKey (desk.py:19)", "keys": 400 + number, "touched": 311,
+                        "expired": 0, "bytes": 31_000 + 54 * number}],
+                limits=[{"input": 0, "name": "orders", "recordsPerSecond": 7600.0, "processingRate": 8000.0,
+                         "backlog": 0.0}],
+                **({"cause": cause} if failed else {}),
+            )
+        )  # fmt: skip
+    explained = (
+        "  1 textFileStream at desk.py:12: columns: str\n  2 parseCsv at desk.py:12 of 1: columns: Order\n"
+        "  3 map at desk.py:27 of 2: rows: a list as a result has no column"
+    )
+    application.history.apply({"kind": "explained", "output": 0, "text": explained})
+    now = application.now_ms()
+    running = batch(now - 400, "running", submitted=now - 399, started=now - 398, schedulingDelay=1.0)
+    application.history.apply(running)
     return application
 
 
@@ -303,7 +360,7 @@ def test_both_themes_on_narrow_and_wide_screens(
 ) -> None:
     browser.size(width, 900)
     browser.theme(theme)
-    served = serve(full())
+    served = serve(desk())
     opened(browser, served)
     assert browser.run("return document.documentElement.scrollWidth <= innerWidth"), (
         "the page scrolls sideways"
@@ -314,6 +371,10 @@ def test_both_themes_on_narrow_and_wide_screens(
     assert (sum(map(int, background[4:-1].split(","))) < 200) is (theme == "dark")
     browser.picture(tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 20_000
+    if "PENSTOCK_PICTURES" in os.environ:  # where the documentation's pictures go
+        browser.size(width, 860)
+        browser.until(lambda: browser.run("return innerHeight") == 860)
+        browser.picture(Path(os.environ["PENSTOCK_PICTURES"]) / f"monitor-{theme}-{width}.png", whole=False)
     browser.run("document.getElementById('theme').click()")
     switched = browser.run("return getComputedStyle(document.documentElement).backgroundColor")
     assert switched != background
