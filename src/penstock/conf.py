@@ -14,7 +14,6 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,14 +21,10 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from penstock.errors import SettingError
 
-__all__ = ["SETTINGS", "Conf", "Kind", "Setting", "SettingWarning", "markdown"]
+__all__ = ["SETTINGS", "Conf", "Kind", "Setting", "markdown"]
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
-
-
-class SettingWarning(UserWarning):
-    """A setting that Penstock knows but does not read yet: setting it changes nothing."""
 
 
 # ------------------------------------------------------------------------------ kinds of value
@@ -151,9 +146,8 @@ SIZE = Kind("size (a plain number: bytes)", _bytes, "32m", _shown_bytes)
 class Setting(Generic[T_co]):
     """One row: all there is to know of a setting.
 
-    ``status`` is the truth of today: ``used``, something reads it; ``planned``, nothing reads it yet,
-    and setting it warns; ``accepted``, it means nothing here and never will, it is taken so that a
-    program for Spark carries over. ``unset`` describes a default that is ``None`` or nothing.
+    ``status``: ``used``, something reads it; ``accepted``, it means nothing here and never will, it is
+    taken so that a program for Spark carries over. ``unset`` describes a default that is ``None`` or nothing.
     """
 
     key: str
@@ -161,7 +155,7 @@ class Setting(Generic[T_co]):
     default: T_co
     does: str
     why: str
-    status: Literal["used", "planned", "accepted"] = "used"
+    status: Literal["used", "accepted"] = "used"
     unset: str = "not set"
     old_key: str = ""
 
@@ -494,16 +488,6 @@ _USED: tuple[Setting[Any], ...] = (
 )  # fmt: skip
 
 
-def _planned(key: str, kind: Kind[Any], default: Any, does: str) -> Setting[Any]:
-    return Setting(f"spark.streaming.{key}", kind, default, does, "Spark's default.", "planned")
-
-
-_PLANNED = (_planned("ui.retainedBatches", whole(1), 1000, "How many batches the monitor's page shows."),)
-_PLANNED = (
-    _planned("kafka.maxRatePerPartition", whole(1), None, "The most records per second of a partition."),
-    _planned("kafka.minRatePerPartition", whole(1), 1, "The fewest records per second of a partition."),
-)
-
 _MEANINGLESS = {  # keys after "spark.streaming.", by the reason
     "Intents, commits and blocks are plain records; there is no log class to tune.": (
         "receiver.writeAheadLog.class receiver.writeAheadLog.rollingIntervalSecs"
@@ -538,7 +522,7 @@ _ACCEPTED: tuple[Setting[Any], ...] = (
     ),
 )  # fmt: skip
 
-SETTINGS: tuple[Setting[Any], ...] = _USED + _PLANNED + _ACCEPTED
+SETTINGS: tuple[Setting[Any], ...] = _USED + _ACCEPTED
 """Every setting, in the order of the documentation."""
 
 _BY_KEY = {key: setting for setting in SETTINGS for key in (setting.key, setting.old_key) if key}
@@ -653,9 +637,6 @@ Hint: did you mean penstock.files.splitBytes?
             raise SettingError(f"{key} needs a value. Hint: remove({key!r}) goes back to the default.")
         if setting is not None:
             setting.parse(text)
-            if setting.status == "planned":
-                message = f"{key} has no effect: nothing in Penstock reads it yet"
-                warnings.warn(message, SettingWarning, stacklevel=3)  # the line that called set...()
         elif key.startswith("penstock."):
             ours = [known for known in _BY_KEY if known.startswith("penstock.")]
             near = difflib.get_close_matches(key, ours, n=1) or [", ".join(sorted(ours))]
@@ -679,14 +660,6 @@ with `penstock.`, and an unknown `penstock.` key is an error. Any other key is k
 |---|---|---|---|---|
 {used}
 
-## Not read yet
-
-Known keys of Spark that nothing in Penstock reads yet. Setting one gives a `SettingWarning`.
-
-| key | type | Spark's default | what it will do |
-|---|---|---|---|
-{planned}
-
 ## Accepted, without effect
 
 Known keys of Spark that mean nothing in Penstock. They are taken in silence, so that programs carry over.
@@ -701,7 +674,6 @@ def markdown() -> str:
     """The settings as a Markdown document: the whole text of ``docs/settings.md``."""
     return _DOCUMENT.format(
         used=_table((_key(row), row.kind.name, row.shown_default(), row.does, row.why) for row in _USED),
-        planned=_table((_key(row), row.kind.name, row.shown_default(), row.does) for row in _PLANNED),
         accepted=_table((_key(row), row.why) for row in _ACCEPTED),
     )
 

@@ -36,7 +36,7 @@ from penstock import (
 )
 from penstock.chunk import portable_hash
 from penstock.clock import SystemClock
-from penstock.conf import SETTINGS, UI_HOST, SettingWarning
+from penstock.conf import UI_HOST
 from penstock.errors import (
     ArgumentError,
     CorruptInput,
@@ -726,9 +726,6 @@ def test_settings_are_checked() -> None:
         Conf().set("penstock.files.splitByte", "1m")
     with pytest.raises(SettingError, match="can only be 1"):
         Conf().set("spark.streaming.concurrentJobs", "2")
-    for planned in (setting for setting in SETTINGS if setting.status == "planned"):
-        with pytest.warns(SettingWarning):
-            Conf().set(planned.key, "10")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Conf().set("spark.executor.memory", "1g")

@@ -1,8 +1,7 @@
 """``penstock ...``: the command line.
 
 >>> sorted(main.commands)
-['brokerage', 'checkpoint', 'files']
-['brokerage', 'checkpoint', 'monitor']
+['brokerage', 'checkpoint', 'files', 'monitor']
 """
 
 from __future__ import annotations

@@ -6,13 +6,10 @@ from penstock.dstream.graph import StreamGraph
 from penstock.dstream.handle import rdd_callback
 from penstock.dstream.inputs import Input
 from penstock.dstream.ledger import Ledger
-from penstock.dstream.node import StreamNode, Transformed
-from penstock.dstream.outputs import Output
-from penstock.dstream.parsing import Records
-from penstock.dstream.saving import input_names, inputs_of, name_problems, report, saved_of
 from penstock.dstream.looking import StateView
 from penstock.dstream.node import StreamNode, Transformed
 from penstock.dstream.outputs import Output
+from penstock.dstream.parsing import Records
 from penstock.dstream.saving import input_names, inputs_of, name_problems, report, saved_of, state_views
 from penstock.dstream.spec import StateSpec
 
