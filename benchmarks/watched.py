@@ -22,7 +22,7 @@ from benchmarks.dashboard import application
 from benchmarks.data import order_files
 
 TIMES = 8
-ROUNDS = 6
+ROUNDS = 5
 MODES = {"no monitor": None, "monitor, no page open": 0, "1 page open": 1, "50 pages open": 50}
 
 

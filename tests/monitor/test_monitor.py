@@ -167,6 +167,30 @@ def test_a_batch_that_fails_is_told_with_the_users_line(streams: Streams) -> Non
     assert f"{__file__}:" in failed["cause"]["where"]
 
 
+def test_a_batch_that_runs_shows_the_output_that_runs(streams: Streams) -> None:
+    go_on, begun = threading.Event(), threading.Event()
+
+    def waits(rdd: Any) -> None:
+        if rdd.collect() == [2]:
+            begun.set()
+            go_on.wait(20)
+
+    def build(ssc: StreamingContext) -> None:
+        numbers = ssc.queueStream([[1], [2], [3]])
+        numbers.foreachRDD(lambda rdd: None)
+        numbers.foreachRDD(waits)
+
+    url = page_of(streams.start(build))
+    assert begun.wait(10)
+    until(lambda: bool(ask(url, "api/v1/batches?status=running")["batches"]))
+    [batch] = ask(url, "api/v1/batches?status=running")["batches"]
+    assert [each["status"] for each in batch["outputs"]] == ["completed", "running"]
+    until(lambda: ask(url, "api/v1/application")["waiting"] > 0)
+    assert ask(url, "api/v1/application")["lag"] > 0
+    go_on.set()
+    until(lambda: ask(url, f"api/v1/batches/{batch['time']}")["status"] == "completed")
+
+
 def test_no_page_if_the_setting_says_so(streams: Streams) -> None:
     ssc = streams.start(spark_ui_enabled="false")
     until(lambda: ssc.driver.finished_batches >= 3)
