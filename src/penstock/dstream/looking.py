@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from penstock.chunk import Chunk, Columns, Rows, isolated, rows_of
 from penstock.dstream.node import StreamNode, Table
@@ -68,6 +67,8 @@ def _candidates(chunk: Columns, key: Any) -> list[Any]:
 
 
 def _same(leaf: pa.Array, value: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    import pyarrow.compute as pc  # slow to import, and seldom needed
+
     return np.asarray(pc.equal(leaf, value[0]).to_numpy(zero_copy_only=False), bool)
 
 
