@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import subprocess
+import sys
 import threading
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +160,21 @@ def test_an_application_that_has_not_said_that_it_has_ended(tmp_path: Path) -> N
     written(tmp_path, [batch(1)])
     text = "\n".join(summary(ended_in(str(tmp_path), ManualClock())))
     assert "it is dead, or still runs" in text
+
+
+def test_the_command_serves_the_page_until_it_is_told_to_end(tmp_path: Path) -> None:
+    written(tmp_path, [batch(1000), batch(2000), {"kind": "end", "time": 3000, "error": None}])
+    command = [sys.executable, "-m", "penstock.cli", "monitor", str(tmp_path), "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            url = line.split(" are at ")[1].split()[0]
+            with urllib.request.urlopen(f"{url}api/v1/application", timeout=10) as answer:
+                told = json.load(answer)
+            assert (told["status"], told["totals"]["batches"]) == ("ended", 2)
+            with urllib.request.urlopen(f"{url}api/v1/batches/2000", timeout=10) as answer:
+                assert json.load(answer)["status"] == "completed"
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
