@@ -40,6 +40,8 @@ from penstock.context.context import Context
 from penstock.context.program import program_bytes
 from penstock.dstream import Generation, StateView, StreamGraph, name_problems, report, state_views
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError, joined
+from penstock.monitor.board import Facts
+from penstock.monitor.dashboard import Dashboard, dashboards_of
 from penstock.plan import call_site
 from penstock.scheduler import BatchDriver, ListenerBus, PidSettings, Recovery, StreamingListener
 from penstock.storage import storage_for
@@ -229,8 +231,26 @@ class Lifecycle:
         self._begun.set()
         _stop_when_the_script_ends()
 
+    def _begin_dashboards(self, available_now: bool) -> list[Dashboard]:
+        """Have the graph's dashboards listen; those that there are."""
+        dashboards = dashboards_of(self._graph)
+        for dashboard in dashboards:
+            dashboard.board.begin(
+                Facts(
+                    self._graph.interval_ms,
+                    self._clock,
+                    self._sc.appName,
+                    tuple(node.source.name for node in self._graph.inputs),
+                    self._checkpoint_directory,
+                    available_now,
+                )
+            )
+            self._bus.add(dashboard.board)
+        return dashboards
+
     def _begin_monitor(self, driver: BatchDriver, available_now: bool) -> None:
         """Listen for who looks, if anybody would; see :mod:`penstock.monitor`."""
+        dashboards = self._begin_dashboards(available_now)
         if not self._threaded:
             return
         from penstock.monitor.application import Running
@@ -240,7 +260,7 @@ class Lifecycle:
         assert self._generation is not None
         graph, generation = self._graph, self._generation
         options = MonitorOptions.of(self._sc.conf)
-        monitor = Monitor(options, self._checkpoint_directory)
+        monitor = Monitor(options, self._checkpoint_directory, dashboards)
         if not monitor.wanted:
             return
         run = uuid.uuid4().hex
@@ -467,6 +487,8 @@ class Lifecycle:
         """The last batch is over; called on the thread that ran it."""
         self._stopped = True
         self._release()
+        for dashboard in dashboards_of(self._graph):
+            dashboard.board.end()
         if self._monitor is not None and self._driver is not None:
             self._monitor.end(self._clock.now_ms(), self._driver.error)
         if self._stop_sc:

@@ -5,7 +5,7 @@ Documented in ``docs/monitor.md``. What stands under ``/api/v1`` keeps its meani
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from penstock.errors import ArgumentError
@@ -21,8 +21,11 @@ __all__ = ["monitor_routes", "overview", "update_of"]
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def monitor_routes(application: Application, feed: Feed) -> list[Route | StreamRoute]:
-    """All that the monitor answers, the page at ``/`` included."""
+def monitor_routes(
+    application: Application, feed: Feed, dashboards: Sequence[tuple[str, str]] = ()
+) -> list[Route | StreamRoute]:
+    """All that the monitor answers, the page at ``/`` included; ``dashboards`` are titles and paths of pages
+    that this one links to."""
 
     def json(path: str, answer: Callable[[Request], Any]) -> Route:
         return Route(f"/api/v1/{path}", lambda request: Reply.json(answer(request)))
@@ -30,6 +33,7 @@ def monitor_routes(application: Application, feed: Feed) -> list[Route | StreamR
     history = application.history
     return [
         json("application", lambda request: overview(application)),
+        json("dashboards", lambda request: [{"title": title, "path": path} for title, path in dashboards]),
         json("batches", lambda request: _batches(application, request)),
         json("batches/{time}", lambda request: _batch(application, request.path["time"])),
         json("statistics", lambda request: history.statistics()),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ from penstock.monitor.log import BatchLog
 from penstock.monitor.progress import ProgressLine, on_a_terminal
 
 if TYPE_CHECKING:
+    from penstock.monitor.dashboard import Dashboard
+    from penstock.monitor.dashboard_pages import DashboardPages
     from penstock.monitor.feed import Feed
     from penstock.monitor.server import PageServer
 
@@ -86,16 +88,21 @@ class Monitor:
     """Of a context that is about to start, with its checkpoint's ``directory`` if it has one.
 
     ``begin`` before the first batch, ``end`` when all is over; ``finished`` is set some time after that.
+    With ``dashboards`` their pages are served too, and all pages from the start on.
     """
 
-    def __init__(self, options: MonitorOptions, directory: str | None) -> None:
+    def __init__(
+        self, options: MonitorOptions, directory: str | None, dashboards: Sequence[Dashboard] = ()
+    ) -> None:
         self._options = options
         self.history = History(options.retained)
         self._directory = directory
         self._batch_log = None
         if directory is not None and options.log_bytes:
             self._batch_log = BatchLog(directory, self.history, options.log_bytes)
-        self._page_wanted = options.page and _pages_there()
+        self._dashboards = list(dashboards)
+        self._pages: DashboardPages | None = None
+        self._page_wanted = options.page and _pages_there(logging.WARNING if dashboards else logging.INFO)
         self._progress_wanted = options.progress and on_a_terminal()
         self._application: Running | None = None
         self._drain: Callable[[float], object] = lambda timeout_s: None
@@ -127,6 +134,8 @@ class Monitor:
         """The context starts; the listener to add. ``drain`` waits until all listeners have heard what there
         is."""
         self._application, self._drain = application, drain
+        if self._dashboards and self._page_wanted:
+            self._begin_thread()
         return recorder(self._write)
 
     def _write(self, record: Record) -> None:
@@ -157,6 +166,8 @@ class Monitor:
             self._progress = ProgressLine(application)
             self._progress.begin()
         try:
+            if self._dashboards and self._page_wanted:
+                pusher = self._serve(application)
             waited = False
             while not self._over.is_set():
                 if waited and self._page_wanted and self.server is None and self.history.last is not None:
@@ -173,6 +184,10 @@ class Monitor:
                 self._progress.end()
             if pusher is not None:
                 pusher.push(last=True)
+            if self._pages is not None:
+                self._pages.stop()
+            for dashboard in self._dashboards:
+                dashboard.url = None
             if self.server is not None:
                 self.server.stop()
 
@@ -180,24 +195,32 @@ class Monitor:
         self._page_wanted = False
         try:
             from penstock.monitor.api import monitor_routes
+            from penstock.monitor.dashboard_pages import DashboardPages
             from penstock.monitor.feed import Feed
             from penstock.monitor.server import PageServer
 
             feed = Feed(1)
             options = self._options
+            pages = DashboardPages(self._dashboards, home=True)
             server = PageServer(
-                monitor_routes(application, feed), options.host, options.port, options.token,
-                names=options.names,
+                [*monitor_routes(application, feed, pages.links), *pages.routes()],
+                options.host, options.port, options.token, names=options.names,
             )  # fmt: skip
             server.start()
+            pages.start()
         except Exception as error:
             _log.warning("there is no page of this stream: %s", error)
             return None
-        self.server = server
+        self.server, self._pages = server, pages
         _log.info("the page of this stream is at %s", server.url)
+        for dashboard in self._dashboards:
+            dashboard.url = f"{server.url}dashboards/{dashboard.slug}"
+            _log.info("dashboard %s: %s", dashboard.title, dashboard.url)
         if server.token is not None or not logging.getLogger("penstock").handlers:
             # Who takes Penstock's messages has it. A token goes to who started the program, into no log.
             sys.stderr.write(f"penstock: the stream's page is at {server.entrance}\n")
+            for dashboard in self._dashboards:
+                sys.stderr.write(f"penstock: dashboard {dashboard.title}: {dashboard.url}\n")
         return Pusher(application, feed)
 
     def end(self, time_ms: int, error: BaseException | None) -> None:
@@ -253,14 +276,14 @@ class Pusher:
             self._feed.close()
 
 
-def _pages_there() -> bool:
+def _pages_there(level: int) -> bool:
     try:
         must_have_pages()
     except UnsupportedError as error:
         global _said
         if not _said:
             _said = True
-            _log.info("there will be no page of this stream: %s", error)
+            _log.log(level, "there will be no page of this stream: %s", error)
         return False
     return True
 
