@@ -71,10 +71,18 @@ def report_of(sides: dict[str, int], totals: dict[int, int], in_window: dict[str
     return sorted([*report, ("TOP5CLIENTS", top(totals)), ("TOP5STOCKS", top(in_window))])
 
 
-def application(directory: Path, output: Path, *, recorded: bool = False, conf: Conf | None = None) -> None:
+def application(
+    directory: Path,
+    output: Path,
+    *,
+    recorded: bool = False,
+    page: bool = False,
+    conf: Conf | None = None,
+) -> None:
     """The application's own stream, without its screen, over what is in ``directory``; ``recorded`` in a
-    checkpoint, batch by batch, or not."""
+    checkpoint, batch by batch, or not; with its ``page`` or without."""
     from penstock import Context, StreamingContext
+    from penstock.brokerage.page import add_page
     from penstock.brokerage.pipeline import figures_of
 
     with Context("local[*]", "dashboard", conf=conf) as sc, rejects_file(output) as file:
@@ -91,6 +99,8 @@ def application(directory: Path, output: Path, *, recorded: bool = False, conf: 
             )
         )
         figures.report.saveAsTextFiles(str(output / "output"), "txt")
+        if page:
+            add_page(ssc, figures, WINDOW_S)
         ssc.start(availableNow=True)
         ssc.awaitTermination()
 

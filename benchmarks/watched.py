@@ -1,9 +1,9 @@
 """``python -m benchmarks.watched``: what it costs a stream to be watched.
 
-The brokerage dashboard of W1 over its files eight times, as fast as it goes: without a monitor, with one that
-nobody looks at, with one page open, and with fifty. Each run is a process of its own, those who look are in
-another one. Prints the least wall time and the least CPU time of the stream's own process, and their ratios
-to those without a monitor. The modes take turns.
+The brokerage dashboard of W1 over its files eight times, as fast as it goes: without a monitor, with one
+that nobody looks at, with one page open, and with fifty; and with the brokerage's dashboard. Each run is a
+process of its own, those who look are in another one. Prints the least wall time and the least CPU time of
+the stream's own process, and their ratios to those without a monitor. The modes take turns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from benchmarks.data import order_files
 
 TIMES = 8
 ROUNDS = 5
-MODES = {"no monitor": None, "monitor, no page open": 0, "1 page open": 1, "50 pages open": 50}
+MODES = {
+    "no monitor": None,
+    "monitor, no page open": 0,
+    "1 page open": 1,
+    "50 pages open": 50,
+    "dashboard, 1 page open": 1,
+    "dashboard, 50 pages open": 50,
+}
+DASHBOARD = "/dashboards/brokerage/events"
+MONITOR = "/api/v1/events"
 
 
 def main() -> None:
@@ -60,9 +69,11 @@ def _run(orders: Path, output: Path, mode: str) -> tuple[float, float, int]:
     command = [sys.executable, "-m", "benchmarks.watched"]
     watcher = None
     if pages:
-        watch = [*command, "watch", str(port), str(pages)]
+        feed = DASHBOARD if mode.startswith("dashboard") else MONITOR
+        watch = [*command, "watch", str(port), str(pages), feed]
         watcher = subprocess.Popen(watch, stdout=subprocess.PIPE, text=True)
     stream = [*command, "stream", str(orders), str(output), str(port), "off" if pages is None else "on"]
+    stream += ["page"] if mode.startswith("dashboard") else []
     done = subprocess.run(stream, capture_output=True, text=True, check=True)
     wall_s, cpu_s = json.loads(done.stdout.splitlines()[-1])
     frames = 0
@@ -72,7 +83,7 @@ def _run(orders: Path, output: Path, mode: str) -> tuple[float, float, int]:
     return wall_s, cpu_s, frames
 
 
-def stream(orders: str, output: str, port: str, monitor: str) -> None:
+def stream(orders: str, output: str, port: str, monitor: str, page: str = "") -> None:
     """One run; its seconds."""
     import pyarrow.compute
     import pyarrow.csv  # noqa: F401
@@ -83,7 +94,7 @@ def stream(orders: str, output: str, port: str, monitor: str) -> None:
     monitor_module._AFTER_S = 0.0  # else a run is half over before anybody can look
     conf = Conf().set("spark.ui.enabled", str(monitor == "on").lower()).set("spark.ui.port", port)
     begun, used = time.perf_counter(), _cpu_s()
-    application(Path(orders), Path(output), conf=conf)
+    application(Path(orders), Path(output), conf=conf, page=bool(page))
     print(json.dumps([time.perf_counter() - begun, _cpu_s() - used]))
 
 
@@ -92,7 +103,7 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def watch(port: str, pages: str) -> None:
+def watch(port: str, pages: str, feed: str) -> None:
     """Read the feed on so many connections until told to end; how many updates came."""
     import signal
 
@@ -106,7 +117,7 @@ def watch(port: str, pages: str) -> None:
                 connection = socket.create_connection(("127.0.0.1", int(port)), timeout=1)
             except OSError:
                 break
-            connection.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            connection.sendall(f"GET {feed} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             connection.setblocking(False)
             found.register(connection, selectors.EVENT_READ)
         for key, _ in found.select(0.02 if missing else 0.2):
