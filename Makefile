@@ -29,7 +29,7 @@ help:  ## show this list
 
 setup: $(DEV)  ## make .venv with all that tests and checks need
 
-demo: $(BASE)  ## half a million orders, 50 batches, three figures, checked: about a minute
+demo: $(BASE)  ## half a million orders, 50 batches, a page of them, checked: about a minute; KEEP=1 keeps the page
 	$(VENV)/bin/penstock brokerage demo
 
 test: $(DEV)  ## all tests but the long ones
@@ -79,7 +79,7 @@ $(RUN):
 
 $(BASE): pyproject.toml | $(RUN)
 	@$(call REQUIRE_PYTHON,$(RUN),remove $(VENV) and try again)
-	$(PIP_INSTALL) --editable .
+	$(PIP_INSTALL) --editable '.[ui]'
 	@touch $@
 
 $(DEV): $(BASE)

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from benchmarks.data import emptied
 from benchmarks.measure import Figures, measured
 from benchmarks.peers.lines import MalformedOrder, parse_order
+
+if TYPE_CHECKING:
+    from penstock import Conf
 
 INTERVAL_S = 5
 WINDOW_S = 3600
@@ -68,13 +71,21 @@ def report_of(sides: dict[str, int], totals: dict[int, int], in_window: dict[str
     return sorted([*report, ("TOP5CLIENTS", top(totals)), ("TOP5STOCKS", top(in_window))])
 
 
-def application(directory: Path, output: Path, *, recorded: bool = False) -> None:
+def application(
+    directory: Path,
+    output: Path,
+    *,
+    recorded: bool = False,
+    page: bool = False,
+    conf: Conf | None = None,
+) -> None:
     """The application's own stream, without its screen, over what is in ``directory``; ``recorded`` in a
-    checkpoint, batch by batch, or not."""
+    checkpoint, batch by batch, or not; with its ``page`` or without."""
     from penstock import Context, StreamingContext
+    from penstock.brokerage.page import add_page
     from penstock.brokerage.pipeline import figures_of
 
-    with Context("local[*]", "dashboard") as sc, rejects_file(output) as file:
+    with Context("local[*]", "dashboard", conf=conf) as sc, rejects_file(output) as file:
         ssc = StreamingContext(sc, INTERVAL_S)
         if recorded:
             ssc.checkpoint(str(output / "checkpoint"))
@@ -88,6 +99,8 @@ def application(directory: Path, output: Path, *, recorded: bool = False) -> Non
             )
         )
         figures.report.saveAsTextFiles(str(output / "output"), "txt")
+        if page:
+            add_page(ssc, figures, WINDOW_S)
         ssc.start(availableNow=True)
         ssc.awaitTermination()
 

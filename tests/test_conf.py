@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from penstock import conf as module
-from penstock.conf import SETTINGS, Conf, Setting, SettingWarning, markdown
+from penstock.conf import SETTINGS, Conf, Setting, markdown
 from penstock.errors import SettingError
 from penstock.times import Milliseconds, Minutes
 
 USED = [setting for setting in SETTINGS if setting.status == "used"]
-PLANNED = [setting for setting in SETTINGS if setting.status == "planned"]
 ACCEPTED = [setting for setting in SETTINGS if setting.status == "accepted"]
 
 
@@ -54,25 +53,8 @@ def test_the_example_of_a_message_would_do(setting: Setting[object]) -> None:
     setting.parse(setting.kind.example)
 
 
-@pytest.mark.parametrize("setting", PLANNED, ids=key_of)
-def test_setting_what_nothing_reads_yet_warns_at_the_caller_s_line(setting: Setting[object]) -> None:
-    value = setting.kind.example
-    pairs = [(setting.key, value)]
-    calls = (
-        lambda conf: conf.set(setting.key, value),
-        lambda conf: conf.setIfMissing(setting.key, value),
-        lambda conf: conf.setAll(pairs),
-    )
-    for call in calls:
-        with pytest.warns(SettingWarning, match="nothing in Penstock reads it yet") as caught:
-            conf = call(Conf())
-        assert caught[0].filename == __file__
-        assert setting.key in str(caught[0].message)
-        assert conf.get(setting.key) == value
-
-
 @pytest.mark.parametrize("setting", USED + ACCEPTED, ids=key_of)
-def test_setting_any_other_key_is_silent(setting: Setting[object]) -> None:
+def test_setting_a_known_key_is_silent(setting: Setting[object]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert Conf().set(setting.key, setting.kind.example).contains(setting.key)

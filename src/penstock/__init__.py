@@ -11,6 +11,7 @@ from penstock.context import Context, KafkaUtils, StreamingContext
 from penstock.context import Context as SparkContext
 from penstock.dstream import DStream, Ledger, MapWithStateDStream, StateSpec
 from penstock.formats import Format, Words
+from penstock.monitor.dashboard import Dashboard
 from penstock.plan import StorageLevel
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner
 from penstock.scheduler import StreamingListener
@@ -40,6 +41,7 @@ __all__ = [
     "Conf",
     "Context",
     "DStream",
+    "Dashboard",
     "Duration",
     "Durations",
     "FilePath",

@@ -14,7 +14,6 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,14 +21,10 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from penstock.errors import SettingError
 
-__all__ = ["SETTINGS", "Conf", "Kind", "Setting", "SettingWarning", "markdown"]
+__all__ = ["SETTINGS", "Conf", "Kind", "Setting", "markdown"]
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
-
-
-class SettingWarning(UserWarning):
-    """A setting that Penstock knows but does not read yet: setting it changes nothing."""
 
 
 # ------------------------------------------------------------------------------ kinds of value
@@ -151,9 +146,8 @@ SIZE = Kind("size (a plain number: bytes)", _bytes, "32m", _shown_bytes)
 class Setting(Generic[T_co]):
     """One row: all there is to know of a setting.
 
-    ``status`` is the truth of today: ``used``, something reads it; ``planned``, nothing reads it yet,
-    and setting it warns; ``accepted``, it means nothing here and never will, it is taken so that a
-    program for Spark carries over. ``unset`` describes a default that is ``None`` or nothing.
+    ``status``: ``used``, something reads it; ``accepted``, it means nothing here and never will, it is
+    taken so that a program for Spark carries over. ``unset`` describes a default that is ``None`` or nothing.
     """
 
     key: str
@@ -161,7 +155,7 @@ class Setting(Generic[T_co]):
     default: T_co
     does: str
     why: str
-    status: Literal["used", "planned", "accepted"] = "used"
+    status: Literal["used", "accepted"] = "used"
     unset: str = "not set"
     old_key: str = ""
 
@@ -394,6 +388,54 @@ STATE_TTL: Setting[int | None] = Setting(
     "program to say.", unset="never",
 )  # fmt: skip
 
+UI_ENABLED = Setting(
+    "spark.ui.enabled", FLAG, True,
+    "Whether a started stream shows its batches on a page of this machine, if the `ui` extra is installed.",
+    "Spark's default. It starts after the first batch, and costs a batch the posting of its events.",
+)  # fmt: skip
+UI_PORT = Setting(
+    "spark.ui.port", whole(0), 4040,
+    "The port of the page, or the next free one of 16. `0`: any.", "Spark's default.",
+)  # fmt: skip
+UI_HOST = Setting(
+    "penstock.ui.host", TEXT, "127.0.0.1",
+    "The address that the page is bound to. Any but this machine's own needs a token: without "
+    "`penstock.ui.token` one is made, and printed once.",
+    "A page that shows what a program works on is for who runs it.",
+)  # fmt: skip
+UI_TOKEN: Setting[str | None] = Setting(
+    "penstock.ui.token", TEXT, None,
+    "Who gives this is let in, as `Authorization: Bearer ...` or once as `?token=...`; 16 characters or "
+    "more.",
+    "On this machine alone none is needed.", unset="none, or one that is made",
+)  # fmt: skip
+UI_HOSTS: Setting[tuple[str, ...]] = Setting(
+    "penstock.ui.hosts", NAMES, (),
+    "Further names by which the page is called, such as that of a proxy. Questions by another name are "
+    "refused.",
+    "A page of another site must not get in by a name of its own that leads here.", unset="none",
+)  # fmt: skip
+UI_RETAINED = Setting(
+    "spark.streaming.ui.retainedBatches", whole(1), 1000,
+    "How many batches that are over the page and its API know.", "Spark's default; some 2 MB.",
+)  # fmt: skip
+UI_PROGRESS = Setting(
+    "spark.ui.showConsoleProgress", FLAG, False,
+    "Whether a line at the foot of the terminal says how far a run is. Not where standard error is none.",
+    "Spark's default for programs.",
+)  # fmt: skip
+UI_STALLED_AFTER = Setting(
+    "penstock.ui.stalledAfter", whole(1), 10,
+    "After how many batch intervals without a batch that is over a stream counts as stalled: on its page, "
+    "and at `/health/ready`.",
+    "A slow batch is no stall; ten intervals of nothing are.",
+)  # fmt: skip
+UI_LOG_BYTES = Setting(
+    "penstock.ui.logBytes", SIZE_OR_ZERO, 4 * 1024**2,
+    "How much is kept of the batch log beside a checkpoint, which `penstock monitor` shows; `0`: no log.",
+    "Some thousand batches.",
+)  # fmt: skip
+
 FREEZE = Setting(
     "penstock.python.freezeObjects", FLAG, True,
     "Whether Python's garbage collector leaves alone what was there when a stream started, until it ends.",
@@ -441,14 +483,10 @@ _USED: tuple[Setting[Any], ...] = (
     MAX_LINE_BYTES,
     STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL, FREEZE,
     KAFKA_MAX_RATE, KAFKA_MIN_RATE, KAFKA_STALL, KAFKA_PLAN_TIMEOUT, KAFKA_ON_DATA_LOSS,
+    UI_ENABLED, UI_PORT, UI_HOST, UI_TOKEN, UI_HOSTS, UI_RETAINED, UI_PROGRESS, UI_STALLED_AFTER,
+    UI_LOG_BYTES,
 )  # fmt: skip
 
-
-def _planned(key: str, kind: Kind[Any], default: Any, does: str) -> Setting[Any]:
-    return Setting(f"spark.streaming.{key}", kind, default, does, "Spark's default.", "planned")
-
-
-_PLANNED = (_planned("ui.retainedBatches", whole(1), 1000, "How many batches the monitor's page shows."),)
 
 _MEANINGLESS = {  # keys after "spark.streaming.", by the reason
     "Intents, commits and blocks are plain records; there is no log class to tune.": (
@@ -484,7 +522,7 @@ _ACCEPTED: tuple[Setting[Any], ...] = (
     ),
 )  # fmt: skip
 
-SETTINGS: tuple[Setting[Any], ...] = _USED + _PLANNED + _ACCEPTED
+SETTINGS: tuple[Setting[Any], ...] = _USED + _ACCEPTED
 """Every setting, in the order of the documentation."""
 
 _BY_KEY = {key: setting for setting in SETTINGS for key in (setting.key, setting.old_key) if key}
@@ -599,9 +637,6 @@ Hint: did you mean penstock.files.splitBytes?
             raise SettingError(f"{key} needs a value. Hint: remove({key!r}) goes back to the default.")
         if setting is not None:
             setting.parse(text)
-            if setting.status == "planned":
-                message = f"{key} has no effect: nothing in Penstock reads it yet"
-                warnings.warn(message, SettingWarning, stacklevel=3)  # the line that called set...()
         elif key.startswith("penstock."):
             ours = [known for known in _BY_KEY if known.startswith("penstock.")]
             near = difflib.get_close_matches(key, ours, n=1) or [", ".join(sorted(ours))]
@@ -625,14 +660,6 @@ with `penstock.`, and an unknown `penstock.` key is an error. Any other key is k
 |---|---|---|---|---|
 {used}
 
-## Not read yet
-
-Known keys of Spark that nothing in Penstock reads yet. Setting one gives a `SettingWarning`.
-
-| key | type | Spark's default | what it will do |
-|---|---|---|---|
-{planned}
-
 ## Accepted, without effect
 
 Known keys of Spark that mean nothing in Penstock. They are taken in silence, so that programs carry over.
@@ -647,7 +674,6 @@ def markdown() -> str:
     """The settings as a Markdown document: the whole text of ``docs/settings.md``."""
     return _DOCUMENT.format(
         used=_table((_key(row), row.kind.name, row.shown_default(), row.does, row.why) for row in _USED),
-        planned=_table((_key(row), row.kind.name, row.shown_default(), row.does) for row in _PLANNED),
         accepted=_table((_key(row), row.why) for row in _ACCEPTED),
     )
 

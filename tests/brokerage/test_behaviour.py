@@ -300,7 +300,9 @@ class Watched(View):
 
 def live(tmp_path: Path, **changes: Any) -> Options:
     return Options(
-        str(tmp_path / "in"), str(tmp_path / "out" / "f"), **{"interval_s": 0.05, "window_s": 1, **changes}
+        str(tmp_path / "in"),
+        str(tmp_path / "out" / "f"),
+        **{"interval_s": 0.05, "window_s": 1, "ui": False, **changes},
     )
 
 
@@ -439,7 +441,7 @@ def test_a_live_run_fed_by_another_process_takes_each_line_once(
     (tmp_path / "temporary").mkdir()
     timing = ["--interval", "0.2", "--window", "1"]
     environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
-    with process("run", *paths(tmp_path), *timing, env=environment) as running:
+    with process("run", "--no-ui", *paths(tmp_path), *timing, env=environment) as running:
         seen = batches(running)
         next(seen)
         feed = ["feed", tmp_path / "orders.txt", tmp_path / "in", "--lines", "800", "--every", "0.02"]
@@ -465,7 +467,7 @@ def test_a_live_run_fed_by_another_process_takes_each_line_once(
 def test_a_reader_that_has_gone_ends_the_run_quietly(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     timing = ["--interval", "0.1", "--window", "1"]
-    with process("run", *paths(tmp_path), *timing) as running:
+    with process("run", "--no-ui", *paths(tmp_path), *timing) as running:
         assert running.stdout is not None
         running.stdout.readline()
         running.stdout.close()

@@ -22,7 +22,7 @@ from penstock.brokerage.demo import DemoFailed, demo
 from penstock.brokerage.feed import Fed
 from penstock.cli import main
 
-SMALL = ["--orders", "2500", "--parts", "4", "--every", "0.05", "--interval", "0.1"]
+SMALL = ["--orders", "2500", "--parts", "4", "--every", "0.05", "--interval", "0.1", "--no-ui"]
 
 
 def command(folder: Path, *arguments: str) -> Result:
@@ -110,6 +110,7 @@ def run_demo(folder: Path, stop: threading.Event | None = None) -> bool:
         parts=2,
         every_s=0,
         interval_s=0.05,
+        ui=False,
     )
 
 

@@ -72,7 +72,8 @@ def fed(folder: Path) -> Iterator[Feeder]:
 
 def started(folder: Path, log: Any) -> subprocess.Popen[bytes]:
     line = [
-        *(sys.executable, "-m", "penstock.cli", "brokerage", "run", "--interval", str(INTERVAL_MS / 1000)),
+        *(sys.executable, "-m", "penstock.cli", "brokerage", "run", "--no-ui"),
+        *("--interval", str(INTERVAL_MS / 1000)),
         *(
             "--window",
             str(WINDOW_S),

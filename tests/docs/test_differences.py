@@ -36,7 +36,7 @@ from penstock import (
 )
 from penstock.chunk import portable_hash
 from penstock.clock import SystemClock
-from penstock.conf import SettingWarning
+from penstock.conf import UI_HOST
 from penstock.errors import (
     ArgumentError,
     CorruptInput,
@@ -45,6 +45,7 @@ from penstock.errors import (
     SignatureError,
     failure_of,
 )
+from penstock.monitor.server import PageServer
 from penstock.scheduler import ListenerBus
 from penstock.testing import CollectingSink, ManualClock, Stepper, assert_batches_equal, run_batches
 from tests.context.senders import Program as Received
@@ -713,13 +714,18 @@ def test_batch_durations_are_checked(sc: Context, duration: float) -> None:
         StreamingContext(sc, duration)
 
 
+def test_the_page_is_for_this_machine_alone(sc: Context) -> None:
+    assert sc.conf.value(UI_HOST) == "127.0.0.1"
+    assert PageServer([]).token is None
+    assert PageServer([], "0.0.0.0").token is not None
+    assert sc.uiWebUrl is None  # before the first batch of a stream
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(SettingError, match=r"did you mean penstock\.files\.splitBytes"):
         Conf().set("penstock.files.splitByte", "1m")
     with pytest.raises(SettingError, match="can only be 1"):
         Conf().set("spark.streaming.concurrentJobs", "2")
-    with pytest.warns(SettingWarning):
-        Conf().set("spark.streaming.ui.retainedBatches", "10")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Conf().set("spark.executor.memory", "1g")

@@ -10,7 +10,7 @@ import penstock
 from tests.docs.pages import ROOT
 
 TEXT = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
-CLASSES = ("StreamingContext", "DStream", "StreamingListener", "Context", "RDD")
+CLASSES = ("StreamingContext", "DStream", "StreamingListener", "Dashboard", "Context", "RDD")
 STATUSES = {"works", "planned", "not planned"}
 
 # Hooks that can be overridden already, of events that nothing sends yet.
@@ -23,6 +23,7 @@ PYSPARK = {
         checkpoint getActive getActiveOrCreate getOrCreate queueStream remember socketTextStream
         sparkContext start stop textFileStream transform union
     """,
+    "Dashboard": "",
     "DStream": """
         cache checkpoint cogroup combineByKey context count countByValue countByValueAndWindow
         countByWindow filter flatMap flatMapValues foreachRDD fullOuterJoin glom groupByKey

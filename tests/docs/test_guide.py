@@ -18,8 +18,20 @@ def test_the_page_of_typed_input_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "docs" / "formats.md").run() == 1
 
 
+def test_the_page_of_dashboards_runs_and_prints_what_it_says() -> None:
+    assert Page(ROOT / "docs" / "dashboards.md").run() == 3
+
+
 def test_the_page_of_recovery_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "docs" / "recovery.md").run() == 3
+
+
+def test_the_page_on_the_monitor_runs_and_prints_what_it_says() -> None:
+    import doctest
+
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "monitor.md"), module_relative=False)
+    assert failed == 0
+    assert tried > 0
 
 
 def test_the_page_of_receivers_runs_and_prints_what_it_says() -> None:
@@ -41,7 +53,7 @@ def test_the_program_of_the_readme_is_short() -> None:
 
 def test_the_demo_ends_as_the_readme_says() -> None:
     arguments = ["brokerage", "demo", "--orders", "50000", "--parts", "10", "--every", "0"]
-    done = CliRunner().invoke(main, [*arguments, "--interval", "0.2", "--folder", "build/demo"])
+    done = CliRunner().invoke(main, [*arguments, "--no-ui", "--interval", "0.2", "--folder", "build/demo"])
     assert done.exit_code == 0, done.output
     last = done.output.splitlines()[-4:]
     assert last[-1].startswith("Checked: ")

@@ -160,3 +160,30 @@ def test_listeners_do_nothing_unless_they_say_so() -> None:
     assert len(methods) == 9
     for name in methods:
         assert getattr(StreamingListener(), name)(None) is None
+
+
+def test_what_no_listener_has_a_method_for_is_not_made() -> None:
+    class Completed(StreamingListener):
+        def onBatchCompleted(self, batchCompleted: Any) -> None:
+            heard.append(batchCompleted)
+
+    heard: list[Any] = []
+    made: list[str] = []
+
+    def event(name: str) -> Any:
+        made.append(name)
+        return name
+
+    bus = ListenerBus(threaded=False)
+    listener = Completed()
+    bus.add(listener)
+    bus.post("onBatchStarted", lambda: event("started"))
+    bus.post("onBatchCompleted", lambda: event("completed"))
+    bus.drain()
+    assert made == heard == ["completed"]
+    bus.add(Notes())
+    bus.post("onBatchStarted", lambda: event("started"))
+    assert made == ["completed", "started"]
+    bus.remove(listener)
+    bus.remove(listener)
+    bus.drain()

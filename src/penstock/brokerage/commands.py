@@ -222,6 +222,14 @@ def feed_command(
     "--rejects", metavar="FILE", help="Where malformed lines are added to.  [default: PREFIX-rejects.tsv]"
 )
 @click.option("--master", default="local[*]", show_default=True, help="Where it runs: local[N] or local[*].")
+@click.option("--no-ui", is_flag=True, help="No page; there is none with --available-now either.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=4040,
+    show_default=True,
+    help="The page's port, or the next that is free; 0: any.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show all that is logged, tracebacks included.")
 @click.pass_context
 def run_command(
@@ -239,6 +247,8 @@ def run_command(
     max_files_per_batch: int | None,
     rejects: str | None,
     master: str,
+    no_ui: bool,
+    port: int,
     verbose: bool,
 ) -> None:
     """Show the dashboard of the orders that appear in a directory or come otherwise, and write its figures.
@@ -246,6 +256,8 @@ def run_command(
     Every batch writes BUYS, SELLS, TOP5CLIENTS and TOP5STOCKS. A line that is no order is counted and
     written to the rejects file with its file, line number and reason. Files that are there at the start
     are left alone, unless --available-now asks for them. Ctrl-C and SIGTERM let the running batch complete.
+
+    The dashboard is a page, too, on this machine alone; its address is printed (needs the ui extra).
 
     Every batch is recorded: however the run ends, the next one with the same --output goes on behind its last
     complete batch, with the same figures as if nothing had happened. Files that came meanwhile are taken.
@@ -286,6 +298,8 @@ def run_command(
         listen=listen,
         acked=acked,
         log=log,
+        ui=not no_ui,
+        port=port,
     )
     view = View(Console(), options)
     with stop_request() as request:
@@ -322,11 +336,33 @@ def run_command(
     show_default=True,
     help="How the orders come into the stream.",
 )
+@click.option("--no-ui", is_flag=True, help="No page.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=4040,
+    show_default=True,
+    help="The page's port, or the next that is free; 0: any.",
+)
+@click.option(
+    "--keep", is_flag=True, envvar="KEEP", help="Serve the page after the end, until Ctrl-C; also KEEP=1."
+)
 @click.pass_context
 def demo_command(
-    ctx: click.Context, orders: int, parts: int, every: float, interval: float, folder: Path, over: str
+    ctx: click.Context,
+    orders: int,
+    parts: int,
+    every: float,
+    interval: float,
+    folder: Path,
+    over: str,
+    no_ui: bool,
+    port: int,
+    keep: bool,
 ) -> None:
     """Run the dashboard on made-up orders, and check all its figures against a direct computation.
+
+    It is a page, too, while it runs; its address is printed.
 
     The orders come in files that appear in a directory, through a connection (tcp, or acked: with
     acknowledgements), from a topic of Kafka, or in files that appear in a bucket of S3. The last two start a
@@ -354,5 +390,8 @@ def demo_command(
             every_s=every,
             interval_s=interval,
             over=over,
+            ui=not no_ui,
+            port=port,
+            keep=keep,
         )
     ctx.exit(0 if whole else request.exit_code or 1)

@@ -21,6 +21,9 @@ from penstock.brokerage.view import View
 from penstock.brokerage.ways import WAYS, DemoFailed, Way
 from penstock.brokerage.words import counted, dollars, span
 from penstock.checkpoint import recorded_batches
+from penstock.errors import UnsupportedError
+from penstock.monitor.dashboard import Dashboard
+from penstock.monitor.dashboard_pages import DashboardServer
 from penstock.scheduler import StreamingListener
 from penstock.times import local_datetime
 
@@ -40,17 +43,23 @@ def demo(
     every_s: float,
     interval_s: float,
     over: str = "files",
+    ui: bool = True,
+    port: int = 4040,
+    keep: bool = False,
 ) -> bool:
     """Generate, feed, run, check, in ``folder``; false if it was stopped before the end. ``over`` says how
     the orders come into the stream: one of ``WAYS``.
 
     A demonstration of the same size that was interrupted in ``folder``, in whatever way, goes on, if nothing
     can have been lost in between. Otherwise a folder of an earlier one is emptied first; ``DemoFailed`` for
-    one that holds anything else.
+    one that holds anything else. With ``ui`` the dashboard is a page while it runs, and with ``keep`` after
+    that, until it is stopped.
     """
     source, output = folder / "orders.txt", folder / "output" / "figures"
     window_s = max(1, round(_WINDOW_S / interval_s)) * interval_s if interval_s > 0 else _WINDOW_S
-    options = Options(str(folder / "input"), str(output), interval_s=interval_s, window_s=window_s)
+    options = Options(
+        str(folder / "input"), str(output), interval_s=interval_s, window_s=window_s, ui=ui, port=port
+    )
     lines = -(-orders // parts)
     size = {"orders": orders, "lines": lines, "interval_s": interval_s, "over": over}
     kept = _kept(folder, size)
@@ -72,7 +81,8 @@ def demo(
                 f"{counted(orders, 'order')} in {source}; {counted(-(-orders // lines), way.part)} of them "
                 f"{way.intro()}"
             )
-        if not _ran(options, view, stop, way, intake, orders):
+        page = _ran(options, view, stop, way, intake, orders)
+        if stop.is_set() or view.abandoned:
             view.tell(f"Stopped after {view.totals.orders:,} of {orders:,} orders.")
             return False
         with source.open("rb") as whole:
@@ -82,15 +92,19 @@ def demo(
                 raise DemoFailed(f"not all lines of {source} came into a batch")
     _report(view, options, orders, intake)
     (folder / _MARK).write_text("")
+    if keep and page is not None:
+        _keep(page, port, view, stop)
     return True
 
 
-def _ran(options: Options, view: View, stop: Event, way: Way, intake: _Intake, orders: int) -> bool:
-    """Feed and run until a batch has had the last order; false if it was stopped before."""
+def _ran(
+    options: Options, view: View, stop: Event, way: Way, intake: _Intake, orders: int
+) -> Dashboard | None:
+    """Feed and run until a batch has had the last order, or it is stopped; the page, if there is one."""
     done = min(orders, sum(way.count(share) for share in intake.shares if share is not None))
     feeder = _Feeder(way)
     try:
-        run(
+        page = run(
             options,
             view,
             stop,
@@ -106,7 +120,22 @@ def _ran(options: Options, view: View, stop: Event, way: Way, intake: _Intake, o
         raise feeder.error
     if view.error is not None:
         raise view.error
-    return not (stop.is_set() or view.abandoned)
+    return page
+
+
+def _keep(page: Dashboard, port: int, view: View, stop: Event) -> None:
+    """Serve what the page showed last, until somebody stops it; without the ``ui`` extra there is none."""
+    server = DashboardServer([page], port=port)
+    try:
+        address = server.start()
+    except UnsupportedError as error:
+        view.note(str(error))
+        return
+    view.tell(f"The dashboard stays at {address} until Ctrl-C.")
+    try:
+        stop.wait()
+    finally:
+        server.stop()
 
 
 def _kept(folder: Path, size: dict[str, Any]) -> Any:

@@ -40,6 +40,8 @@ class Options:
     listen: bool = False
     acked: bool = False
     log: bool = True
+    ui: bool = True
+    port: int = 4040
 
     def __post_init__(self) -> None:
         problems = [*self._time_problems(), *self._place_problems(), *self._rejects_problems()]
@@ -60,6 +62,11 @@ class Options:
         """
         place = self.place
         return "files" if isinstance(place, Directory) else "lines" if isinstance(place, Tcp) else "messages"
+
+    @property
+    def serves(self) -> bool:
+        """Whether the dashboard is a page too; of a run that ends by itself nobody would see it."""
+        return self.ui and not self.available_now
 
     @property
     def figures(self) -> str:

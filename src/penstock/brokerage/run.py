@@ -12,13 +12,15 @@ from threading import Event
 from penstock.brokerage.drawing import Totals
 from penstock.brokerage.messages import shown_on
 from penstock.brokerage.options import Options
+from penstock.brokerage.page import add_page
 from penstock.brokerage.pipeline import figures_of
 from penstock.brokerage.places import Directory, Tcp
 from penstock.brokerage.preflight import notes_before
 from penstock.brokerage.view import View
-from penstock.conf import ON_FAILURE, WRITE_AHEAD, Conf
+from penstock.conf import ON_FAILURE, UI_ENABLED, UI_PORT, WRITE_AHEAD, Conf
 from penstock.context import Context, KafkaUtils, StreamingContext, has_checkpoint
 from penstock.dstream import DStream
+from penstock.monitor.dashboard import Dashboard, dashboards_of
 from penstock.rdd import RDD
 from penstock.scheduler import StreamingListener
 from penstock.sources import Reject
@@ -37,17 +39,19 @@ def run(
     started: Callable[[], None] | None = None,
     listeners: Iterable[StreamingListener] = (),
     verbose: bool = False,
-) -> None:
+) -> Dashboard | None:
     """Run until ``stop`` is set, until ``enough`` of the view's totals says so, until nobody looks at the
     view any more, or until the input is used up with ``available_now``; the batch that is running completes.
 
     Calls ``started`` once what comes is seen. Raises what fails a batch, with no batch after it.
-    What Penstock logs goes to the view, whole if ``verbose``, else a line each.
+    What Penstock logs goes to the view, whole if ``verbose``, else a line each. Returns the page, with
+    what it showed last; without ``options.serves``, nothing.
     """
     with ExitStack() as stack:
         conf = Conf().setMaster(options.master).setAppName("brokerage")
         conf.set(ON_FAILURE.key, "stop")  # batches behind a failed one would be without its orders
         conf.set(WRITE_AHEAD.key, options.log and isinstance(options.place, Tcp))
+        conf.set(UI_ENABLED.key, options.serves).set(UI_PORT.key, options.port)
         sc = stack.enter_context(Context(conf=conf))
         goes_on = not options.fresh and has_checkpoint(options.checkpoint_directory)
         for note in notes_before(options, goes_on=goes_on):
@@ -58,6 +62,7 @@ def run(
             ssc.checkpoint(options.checkpoint_directory)
         else:
             ssc = StreamingContext.getOrCreate(options.checkpoint_directory, program, upgrade=True)
+        page, told = next(iter(dashboards_of(ssc.graph)), None), False
         for listener in (view, *listeners):
             ssc.addStreamingListener(listener)
 
@@ -69,6 +74,9 @@ def run(
                 started()
             while not ssc.awaitTerminationOrTimeout(_POLL_S):
                 view.refresh()
+                if page is not None and page.url is not None and not told:
+                    told = True
+                    view.note(f"The dashboard: {page.url}")
                 if stop.is_set():
                     view.note("Stopping once the batches in line are complete. Ctrl-C again ends at once.")
                     break
@@ -77,6 +85,7 @@ def run(
         finally:
             ssc.stop(stopSparkContext=False, stopGraceFully=True)
         ssc.awaitTerminationOrTimeout(0)  # raises what failed on the way to the stop
+        return page
 
 
 def _program(sc: Context, options: Options, view: View, goes_on: bool) -> StreamingContext:
@@ -93,6 +102,8 @@ def _program(sc: Context, options: Options, view: View, goes_on: bool) -> Stream
     figures.sides.foreachRDD(view.take_sides)
     figures.top_clients.foreachRDD(view.take_clients)
     figures.top_stocks.foreachRDD(view.take_stocks)
+    if options.serves:
+        add_page(ssc, figures, options.window_s, view.title)
     return ssc
 
 

@@ -62,7 +62,7 @@ class View(StreamingListener):
         self._console = console
         self._messages = messages or Console(stderr=True)
         self._options = options
-        self._title = title
+        self.title = title
         self._clock: Clock = clock or SystemClock()
         self._news: dict[datetime, _News] = {}
         self._newest: BatchInfo | None = None
@@ -169,7 +169,7 @@ class View(StreamingListener):
     def _shown(self) -> Shown:
         waiting = self._submitted - self.totals.batches - (self._running is not None)
         now_ms = None if self._ended else self._clock.now_ms()
-        return Shown(self._options, self.totals, self._title, self._newest, self._running, waiting, now_ms)
+        return Shown(self._options, self.totals, self.title, self._newest, self._running, waiting, now_ms)
 
     def _table(self) -> Group:
         return table(self._shown(), self._console.width)

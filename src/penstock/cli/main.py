@@ -1,7 +1,7 @@
 """``penstock ...``: the command line.
 
 >>> sorted(main.commands)
-['brokerage', 'checkpoint', 'files']
+['brokerage', 'checkpoint', 'files', 'monitor']
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from penstock.brokerage.commands import brokerage
 from penstock.brokerage.exits import ExitCodeGroup
 from penstock.cli.checkpoint import checkpoint
 from penstock.cli.files import files
+from penstock.cli.monitor import monitor
 
 __all__ = ["main"]
 
@@ -47,9 +48,11 @@ def main() -> None:
       penstock brokerage generate --orders 500000 --seed 1 --out orders.txt
       penstock checkpoint show output/figures-checkpoint
       penstock files explain input
+      penstock monitor output/figures-checkpoint
     """
 
 
 main.add_command(brokerage)
 main.add_command(checkpoint)
 main.add_command(files)
+main.add_command(monitor)

@@ -81,6 +81,7 @@ class Context:
         self._executor: Executor = _executor_for(self.master, self._conf)
         self._stopped = False
         self._stop_stream: Callable[[], None] | None = None  # set by the stream that runs here
+        self._page_of_stream: Callable[[], str | None] | None = None  # set by it, too
         self._rdd_ids = itertools.count(1)
         self._variables = 0
         self._checkpoint_directory: str | None = None
@@ -145,6 +146,12 @@ class Context:
     def defaultMinPartitions(self) -> int:
         """Accepted by file readers where PySpark programs pass it on: at most 2."""
         return min(self.defaultParallelism, 2)
+
+    @property
+    def uiWebUrl(self) -> str | None:
+        """Where the page of the stream that runs on this context is; ``None`` where there is none, or none
+        yet: see ``StreamingContext.uiWebUrl``."""
+        return None if self._page_of_stream is None else self._page_of_stream()
 
     # Making RDDs
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import uuid
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from penstock.checkpoint import Checkpoint, Image, Journal
 from penstock.clock import Clock
@@ -38,12 +38,17 @@ from penstock.conf import (
 )
 from penstock.context.context import Context
 from penstock.context.program import program_bytes
-from penstock.dstream import Generation, StreamGraph, name_problems, report
+from penstock.dstream import Generation, StateView, StreamGraph, name_problems, report, state_views
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError, joined
+from penstock.monitor.board import Facts
+from penstock.monitor.dashboard import Dashboard, dashboards_of
 from penstock.plan import call_site
 from penstock.scheduler import BatchDriver, ListenerBus, PidSettings, Recovery, StreamingListener
 from penstock.storage import storage_for
 from penstock.times import BatchTime, floor_to, shown_ms
+
+if TYPE_CHECKING:
+    from penstock.monitor.monitor import Monitor
 
 __all__ = ["Lifecycle", "has_checkpoint"]
 
@@ -51,6 +56,7 @@ _log = logging.getLogger(__name__)
 
 _HURRIED_STOP_S = 2.0  # what Spark gives the running batch of a stop that is not graceful
 _LISTENERS_S = 10.0  # what a slow listener gets, at the end, for what it has not heard yet
+_MONITOR_S = 5.0  # and the monitor, for what it has not written yet
 _one_at_a_time = threading.Lock()  # held to look at and to change Lifecycle._active
 
 
@@ -81,6 +87,7 @@ class Lifecycle:
         self._checkpoint_directory: str | None = None  # turns recovery on
         self._anew = True  # whatever the checkpoint holds
         self._must_store_program = False
+        self._monitor: Monitor | None = None
         self._frozen = False  # what was there at the start, for the garbage collector
 
     @classmethod
@@ -214,6 +221,7 @@ class Lifecycle:
             self._frozen = True
         self._driver = driver  # before any batch runs: one may call stop()
         self._sc._stop_stream = self.stop
+        self._begin_monitor(driver, availableNow)
         try:
             driver.start()
         except BaseException:
@@ -222,6 +230,73 @@ class Lifecycle:
             raise
         self._begun.set()
         _stop_when_the_script_ends()
+
+    def _begin_dashboards(self, available_now: bool) -> list[Dashboard]:
+        """Have the graph's dashboards listen; those that there are."""
+        dashboards = dashboards_of(self._graph)
+        for dashboard in dashboards:
+            dashboard.board.begin(
+                Facts(
+                    self._graph.interval_ms,
+                    self._clock,
+                    self._sc.appName,
+                    tuple(node.source.name for node in self._graph.inputs),
+                    self._checkpoint_directory,
+                    available_now,
+                )
+            )
+            self._bus.add(dashboard.board)
+        return dashboards
+
+    def _begin_monitor(self, driver: BatchDriver, available_now: bool) -> None:
+        """Listen for who looks, if anybody would; see :mod:`penstock.monitor`."""
+        dashboards = self._begin_dashboards(available_now)
+        if not self._threaded:
+            return
+        from penstock.monitor.application import Running
+        from penstock.monitor.history import Recorder, application_of
+        from penstock.monitor.monitor import Monitor, MonitorOptions
+
+        assert self._generation is not None
+        graph, generation = self._graph, self._generation
+        options = MonitorOptions.of(self._sc.conf)
+        monitor = Monitor(options, self._checkpoint_directory, dashboards)
+        if not monitor.wanted:
+            return
+        run = uuid.uuid4().hex
+
+        def application_at(started_ms: int) -> dict[str, Any]:
+            return application_of(
+                graph,
+                {
+                    "name": self._sc.appName,
+                    "master": self._sc.master,
+                    "version": self._sc.version,
+                    "run": run,
+                    "started": started_ms,
+                    "availableNow": available_now,
+                    "stalledAfter": options.stalled_after,
+                },
+            )
+
+        application = Running(
+            monitor.history, graph, generation, driver, self._clock,
+            directory=self._checkpoint_directory, stalled_after=options.stalled_after,
+        )  # fmt: skip
+        listener = monitor.begin(
+            application,
+            lambda write: Recorder(graph, application_at, write, driver.story, generation.take_plans),
+            self._bus.drain,
+        )
+        self._bus.add(listener)
+        self._monitor = monitor
+        self._sc._page_of_stream = lambda: self.uiWebUrl
+
+    @property
+    def uiWebUrl(self) -> str | None:
+        """Where the page of this stream is, once it is there: after the first batch and about a second.
+        ``None`` before, after the end, and where there is none."""
+        return None if self._monitor is None else self._monitor.url
 
     def _pressure(self) -> PidSettings | None:
         """How inputs are held back, if at all; those that can be paced are told the first rate."""
@@ -334,6 +409,15 @@ class Lifecycle:
             raise StateError("the context has not been started")
         return self._driver
 
+    def state(self, name: str) -> StateView:
+        """The state of the operator with that name, to be looked at by key while batches run: see
+        :class:`StateView`. The name is that of ``DStream.name``, or the operation and a count, such as
+        ``updateStateByKey-1``. ``StateError`` before the start, ``ArgumentError`` if no operator with state
+        has that name; the message lists those that have one."""
+        if self._generation is None:
+            raise StateError("there is no state before the start. Hint: ssc.start() first.")
+        return _view(self._graph, self._generation, name)
+
     def awaitTermination(self, timeout: float | None = None) -> None:
         """Wait until the context stops, or for ``timeout`` seconds; raises the first error of a batch."""
         self.awaitTerminationOrTimeout(timeout)
@@ -353,6 +437,7 @@ class Lifecycle:
         over = self._driver.wait(left)
         if over:
             self._bus.close(_LISTENERS_S)
+            self._end_monitor()
         return over
 
     def stop(
@@ -387,6 +472,7 @@ class Lifecycle:
             self._stop_driver(driver, graceful)
         self._release()
         self._bus.close(_LISTENERS_S)
+        self._end_monitor()
         if stopSparkContext:
             self._sc.stop()
 
@@ -401,8 +487,17 @@ class Lifecycle:
         """The last batch is over; called on the thread that ran it."""
         self._stopped = True
         self._release()
+        for dashboard in dashboards_of(self._graph):
+            dashboard.board.end()
+        if self._monitor is not None and self._driver is not None:
+            self._monitor.end(self._clock.now_ms(), self._driver.error)
         if self._stop_sc:
             self._sc.stop()
+
+    def _end_monitor(self) -> None:
+        """Wait a little for what the monitor has left to write."""
+        if self._monitor is not None and self._driver is not None and self._driver.halted:
+            self._monitor.finished.wait(_MONITOR_S)
 
     def _release(self) -> None:
         """Let another context start."""
@@ -424,6 +519,14 @@ class Lifecycle:
                 f"penstock: the script ended without awaitTermination(), so the streaming context was "
                 f"stopped after {driver.finished_batches} batches\n"
             )
+
+
+def _view(graph: StreamGraph, generation: Generation, name: str) -> StateView:
+    found = state_views(graph, generation)
+    if name not in found:
+        known = ", ".join(found) or "none: no operator with state is read by an output"
+        raise ArgumentError(f"no operator with state is named {name!r}. Hint: there is {known}.")
+    return found[name]
 
 
 class _Opened(NamedTuple):

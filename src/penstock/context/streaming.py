@@ -8,6 +8,7 @@ from typing import Any
 from penstock.clock import Clock, SystemClock
 from penstock.conf import CHECKPOINT_DIRECTORY, TRUST_STORE, Conf
 from penstock.context.context import Context
+from penstock.context.dashboards import Dashboards
 from penstock.context.file_inputs import FileInputs
 from penstock.context.lifecycle import has_checkpoint
 from penstock.context.program import load_program
@@ -21,7 +22,7 @@ from penstock.times import Duration, DurationLike, milliseconds_of
 __all__ = ["StreamingContext"]
 
 
-class StreamingContext(FileInputs, ReceiverInputs):
+class StreamingContext(FileInputs, ReceiverInputs, Dashboards):
     """The entry point to streams, with PySpark's methods: one mini-batch every ``batchDuration``.
 
     Made from a :class:`Context`, or from a :class:`Conf` of which it makes one. ``batchDuration`` is seconds,

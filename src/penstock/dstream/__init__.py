@@ -6,10 +6,11 @@ from penstock.dstream.graph import StreamGraph
 from penstock.dstream.handle import rdd_callback
 from penstock.dstream.inputs import Input
 from penstock.dstream.ledger import Ledger
+from penstock.dstream.looking import StateView
 from penstock.dstream.node import StreamNode, Transformed
 from penstock.dstream.outputs import Output
 from penstock.dstream.parsing import Records
-from penstock.dstream.saving import input_names, inputs_of, name_problems, report, saved_of
+from penstock.dstream.saving import input_names, inputs_of, name_problems, report, saved_of, state_views
 from penstock.dstream.spec import StateSpec
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Output",
     "Records",
     "StateSpec",
+    "StateView",
     "StreamGraph",
     "StreamNode",
     "Transformed",
@@ -31,4 +33,5 @@ __all__ = [
     "rdd_callback",
     "report",
     "saved_of",
+    "state_views",
 ]

@@ -13,7 +13,7 @@ from penstock.chunk import Chunk, rows_of
 from penstock.dstream.ahead import Ahead, Prefetcher
 from penstock.dstream.graph import StreamGraph
 from penstock.dstream.inputs import Input
-from penstock.dstream.node import StreamNode
+from penstock.dstream.node import StreamNode, Table
 from penstock.dstream.outputs import Output
 from penstock.dstream.saving import Saved, must_be_stable, rerouted, rerouted_table, saved_of
 from penstock.errors import StateError, locate
@@ -92,6 +92,8 @@ class Generation:
         self._holders: Counter[Node] = Counter()  # by how many (node, time) a plan is held
         self._persisted: set[Node] = set()
         self._written: set[Node] = set()
+        self._plans: dict[int, Node] | None = None  # of the outputs, for who wants to see them
+        self._plans_wanted = False
 
     # What nodes ask for
 
@@ -202,6 +204,10 @@ class Generation:
             for node in self._nodes:
                 self.rdd(node, time)
             self._share(time)
+            if self._plans_wanted:
+                self._plans_wanted = False
+                found = [self.rdd(output.node, time) for output in self._graph.outputs]
+                self._plans = {index: rdd.plan for index, rdd in enumerate(found) if rdd is not None}
             return [(output, self._job(output, time)) for output in self._graph.outputs]
 
     def _share(self, time: BatchTime) -> None:
@@ -408,6 +414,21 @@ class Generation:
             return {BatchTime(old): self._inputs.pop(old) for old in sorted(over)}
 
     # What users ask for
+
+    def tables(self, node: StreamNode) -> tuple[int, list[Table]] | None:
+        """The newest committed version of what a node remembers, partition by partition, and of when it is;
+        ``None`` before the first commit. On any thread: a version never changes."""
+        found = self._committed.get(node)
+        if found is None:
+            return None
+        return found[0], [node.table_in(chunks) for chunks in _chunks_of(found[1])]
+
+    def take_plans(self) -> dict[int, Node] | None:
+        """The plans of the batch that was generated last, by the number of the output, if they were asked
+        for by the last call; asks for those of the next batch. On any thread."""
+        taken, self._plans = self._plans, None
+        self._plans_wanted = True
+        return taken
 
     def slice(self, node: StreamNode, begin_ms: int, end_ms: int) -> list[RDD]:
         """The RDDs of ``node`` from ``begin_ms`` to ``end_ms``, both floored to its slides, as far as they

@@ -15,7 +15,7 @@ from typing import Any
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Rows, Tuple, isolated
 from penstock.dstream.mapping import first_version, form_of, kept_small, on_columns, over_on_columns, restored
-from penstock.dstream.node import Batch, StreamNode, Transformed
+from penstock.dstream.node import Batch, StreamNode, Table, Transformed
 from penstock.dstream.stateful import NO_STATE
 from penstock.dstream.statistics import ExpiryReport, StateLimits, StateMeter
 from penstock.errors import CallSite
@@ -76,6 +76,9 @@ class MapWithState(StreamNode):
     def restored(self, tables: list[TableChange]) -> list[list[Chunk]]:
         expires = self.lasts_ms is not None
         return [[_Result(restored(table, expires=expires), [])] for table in tables]
+
+    def table_in(self, chunks: list[Chunk]) -> Table:
+        return _version_in(chunks) or RowVersion.of([], 0)
 
     def due_after(self, chunks: list[list[Chunk]], time: int) -> int | None:
         if self.lasts_ms is None:

@@ -57,6 +57,19 @@ class CommittedBatch(Batch, Protocol):
         """``action`` over the partitions of a plan, now."""
 
 
+class Table(Protocol):
+    """What a partition remembers, for who looks at it from outside, on any thread. Objects are the table's
+    own, not to be changed."""
+
+    def __len__(self) -> int: ...
+
+    def get(self, key: Any, absent: Any) -> Any:
+        """The state of a key, or ``absent``. ``TypeError`` for what has no hash."""
+
+    def first(self, count: int) -> Chunk:
+        """The first so many keys with their states, or all."""
+
+
 class StreamNode(ABC):
     """The base of all nodes: what they share is here, once."""
 
@@ -106,6 +119,10 @@ class StreamNode(ABC):
 
     def restored(self, tables: list[TableChange]) -> list[list[Chunk]]:
         """The chunks of each partition, from the whole tables."""
+        raise AssertionError(f"{self} keeps no table")
+
+    def table_in(self, chunks: list[Chunk]) -> Table:
+        """What a partition remembers, if the node ``keeps_table``; for who looks at it from outside."""
         raise AssertionError(f"{self} keeps no table")
 
     @property

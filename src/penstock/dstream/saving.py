@@ -17,6 +17,7 @@ from penstock.checkpoint import Image, InputRecord, OperatorRecord
 from penstock.chunk import Chunk, Rows, portable_hash, rows_of
 from penstock.dstream.graph import StreamGraph
 from penstock.dstream.inputs import Input
+from penstock.dstream.looking import StateView, Tables
 from penstock.dstream.node import StreamNode
 from penstock.rdd import Partitioner
 from penstock.state import TableChange, whole
@@ -31,6 +32,7 @@ __all__ = [
     "rerouted",
     "rerouted_table",
     "saved_of",
+    "state_views",
 ]
 
 
@@ -85,6 +87,15 @@ def saved_of(graph: StreamGraph) -> list[Saved]:
             placing = next((window.placing for window in windows if window.placing is not None), None)
             slides = f"{name} slides" if node.keeps_table else name
             found.append(Saved(slides, node, "slides", remembered[node], placing))
+    return found
+
+
+def state_views(graph: StreamGraph, tables: Tables) -> dict[str, StateView]:
+    """Each operator with state by its name, to be looked at. Of two with one name the first counts."""
+    found: dict[str, StateView] = {}
+    for saved in saved_of(graph):
+        if saved.kind == "table":
+            found.setdefault(saved.name, StateView(saved.name, saved.node, tables))
     return found
 
 

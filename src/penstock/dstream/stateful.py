@@ -16,7 +16,8 @@ from penstock.chunk import (
     concatenated_columns,
     rows_of,
 )
-from penstock.dstream.node import Batch, StreamNode
+from penstock.dstream.looking import HeldPairs
+from penstock.dstream.node import Batch, StreamNode, Table
 from penstock.dstream.statistics import StateLimits, StateMeter
 from penstock.errors import CallSite, RowTypeError, SignatureError
 from penstock.plan import (
@@ -87,6 +88,9 @@ class StateByKey(StreamNode):
 
     def restored(self, tables: list[TableChange]) -> list[list[Chunk]]:
         return [list(table.entries) for table in tables]
+
+    def table_in(self, chunks: list[Chunk]) -> Table:
+        return HeldPairs(chunks)
 
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
         if has_checkpoint_directory:

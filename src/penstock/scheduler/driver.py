@@ -132,6 +132,7 @@ class BatchDriver:
         self._line: deque[Instruction] = deque()
         self._records: dict[BatchTime, BatchRecord] = {}
         self._jobs: list[tuple[Output, Job | None]] = []
+        self._output_running: OutputOperationInfo | None = None
         self._stop_intake = threading.Event()
         self._drain = False  # before it ends, one more batch is planned
         self._hurried = threading.Event()  # somebody wants it to stop, and not to wait
@@ -247,6 +248,16 @@ class BatchDriver:
         """What happened to a batch, event by event; empty if that is long ago."""
         with self._changed:
             return self._machine.story(time)
+
+    def outputs_of(self, time: int) -> list[OutputOperationInfo]:
+        """The outputs of a batch that is not over: those that are done, and the one that runs. On any
+        thread."""
+        record = self._records.get(BatchTime(time))
+        running = self._output_running
+        found = [] if record is None else list(record.outputs.values())
+        if running is not None and running.batchTime == time and all(each.id != running.id for each in found):
+            found.append(running)
+        return found
 
     # Intake
 
@@ -456,6 +467,7 @@ class BatchDriver:
         site = output.site
         where = f"{site.file}:{site.line}" if site.file else ""
         info = OutputOperationInfo(time, index, str(site), where, self._clock.now_ms())
+        self._output_running = info
         self._bus.post("onOutputOperationStarted", lambda: OutputOperationEvent(info))
         begun_ns, failed = self._clock.elapsed_ns(), None
         try:
@@ -469,6 +481,7 @@ class BatchDriver:
             time, index, info.name, where, info.startTime, self._clock.now_ms(), duration, failed
         )
         record.outputs[index] = done
+        self._output_running = None
         self._bus.post("onOutputOperationCompleted", lambda: OutputOperationEvent(done))
         self._post(OutputDone(time, index, failed))
 

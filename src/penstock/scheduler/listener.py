@@ -180,13 +180,14 @@ class StreamingListener:
 class ListenerBus:
     """Delivers events to listeners in the order they were posted, on one thread of its own.
 
-    Without listeners nothing is queued; without ``threaded`` events are delivered by :meth:`drain`. Whoever
-    posts never waits: when 10,000 events wait for a listener that is too slow, further ones are dropped,
-    which is logged.
+    What no listener has a method of its own for is not even made; without ``threaded`` events are delivered
+    by :meth:`drain`. Whoever posts never waits: when 10,000 events wait for a listener that is too slow,
+    further ones are dropped, which is logged.
     """
 
     def __init__(self, *, threaded: bool = True) -> None:
         self._listeners: list[StreamingListener] = []
+        self._heard: frozenset[str] = frozenset()  # the methods that any of them overrides
         self._events: deque[tuple[str, object]] = deque()
         self._changed = threading.Condition()
         self._threaded = threaded
@@ -199,12 +200,14 @@ class ListenerBus:
         """Tell ``listener`` what happens from now on."""
         with self._changed:
             self._listeners.append(listener)
+            self._heard |= _overridden(listener)
 
     def remove(self, listener: StreamingListener) -> None:
         """Tell it no more; a listener that was never added is no error."""
         with self._changed:
             if listener in self._listeners:
                 self._listeners.remove(listener)
+                self._heard = frozenset().union(*map(_overridden, self._listeners))
 
     @property
     def wanted(self) -> bool:
@@ -212,9 +215,9 @@ class ListenerBus:
         return bool(self._listeners)
 
     def post(self, method: str, event: Callable[[], object]) -> None:
-        """Queue an event for ``method`` of all listeners; it is only made if somebody listens, and the bus
-        is not closed."""
-        if not self._listeners:
+        """Queue an event for ``method`` of all listeners; it is only made if one of them overrides that, and
+        the bus is not closed."""
+        if method not in self._heard:
             return
         with self._changed:
             if self._closed:
@@ -277,3 +280,12 @@ class ListenerBus:
             except BaseException:  # sys.exit() in a listener, too, ends nothing
                 _log.exception("a StreamingListener raised in %s", method)
         self._delivering = before
+
+
+def _overridden(listener: StreamingListener) -> frozenset[str]:
+    """The events that a listener has a method of its own for."""
+    return frozenset(
+        name
+        for name, method in vars(StreamingListener).items()
+        if name.startswith("on") and getattr(getattr(listener, name), "__func__", None) is not method
+    )

@@ -9,12 +9,15 @@ objects, ``columns`` keeps arrays (``arrays``), whose slots ``index`` finds by t
 from penstock.state.arrays import arrow_of, columns_of, key_kinds_of, kinds_of
 from penstock.state.changes import TableChange, changed, difference, whole
 from penstock.state.columns import ColumnUpdate, ColumnVersion
+from penstock.state.counterparts import NONE_EQUAL, UNKNOWN, counterpart
 from penstock.state.handle import State
 from penstock.state.rows import RowUpdate, RowVersion
 from penstock.state.sizes import objects_bytes
 from penstock.state.versions import Update, Version
 
 __all__ = [
+    "NONE_EQUAL",
+    "UNKNOWN",
     "ColumnUpdate",
     "ColumnVersion",
     "RowUpdate",
@@ -26,6 +29,7 @@ __all__ = [
     "arrow_of",
     "changed",
     "columns_of",
+    "counterpart",
     "difference",
     "key_kinds_of",
     "kinds_of",

@@ -406,6 +406,29 @@ class ColumnVersion:
             live = table.live()
             return Columns(table.pair_type, table.pair_leaves(live), len(live))
 
+    def get(self, key: Any, absent: Any) -> Any:
+        """The state of a key; see :class:`~penstock.state.Version`."""
+        hash(key)
+        try:
+            wanted = Columns.from_rows([key], self.key_type)
+            must_be_plain_keys(wanted.leaves)
+        except RowTypeError:
+            equal = counterpart(key, self.key_type)
+            if equal is NONE_EQUAL:
+                return absent
+            if equal is UNKNOWN:
+                return dict(self.pairs().rows()).get(key, absent)
+            wanted = Columns.from_rows([equal], self.key_type)
+        with self._read() as table:
+            slots = table.find(wanted.leaves)
+            return table.states_at(slots).rows()[0] if slots[0] >= 0 else absent
+
+    def first(self, count: int) -> Columns:
+        """The first keys with their states; see :class:`~penstock.state.Version`."""
+        with self._read() as table:
+            live = table.live()[:count]
+            return Columns(table.pair_type, table.pair_leaves(live), len(live))
+
     def image(self) -> TableChange:
         """All of it; see :class:`~penstock.state.Version`."""
         with self._read() as table:

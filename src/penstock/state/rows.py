@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from itertools import takewhile
+from itertools import islice, takewhile
 from types import TracebackType
 from typing import Any
 
@@ -285,6 +285,29 @@ class RowVersion:
         with self._table.lock:
             keys, states, _ = self._slots()
             return Rows([pair for pair in zip(keys, states, strict=True) if pair[0] is not _HOLE])
+
+    def get(self, key: Any, absent: Any) -> Any:
+        """The state of a key; see :class:`~penstock.state.Version`."""
+        table = self._table
+        hash(key)
+        with table.lock:
+            length = len(table.keys) if self._note is None else self._note.length
+            known: set[int] = set()  # slots of which it is known what was in them
+            for version in self._to_newest():
+                assert version._note is not None
+                for slot, (held, state, _) in version._note.slots.items():
+                    if slot < length and slot not in known and held is not _HOLE and held == key:
+                        return state
+                known.update(version._note.slots)
+            found = table.index.get(key, length)
+            return absent if found >= length or found in known else table.states[found]
+
+    def first(self, count: int) -> Rows:
+        """The first keys with their states; see :class:`~penstock.state.Version`."""
+        with self._table.lock:
+            keys, states, _ = self._slots()
+            live = (pair for pair in zip(keys, states, strict=True) if pair[0] is not _HOLE)
+            return Rows(list(islice(live, count)))
 
     def image(self) -> TableChange:
         """All of it; see :class:`~penstock.state.Version`."""

@@ -83,6 +83,14 @@ class Version(Protocol):
     def pairs(self) -> Chunk:
         """Keys and states in order of first appearance; objects are the version's own, not to be changed."""
 
+    def get(self, key: Any, absent: Any) -> Any:
+        """The state of a key, or ``absent``; an object is the version's own, not to be changed. On any
+        thread, and while a later version is made, for which it waits: what it costs does not depend on how
+        many keys there are. ``TypeError`` for what has no hash."""
+
+    def first(self, count: int) -> Chunk:
+        """As :meth:`pairs`, but so many at most."""
+
     def update(self, time: int) -> Any:
         """Begin the version of the batch at ``time``: an :class:`Update`."""
 

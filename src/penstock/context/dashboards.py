@@ -1,0 +1,43 @@
+"""The dashboards of a streaming context."""
+
+from __future__ import annotations
+
+from penstock.context.lifecycle import Lifecycle
+from penstock.errors import ArgumentError
+from penstock.monitor.dashboard import Dashboard, slug_of
+
+__all__ = ["Dashboards"]
+
+
+class Dashboards(Lifecycle):
+    """What of a StreamingContext is for those who look at it."""
+
+    _dashboards: list[Dashboard] | None = None  # those made by this program
+
+    def dashboard(self, title: str, *, noun: str = "records") -> Dashboard:
+        """A page of panels made of streams, under ``/dashboards/<title>`` of the context's pages; see
+        :class:`Dashboard`. ``noun`` is what the records are called. ``ArgumentError`` for a second one of the
+        same title, ``StateError`` after the start.
+
+        >>> ssc = StreamingContext(sc, 1)
+        >>> orders = ssc.queueStream([[3, 4], [5]])
+        >>> board = ssc.dashboard("Orders").number("Largest", orders.reduce(max)).log("All", orders)
+        >>> ssc.start(availableNow=True)
+        >>> ssc.awaitTermination()
+        >>> print(board.text())  # doctest: +ELLIPSIS
+        Orders
+        Largest: 5
+        All:
+          ...  3
+          ...  4
+          ...  5
+        """
+        self.must_be_open()
+        if self._dashboards is None:
+            self._dashboards = []
+        if any(each.title == title for each in self._dashboards):
+            raise ArgumentError(f"there is a dashboard {title!r} already. Hint: give this one another title.")
+        slug = slug_of(str(title), [each.slug for each in self._dashboards])
+        made = Dashboard(self, title, slug, noun)
+        self._dashboards.append(made)
+        return made

@@ -1,0 +1,210 @@
+"""What a dashboard shows at the moment: filled by batches, read by pages and notebooks.
+
+Three threads meet here, and none of them waits for another for longer than it takes to copy what is shown:
+the batches' thread leaves what it has read in a bounded queue, the listeners' thread takes it from there
+when the batch is over, and whoever shows it asks for a state, whole or what is new in it.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from penstock.clock import Clock
+from penstock.monitor.panels import BatchesPanel, Json, Panel, TableReading
+from penstock.scheduler import BatchInfo, StreamingListener
+
+__all__ = ["Board", "Facts"]
+
+_WAITING_MAX = 10_000  # readings of batches that are not over: older ones are dropped
+_FAILURE_MAX = 300  # characters of a failure that are shown
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a run at its start. ``clock`` is the stream's."""
+
+    interval_ms: int
+    clock: Clock
+    app: str = ""
+    sources: tuple[str, ...] = ()
+    checkpoint: str | None = None
+    available_now: bool = False
+
+
+class Board(StreamingListener):
+    """The panels' memories and the state of the run.
+
+    ``changed`` is set whenever there is something new to show; who waits for it clears it.
+    """
+
+    def __init__(self, panels: Sequence[Panel]) -> None:
+        self.run = uuid.uuid4().hex  # so that a page sees that what it holds is of an earlier process
+        self.changed = threading.Event()
+        self._panels = panels
+        self._memories = [panel.memory() for panel in panels]
+        self._facts: Facts | None = None
+        self._left: deque[tuple[int, int, int, Any]] = deque(maxlen=_WAITING_MAX)
+        self._pending: dict[int, dict[int, dict[int, Any]]] = {}
+        self._lock = threading.Lock()  # memories and what stands below
+        self._newest: BatchInfo | None = None
+        self._running: BatchInfo | None = None
+        self._submitted = self._batches = self._failed = self._records = 0
+        self._last_ms: dict[str, int] = {}  # when a panel last got something
+        self._last_records_ms: int | None = None
+        self._last_good_ms: int | None = None
+        self._over = False
+
+    # What batches bring
+
+    def leave(self, time_ms: int, panel: int, part: int, reading: Any) -> None:
+        """A panel's stream has been read in a batch that is not over. Never waits; again for the same batch:
+        in place of the first."""
+        self._left.append((time_ms, panel, part, reading))
+
+    def begin(self, facts: Facts) -> None:
+        """The run begins."""
+        with self._lock:
+            self._facts = facts
+            self._last_records_ms = facts.clock.now_ms()
+        self.changed.set()
+
+    def end(self) -> None:
+        """No batch will follow."""
+        with self._lock:
+            self._over, self._running = True, None
+        self.changed.set()
+
+    def onBatchSubmitted(self, batchSubmitted: Any) -> None:
+        self._submitted += 1
+
+    def onBatchStarted(self, batchStarted: Any) -> None:
+        self._running = batchStarted.batchInfo
+        self.changed.set()
+
+    def onBatchCompleted(self, batchCompleted: Any) -> None:
+        info: BatchInfo = batchCompleted.batchInfo
+        readings = self._readings_of(info.batchTime)
+        with self._lock:
+            failed = info.failureReason is not None
+            for index, (panel, memory) in enumerate(zip(self._panels, self._memories, strict=True)):
+                if isinstance(panel, BatchesPanel):
+                    if info.processingDelay >= 0:
+                        took = {"processing": info.processingDelay, "waiting": max(0.0, info.schedulingDelay)}
+                        memory.take(info.batchTime, {0: took})
+                elif index in readings and not failed:  # what failed is not counted, and may run again
+                    memory.take(info.batchTime, readings[index])
+                    if any(map(_has_records, readings[index].values())):
+                        self._last_ms[panel.id] = info.processingEndTime
+            self._newest, self._running = info, None
+            self._batches += 1
+            if failed:
+                self._failed += 1
+            else:
+                self._last_good_ms = info.batchTime
+                self._records += info.numRecords
+            if info.numRecords:
+                self._last_records_ms = info.processingEndTime
+        self.changed.set()
+
+    def _readings_of(self, time_ms: int) -> dict[int, dict[int, Any]]:
+        """By panel and stream, of a batch that is over."""
+        left, pending = self._left, self._pending
+        while left:
+            time, panel, part, reading = left.popleft()
+            pending.setdefault(time, {}).setdefault(panel, {})[part] = reading
+        found = pending.pop(time_ms, {})
+        for time in [time for time in pending if time < time_ms]:
+            del pending[time]  # batches end in their order
+        return found
+
+    # What is shown
+
+    def counts(self) -> list[int]:
+        """How much each panel has shown so far: what a later :meth:`taken` leaves out."""
+        with self._lock:
+            return [memory.count for memory in self._memories]
+
+    def state(self) -> Json:
+        """All that is shown, as JSON."""
+        return self.taken([-1] * len(self._memories))[0]
+
+    def taken(self, since: Sequence[int]) -> tuple[Json, list[int]]:
+        """What has come since :meth:`counts` were these, as JSON, without the points and lines that were
+        there already and without panels in which nothing is new; and the counts now."""
+        with self._lock:
+            panels = {
+                panel.id: memory.view(max(0, seen))
+                for panel, memory, seen in zip(self._panels, self._memories, since, strict=True)
+                if memory.count != seen
+            }
+            state = {"run": self.run, "status": self._status(), "panels": panels}
+            return state, [memory.count for memory in self._memories]
+
+    def view(self, index: int) -> Json:
+        """What one panel shows."""
+        with self._lock:
+            return self._memories[index].view()
+
+    def _status(self) -> Json:
+        facts, newest, running = self._facts, self._newest, self._running
+        if facts is None:
+            return {"phase": "new", "now": None}
+        phase = "over" if self._over else "running" if self._batches else "waiting"
+        found: Json = {
+            "phase": phase,
+            "now": facts.clock.now_ms(),
+            "interval": facts.interval_ms,
+            "availableNow": facts.available_now,
+            "app": facts.app,
+            "batches": self._batches,
+            "failed": self._failed,
+            "records": self._records,
+            "waiting": max(0, self._submitted - self._batches - (running is not None)),
+            "lastRecords": self._last_records_ms,
+            "last": dict(self._last_ms),
+            "running": None if running is None else running.batchTime,
+            "runningSince": None if running is None else running.processingStartTime,
+            "sources": list(facts.sources),
+            "checkpoint": facts.checkpoint,
+            "recorded": self._last_good_ms if facts.checkpoint is not None else None,
+        }
+        if newest is not None:
+            sources = newest.streamIdToInputInfo.values()
+            found |= {
+                "time": newest.batchTime,
+                "processing": newest.processingDelay,
+                "delay": newest.schedulingDelay,
+                "ended": newest.processingEndTime,
+                "newRecords": newest.numRecords,
+                "failure": None if newest.failureReason is None else _cause_of(newest.failureReason),
+                "files": sum(len(each.metadata.get("files", ())) for each in sources),
+                "filesWaiting": sum(each.metadata.get("waiting", 0) for each in sources),
+            }
+        return found
+
+
+def _has_records(reading: Any) -> bool:
+    """Whether a reading says that something came."""
+    match reading:
+        case dict():
+            return any(reading.values())
+        case tuple():  # bars, and whether there are more
+            return bool(reading[0])
+        case TableReading():
+            return bool(reading.rows)
+        case _:
+            return bool(reading)
+
+
+def _cause_of(failure: str) -> str:
+    """The exception of a failure with its traceback."""
+    lines = [line for line in failure.strip().splitlines() if line.strip()]
+    heads = [now for before, now in pairwise(lines) if before[:1] == " " and now[:1].strip()]
+    cause = heads[-1] if heads else lines[0] if lines else ""
+    return cause if len(cause) <= _FAILURE_MAX else cause[: _FAILURE_MAX - 1] + "…"

@@ -1,0 +1,405 @@
+"""Dashboard: panels made of streams, for a page of their own and for notebooks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Self
+
+from penstock.dstream import DStream, StreamGraph, StreamNode
+from penstock.errors import ArgumentError, SignatureError
+from penstock.monitor.board import Board
+from penstock.monitor.panels import (
+    SERIES_MAX,
+    BarPanel,
+    BatchesPanel,
+    LinePanel,
+    LogPanel,
+    NumberPanel,
+    Panel,
+    TablePanel,
+)
+from penstock.rdd import RDD
+from penstock.times import BatchTime, DurationLike, milliseconds_of
+
+__all__ = ["Dashboard", "dashboards_of"]
+
+_ROWS_MAX = 1_000
+_POINTS_MAX = 10_000
+
+Series = DStream | tuple[str, DStream]
+
+
+class Dashboard:
+    """A page of panels, each made of a stream in one line. Made by :meth:`StreamingContext.dashboard`.
+
+    A panel is an output operation: of each batch it takes a few records, at most as many as it shows, and a
+    record that does not fit fails the batch. What it shows is of batches that are over. The page is told up
+    to five times a second; what a slow reader misses is missing on that page and nowhere else.
+
+    ``noun`` says what the records are, in sentences such as "no orders for 40 s"; ``width`` is in twelfths of
+    a wide page. Numbers are ``int``, ``float``, ``Decimal``, ``Fraction`` or numpy's.
+
+    >>> ssc = StreamingContext(sc, 1)
+    >>> orders = ssc.queueStream([[("EPE", 5), ("T", 3)], [("EPE", 4)]])
+    >>> board = (
+    ...     ssc.dashboard("Orders", noun="orders")
+    ...     .number("Orders so far", orders.count(), total=True)
+    ...     .line("Orders per second", orders.count(), per_second=True)
+    ...     .table("Newest", orders, columns=["Security", "Shares"], key="Security")
+    ... )
+    >>> ssc.start(availableNow=True)
+    >>> ssc.awaitTermination()
+    >>> print(board.text())
+    Orders
+    Orders so far: 3 (1 in the newest batch)
+    Orders per second: 1/s
+    Newest: Security, Shares
+      EPE  4  =
+    """
+
+    def __init__(self, ssc: Any, title: str, slug: str, noun: str = "records") -> None:
+        for what, text in (("a title", title), ("a noun", noun)):
+            if not isinstance(text, str) or not text.strip():
+                raise SignatureError(f"dashboard needs {what} of text, not {text!r}")
+        self.title = title
+        self.slug = slug
+        self.noun = noun
+        self._ssc = ssc
+        self._panels: list[Panel] = []
+        self._readers: dict[StreamNode, _Reader] = {}
+        self._board: Board | None = None
+        self.url: str | None = None  # where its page is served, while it is
+
+    def __repr__(self) -> str:
+        return f"<Dashboard {self.title!r}, {len(self._panels)} panels>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            **self.__dict__,
+            "_board": None,
+            "url": None,
+        }  # a stored program has its panels, not what they showed
+
+    # Panels
+
+    def line(
+        self,
+        title: str,
+        *streams: Series,
+        per_second: bool = False,
+        unit: str = "",
+        points: int = 300,
+        noun: str | None = None,
+        width: int = 6,
+    ) -> Self:
+        """Numbers over time, of the newest ``points`` batches. A record is a number, at most one a batch, or
+        a pair of a name and a number, one a name: then each name is a series. Several streams, or pairs of a
+        name and a stream, are several series; at most 8 in all are shown.
+
+        ``per_second`` divides by the stream's slide duration, and then a name that is missing in a batch
+        counts 0 in it; otherwise it leaves a gap.
+        """
+        self._check("line", title, width, noun)
+        if not streams:
+            raise ArgumentError("line needs at least one DStream")
+        if len(streams) > SERIES_MAX:
+            raise ArgumentError(f"line shows at most {SERIES_MAX} series, not {len(streams)}")
+        named = [each if isinstance(each, tuple) else (None, each) for each in streams]
+        names = []
+        for number, pair in enumerate(named, 1):
+            if len(pair) != 2 or not isinstance(pair[0], (str, type(None))):
+                raise SignatureError(f"line needs DStreams, or pairs of a name and a DStream, not {pair!r}")
+            names.append(pair[0] or (title if len(named) == 1 else f"series {number}"))
+        if len(set(names)) < len(names):
+            raise ArgumentError(f"line {title!r} has two series of one name: {', '.join(names)}")
+        self._text("line", "unit", unit)
+        return self._add(
+            LinePanel,
+            [stream for _, stream in named],
+            title=title,
+            names=tuple(names),
+            per_second=per_second,
+            unit=unit,
+            points=_whole(points, "line", "points", _POINTS_MAX),
+            noun=noun,
+            width=width,
+        )
+
+    def bar(
+        self,
+        title: str,
+        stream: DStream,
+        *,
+        unit: str = "",
+        rows: int = 10,
+        noun: str | None = None,
+        width: int = 6,
+    ) -> Self:
+        """Pairs of a name and a number of the newest batch, as bars, in the order of the stream; the first
+        ``rows`` of them."""
+        self._check("bar", title, width, noun)
+        self._text("bar", "unit", unit)
+        rows = _whole(rows, "bar", "rows", 100)
+        return self._add(BarPanel, [stream], title=title, unit=unit, rows=rows, noun=noun, width=width)
+
+    def table(
+        self,
+        title: str,
+        stream: DStream,
+        *,
+        columns: Sequence[str | tuple[str, str]] = (),
+        key: str | int | None = None,
+        rows: int = 10,
+        compared: DurationLike | None = None,
+        noun: str | None = None,
+        width: int = 6,
+    ) -> Self:
+        """The first ``rows`` records of the newest batch. A record is a tuple, a NamedTuple, a list, a dict
+        or a single value.
+
+        ``columns`` are the headings, or pairs of a heading and a unit such as ``("Amount", "$")``; of dicts
+        they are the keys to show. Without them the records' own names are taken. With ``key``, a column or
+        its number from 0, an arrow shows how a row's rank has changed within ``compared``: by default ten
+        batches, and at least 10 s.
+        """
+        self._check("table", title, width, noun)
+        if isinstance(columns, str):
+            raise SignatureError(f"table needs a list of columns, not {columns!r}")
+        headings = [each if isinstance(each, tuple) else (each, "") for each in columns]
+        if not all(len(each) == 2 and all(isinstance(text, str) for text in each) for each in headings):
+            raise SignatureError(f"table needs columns of text, or pairs of text and unit, not {columns!r}")
+        names = [heading for heading, _ in headings]
+        if names and isinstance(key, str) and key not in names:
+            raise ArgumentError(f"table has no column {key!r}. Hint: {' or '.join(map(repr, names))}.")
+        if isinstance(key, bool) or not isinstance(key, (str, int, type(None))):
+            raise SignatureError(f"table needs a column or its number as key, not {key!r}")
+        if isinstance(key, int) and not 0 <= key < (len(names) or 100):
+            raise ArgumentError(f"table has no column number {key}. Hint: the first is 0.")
+        return self._add(
+            TablePanel,
+            [stream],
+            title=title,
+            columns=tuple(names),
+            units=tuple(unit for _, unit in headings),
+            key=key,
+            rows=_whole(rows, "table", "rows", _ROWS_MAX),
+            compared_ms=max(10_000, 10 * self._ssc.graph.interval_ms)
+            if compared is None
+            else milliseconds_of(compared, "compared"),
+            noun=noun,
+            width=width,
+        )
+
+    def number(
+        self,
+        title: str,
+        stream: DStream,
+        *,
+        count: bool = False,
+        per_second: bool = False,
+        total: bool = False,
+        unit: str = "",
+        decimals: int | None = None,
+        warn_above: float | None = None,
+        noun: str | None = None,
+        width: int = 3,
+    ) -> Self:
+        """One number, large: the sum of the newest batch's records, which are at most 8 numbers, or pairs of
+        a name and a number; with ``count``, how many records it has, whatever they are. ``total`` adds up
+        since the start, ``per_second`` divides by the slide duration; a number above ``warn_above`` is shown
+        as a warning."""
+        self._check("number", title, width, noun)
+        self._text("number", "unit", unit)
+        if per_second and total:
+            raise ArgumentError("number shows a total, or per second, not both")
+        if decimals is not None:
+            decimals = _whole(decimals, "number", "decimals", 20, least=0)
+        return self._add(
+            NumberPanel,
+            [stream],
+            title=title,
+            count=count,
+            per_second=per_second,
+            total=total,
+            unit=unit,
+            decimals=decimals,
+            warn_above=warn_above,
+            noun=noun,
+            width=width,
+        )
+
+    def log(
+        self, title: str, stream: DStream, *, rows: int = 50, noun: str | None = None, width: int = 12
+    ) -> Self:
+        """Records as lines, of all batches, the newest ``rows``; of each batch the first so many. A record is
+        text or anything with a text; values of tuples and dicts stand beside each other."""
+        self._check("log", title, width, noun)
+        rows = _whole(rows, "log", "rows", _ROWS_MAX)
+        return self._add(LogPanel, [stream], title=title, rows=rows, noun=noun, width=width)
+
+    def batches(self, title: str = "Processing time", *, points: int = 300, width: int = 6) -> Self:
+        """How long batches took and waited, against the batch interval. Reads no stream."""
+        self._check("batches", title, width, "batches")
+        self._ssc.must_be_open()
+        self._panels.append(
+            BatchesPanel(
+                id=f"panel-{len(self._panels) + 1}",
+                title=title,
+                noun="batches",
+                width=width,
+                interval_ms=self._ssc.graph.interval_ms,
+                points=_whole(points, "batches", "points", _POINTS_MAX),
+            )
+        )
+        return self
+
+    def _add(
+        self, kind: type[Panel], streams: Sequence[DStream], *, noun: str | None, width: int, **said: Any
+    ) -> Self:
+        operation = f"dashboard.{kind.kind}"
+        for stream in streams:
+            if not isinstance(stream, DStream):
+                raise SignatureError(f"{operation} needs a DStream, not {type(stream).__name__}")
+            if stream.context() is not self._ssc:
+                raise ArgumentError(f"{operation} needs a DStream of the dashboard's StreamingContext")
+        self._ssc.must_be_open()
+        panel = kind(
+            id=f"panel-{len(self._panels) + 1}",
+            noun=noun or self.noun,
+            width=width,
+            slides_ms=tuple(stream._node.slide_duration for stream in streams),
+            **said,
+        )
+        self._panels.append(panel)
+        for part, stream in enumerate(streams):
+            place = (len(self._panels) - 1, part)
+            reader = self._readers.get(stream._node)
+            if reader is None:
+                self._readers[stream._node] = reader = _Reader(self)
+                stream._output(operation, reader)
+            reader.places.append(place)
+        return self
+
+    def _check(self, operation: str, title: str, width: int, noun: str | None) -> None:
+        if not isinstance(title, str) or not title.strip():
+            raise SignatureError(f"{operation} needs a title of text, not {title!r}")
+        if noun is not None:
+            self._text(operation, "noun", noun)
+        _whole(width, operation, "width", 12)
+        if any(panel.title == title for panel in self._panels):
+            raise ArgumentError(f"the dashboard {self.title!r} has a panel {title!r} already")
+        if self._board is not None:
+            self._ssc.must_be_open()
+
+    def _text(self, operation: str, what: str, value: object) -> None:
+        if not isinstance(value, str):
+            raise SignatureError(f"{operation} needs {what} of text, not {value!r}")
+
+    # What is shown
+
+    @property
+    def board(self) -> Board:
+        """What the panels show, for pages."""
+        if self._board is None or len(self._board.counts()) != len(self._panels):
+            self._board = Board(tuple(self._panels))
+        return self._board
+
+    @property
+    def panels(self) -> tuple[Panel, ...]:
+        """The panels in their order, for pages."""
+        return tuple(self._panels)
+
+    def figures(self) -> dict[str, Any]:
+        """A Plotly figure of each panel by its title, as the page shows it at the moment. Needs the ``ui``
+        extra: ``UnsupportedError`` without.
+
+        >>> ssc = StreamingContext(sc, 1)
+        >>> board = ssc.dashboard("Orders").line("Orders", ssc.queueStream([[4], [5]]))
+        >>> ssc.start(availableNow=True)
+        >>> ssc.awaitTermination()
+        >>> list(board.figures()["Orders"].data[0].y)
+        [4.0, 5.0]
+        """
+        from penstock.monitor.charts import figure_of
+
+        return {
+            panel.title: figure_of(panel.described(), self.board.view(index))
+            for index, panel in enumerate(self._panels)
+        }
+
+    def show(self) -> None:
+        """Show the figures as they are now, in a notebook or wherever Plotly shows figures."""
+        for figure in self.figures().values():
+            figure.show()
+
+    def text(self) -> str:
+        """What the page says at the moment, in lines."""
+        from penstock.monitor.words import lines_of
+
+        views = [(panel.described(), self.board.view(index)) for index, panel in enumerate(self._panels)]
+        return "\n".join([self.title, *(line for panel, view in views for line in lines_of(panel, view))])
+
+    def _repr_html_(self) -> str:
+        """The figures as HTML that needs nothing from elsewhere."""
+        from penstock.monitor.charts import html_of
+
+        return html_of(self.title, self.figures())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What Jupyter shows for a dashboard at the end of a cell."""
+        return {"text/plain": self.text(), "text/html": self._repr_html_()}
+
+
+class _Reader:
+    """The output of a stream to panels, at one place each: takes a bounded number of records once for all of
+    them, and leaves what they keep."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self.dashboard = dashboard
+        self.places: list[tuple[int, int]] = []  # panel, and number of the stream in it
+
+    def __call__(self, time: BatchTime, rdd: RDD) -> None:
+        panels, board = self.dashboard._panels, self.dashboard.board
+        bound = max(panels[index].bound for index, _ in self.places)
+        records = rdd.take(bound + 1)
+        count: int | None = len(records) if len(records) <= bound else None
+        for index, part in self.places:
+            panel = panels[index]
+            if isinstance(panel, NumberPanel) and panel.count:
+                if count is None:
+                    count = rdd.count()
+                board.leave(time, index, part, count)
+            else:
+                board.leave(time, index, part, panel.read(records[: panel.bound + 1], part))
+
+
+def dashboards_of(graph: StreamGraph) -> list[Dashboard]:
+    """The dashboards whose panels are outputs of a graph, in their order, also of one that was stored."""
+    found: dict[int, Dashboard] = {}
+    for output in graph.outputs:
+        if isinstance(output.action, _Reader):
+            found.setdefault(id(output.action.dashboard), output.action.dashboard)
+    return list(found.values())
+
+
+def slug_of(title: str, taken: Sequence[str] = ()) -> str:
+    """The end of a page's address.
+
+    >>> slug_of("Brokerage, today"), slug_of("주문"), slug_of("Orders!", ["orders"])
+    ('brokerage-today', 'dashboard', 'orders-2')
+    """
+    base = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "dashboard"
+    slug, number = base, 1
+    while slug in taken:
+        number += 1
+        slug = f"{base}-{number}"
+    return slug
+
+
+def _whole(value: object, operation: str, what: str, most: int, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SignatureError(f"{operation} needs {what} as a whole number, not {value!r}")
+    if not least <= value <= most:
+        raise ArgumentError(f"{operation} needs {what} from {least} to {most:,}, not {value:,}")
+    return value

@@ -1,0 +1,451 @@
+"""What has happened to the batches of an application: a bounded record, as plain data that JSON can say.
+
+::
+
+    listener events --> Recorder --> records --> History      of an application that runs
+    a batch log     ---------------> records --> History      of one that has ended
+
+A record is a dict with a ``kind``: ``application`` (what the program is made of), ``batch`` (a batch, whole,
+each time anything of it changes), ``receiver``, ``explained`` (what an output's plan is on), ``end``. Times
+are ms since the epoch, durations ms; what is not known is ``None``.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from statistics import fmean, median
+from typing import Any
+
+from penstock.dstream import Input, StreamGraph, StreamNode, input_names, saved_of
+from penstock.plan import Node, explained
+from penstock.scheduler import BatchInfo, OutputOperationInfo, StreamingListener
+
+__all__ = ["History", "Newest", "Record", "Recorder", "application_of", "cause_of", "output_record"]
+
+Record = dict[str, Any]
+
+_ERROR_MAX = 16_000  # characters of an error that are kept
+_STORY_MAX = 8_000
+_RECEIVERS_MAX = 1_000
+
+
+class History:
+    """The newest ``retained`` batches that are over, those that are not, and what they come to.
+
+    Any thread may call. What is returned is not changed afterwards, and is not to be changed.
+
+    >>> history = History(10)
+    >>> history.apply({"kind": "batch", "time": 1000, "status": "completed", "records": 3,
+    ...                "processingTime": 20.0, "inputs": [{"id": 0, "records": 3}]})
+    >>> history.totals()["records"], history.batch(1000)["status"], history.batch(2000)
+    (3, 'completed', None)
+    """
+
+    def __init__(self, retained: int) -> None:
+        self._retained = retained
+        self._lock = threading.Lock()  # of all that follows
+        self._application: Record = {}
+        self._over: dict[int, Record] = {}
+        self._active: dict[int, Record] = {}
+        self._receivers: dict[tuple[int, str], Record] = {}
+        self._explained: dict[int, str] = {}
+        self._totals: Record = _no_totals()
+        self._end: Record | None = None
+        self._last_over: Record | None = None
+        self.changes = 0  # how many records there were
+
+    def apply(self, record: Record) -> None:
+        """One more record."""
+        with self._lock:
+            self.changes += 1
+            match record["kind"]:
+                case "batch":
+                    self._batch(record)
+                case "receiver":
+                    key = record["stream"], record["name"]
+                    self._receivers[key] = {**self._receivers.get(key, {}), **record}
+                    if len(self._receivers) > _RECEIVERS_MAX:
+                        del self._receivers[next(iter(self._receivers))]
+                case "explained":
+                    self._explained[record["output"]] = record["text"]
+                case "application":
+                    if self._application.get("run") != record.get("run"):
+                        self._totals = _no_totals()
+                        self._active, self._receivers, self._explained = {}, {}, {}
+                        self._end = self._last_over = None
+                    self._application = record
+                case "totals":
+                    self._totals = {**_no_totals(), **record["totals"]}
+                case "end":
+                    self._end = record
+
+    def apply_from_log(self, record: Record) -> None:
+        """One more record that was read from somewhere: a field that is missing is as if it was not known,
+        and what cannot be a record is left out."""
+        known = _FIELDS.get(str(record.get("kind")))
+        if known is None or any(type(record.get(name)) is not kind for name, kind in known.items()):
+            return
+        self.apply({**_NOTHING, **record} if record["kind"] == "batch" else record)
+
+    def _batch(self, record: Record) -> None:
+        time = record["time"]
+        if record["status"] in ("waiting", "running"):
+            self._active[time] = record
+            return
+        self._active.pop(time, None)
+        if time not in self._over:
+            totals = self._totals
+            inputs = dict(totals["inputs"])
+            for each in record.get("inputs", ()):
+                inputs[str(each["id"])] = inputs.get(str(each["id"]), 0) + each["records"]
+            self._totals = {
+                "batches": totals["batches"] + 1,
+                "failed": totals["failed"] + (record["status"] == "failed"),
+                "records": totals["records"] + record["records"],
+                "processingTime": totals["processingTime"] + (record.get("processingTime") or 0),
+                "inputs": inputs,
+            }
+        self._over[time] = self._last_over = record
+        while len(self._over) > self._retained:
+            del self._over[next(iter(self._over))]
+
+    @property
+    def application(self) -> Record:
+        """What the program is made of, as it was told at the start; empty before."""
+        return self._application
+
+    @property
+    def end(self) -> Record | None:
+        """How it has ended; ``None`` if it has not, or has not said so."""
+        return self._end
+
+    @property
+    def last(self) -> Record | None:
+        """The batch that was over last."""
+        return self._last_over
+
+    def totals(self) -> Record:
+        """Batches, failed ones, records and processing time since the start, and records by input."""
+        return self._totals
+
+    def batch(self, time: int) -> Record | None:
+        """One batch, or ``None`` if it is not known, or not any more."""
+        with self._lock:
+            return self._active.get(time) or self._over.get(time)
+
+    def over(self, limit: int | None = None, after: int | None = None) -> list[Record]:
+        """The newest batches that are over, the oldest first; with ``after`` those of later times."""
+        with self._lock:
+            found = list(self._over.values())
+        if after is not None:
+            found = [record for record in found if record["time"] > after]
+        return found if limit is None else found[max(0, len(found) - limit) :]
+
+    def active(self) -> list[Record]:
+        """The batches that run or wait, the oldest first."""
+        with self._lock:
+            return [self._active[time] for time in sorted(self._active)]
+
+    def receivers(self) -> list[Record]:
+        """What was last heard of each receiver."""
+        with self._lock:
+            return list(self._receivers.values())
+
+    def explained(self) -> dict[int, str]:
+        """What the plan of each output is on, by the number of the output, as far as it is known."""
+        with self._lock:
+            return dict(self._explained)
+
+    def statistics(self) -> Record:
+        """Averages, medians and extremes over the batches that are retained."""
+        found = self.over()
+        figures: Record = {"batches": len(found), "failed": sum(r["status"] == "failed" for r in found)}
+        for name in ("records", "schedulingDelay", "processingTime", "totalDelay"):
+            values = [record[name] for record in found if record.get(name) is not None]
+            figures[name] = (
+                {
+                    "average": fmean(values),
+                    "median": median(values),
+                    "least": min(values),
+                    "most": max(values),
+                }
+                if values
+                else None
+            )
+        taken = sum(record.get("processingTime") or 0 for record in found)
+        records = sum(record["records"] for record in found)
+        figures["recordsPerSecondOfProcessing"] = records * 1000 / taken if taken else None
+        return figures
+
+
+_FIELDS: Mapping[str, Mapping[str, type]] = {  # that a record of each kind must have
+    "application": {},
+    "batch": {"time": int, "status": str, "records": int},
+    "receiver": {"stream": int, "name": str},
+    "explained": {"output": int, "text": str},
+    "totals": {"totals": dict},
+    "end": {"time": int},
+}
+_NOTHING: Record = {
+    "submitted": 0, "started": None, "ended": None, "schedulingDelay": None, "processingTime": None,
+    "totalDelay": None, "inputs": [], "outputs": [], "state": [], "limits": [], "error": None, "cause": None,
+}  # fmt: skip
+
+
+def _no_totals() -> Record:
+    return {"batches": 0, "failed": 0, "records": 0, "processingTime": 0.0, "inputs": {}}
+
+
+# ------------------------------------------------------------------------------ from a run's events
+
+
+class Recorder(StreamingListener):
+    """Makes records of listener events, and gives each to ``write``. Runs on the listeners' thread.
+
+    It hears of no single output: that would be two events for each, in every batch, for what is in the
+    batch's own event once it is over. Who looks at a batch that runs asks the driver.
+
+    ``application`` makes the first record, of when the run began. ``story`` tells what happened to a batch.
+    ``plans`` are those of the batch that was generated last, if they were asked for: see
+    ``Generation.take_plans``.
+    """
+
+    def __init__(
+        self,
+        graph: StreamGraph,
+        application: Callable[[int], Record],
+        write: Callable[[Record], None],
+        story: Callable[[int], str],
+        plans: Callable[[], dict[int, Node] | None],
+    ) -> None:
+        self._application = application
+        self._names = {node.id: name for node, name in input_names(graph).items()}
+        self._outputs = len(graph.outputs)
+        self._write = write
+        self._story = story
+        self._plans = plans
+        self._explained: set[int] = set()
+
+    def onStreamingStarted(self, streamingStarted: Any) -> None:
+        self._write(self._application(streamingStarted.time))
+
+    def onReceiverStarted(self, receiverStarted: Any) -> None:
+        self._receiver("started", receiverStarted.receiverInfo)
+
+    def onReceiverError(self, receiverError: Any) -> None:
+        self._receiver("error", receiverError.receiverInfo)
+
+    def onReceiverStopped(self, receiverStopped: Any) -> None:
+        self._receiver("stopped", receiverStopped.receiverInfo)
+
+    def onBatchSubmitted(self, batchSubmitted: Any) -> None:
+        self._batch(batchSubmitted.batchInfo, "waiting")
+
+    def onBatchStarted(self, batchStarted: Any) -> None:
+        self._batch(batchStarted.batchInfo, "running")
+
+    def onBatchCompleted(self, batchCompleted: Any) -> None:
+        info = batchCompleted.batchInfo
+        self._batch(info, "completed" if info.failureReason is None else "failed")
+        if len(self._explained) < self._outputs:
+            self._explain(had_records=info.numRecords > 0)
+
+    def _receiver(self, status: str, info: Any) -> None:
+        record = {
+            "kind": "receiver",
+            "stream": info.streamId,
+            "input": self._names.get(info.streamId),
+            "name": info.name,
+            "status": status,
+            "active": info.active,
+            "location": info.location,
+        }
+        if info.lastErrorTime >= 0:
+            record |= {
+                "lastError": _cut(info.lastError, _ERROR_MAX),
+                "lastErrorMessage": _cut(info.lastErrorMessage, 1000),
+                "lastErrorTime": info.lastErrorTime,
+            }
+        self._write(record)
+
+    def _batch(self, info: BatchInfo, status: str) -> None:
+        record: Record = {
+            "kind": "batch",
+            "time": info.batchTime,
+            "status": status,
+            "submitted": info.submissionTime,
+            "started": _known(info.processingStartTime),
+            "ended": _known(info.processingEndTime),
+            "schedulingDelay": _known(info.schedulingDelay),
+            "processingTime": _known(info.processingDelay),
+            "totalDelay": _known(info.totalDelay),
+            "records": info.numRecords,
+            "inputs": [
+                {
+                    "id": each.inputStreamId,
+                    "name": self._names.get(each.inputStreamId, str(each.inputStreamId)),
+                    "records": each.numRecords,
+                    "description": _cut(each.metadataDescription, 2000),
+                    "units": len(files) if isinstance(files := each.metadata.get("files"), list) else None,
+                    "left": left if isinstance(left := each.metadata.get("waiting"), int) else None,
+                }
+                for each in info.streamIdToInputInfo.values()
+            ],
+            "outputs": [output_record(each) for each in info.outputOperationInfos.values()],
+            "state": [
+                {
+                    "operator": each.operator,
+                    "keys": each.numKeys,
+                    "touched": each.numTouched,
+                    "expired": each.numExpired,
+                    "bytes": each.memoryUsedBytes,
+                }
+                for each in info.stateOperatorInfos
+            ],
+            "limits": [
+                {
+                    "input": each.inputStreamId,
+                    "name": self._names.get(each.inputStreamId, str(each.inputStreamId)),
+                    "recordsPerSecond": each.limit,
+                    "processingRate": each.processingRate,
+                    "backlog": each.backlog,
+                }
+                for each in info.streamIdToRateInfo.values()
+            ],
+            "error": None if info.failureReason is None else _cut(info.failureReason, _ERROR_MAX),
+            "cause": None if info.failureReason is None else cause_of(info.failureReason),
+        }
+        if status in ("completed", "failed"):
+            record["story"] = _cut(self._story(info.batchTime), _STORY_MAX)
+        self._write(record)
+
+    def _explain(self, *, had_records: bool) -> None:
+        """What the plans of a batch with records are on; asks for those of the next batch, if need be."""
+        plans = self._plans()
+        if plans is None or not had_records:
+            return
+        for output, plan in plans.items():
+            if output not in self._explained:
+                self._explained.add(output)
+                self._write({"kind": "explained", "output": output, "text": explained(plan)})
+
+
+def output_record(info: OutputOperationInfo) -> Record:
+    """An output operation as a record has it."""
+    over = info.endTime >= 0
+    failed = info.failureReason is not None
+    return {
+        "id": info.id,
+        "name": info.name,
+        "line": info.description,
+        "status": "failed" if failed else "completed" if over else "running",
+        "started": _known(info.startTime),
+        "duration": _known(info.duration),
+        "error": None if info.failureReason is None else _cut(info.failureReason, _ERROR_MAX),
+        "cause": None if info.failureReason is None else cause_of(info.failureReason),
+    }
+
+
+def cause_of(error: str) -> Record:
+    """What an exception's text with its traceback comes to: ``what`` it was, and ``where`` in the user's
+    program.
+
+    >>> cause_of('Traceback ...\\n  File "x.py", line 3\\nValueError: 13\\nin map (app.py:7) of partition 0')
+    {'what': 'ValueError: 13', 'where': 'in map (app.py:7) of partition 0'}
+    """
+    lines = error.splitlines()
+    notes = [line for line in lines if _NOTE.match(line)]
+    notes = [note for note in notes if not note.startswith("in the batch ")] or notes
+    names = [line for line in lines if _EXCEPTION.match(line)]
+    what = names[-1] if names else next((line for line in reversed(lines) if line.strip()), "")
+    return {"what": _cut(what, 500), "where": _cut(notes[-1], 300) if notes else None}
+
+
+_NOTE = re.compile(r"in \S.* \(.+:\d+\)")
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Warning|Exit|Interrupt|[A-Z]\w*)(:|$)")
+
+
+def _cut(text: str, limit: int) -> str:
+    """The end of a text that is too long: there an error says what it was."""
+    return text if len(text) <= limit else f"... {text[len(text) - limit + 4 :]}"
+
+
+def _known(value: float) -> Any:
+    return None if value < 0 else round(value, 3)
+
+
+# ------------------------------------------------------------------------------- what a program is
+
+
+def application_of(graph: StreamGraph, facts: Mapping[str, Any]) -> Record:
+    """What a program is made of: inputs, operators and outputs with their lines."""
+    nodes = graph.nodes()
+    numbers = {node: number for number, node in enumerate(nodes)}
+    names = input_names(graph)
+    saved = {each.node: each.name for each in saved_of(graph) if each.kind == "table"}
+    return {
+        "kind": "application",
+        **facts,
+        "interval": graph.interval_ms,
+        "inputs": [
+            {"id": node.id, "name": names[node], "source": node.source.name, "line": _line(node),
+             "paced": node.source.paced}
+            for node in graph.inputs
+        ],
+        "operators": [
+            {
+                "id": numbers[node],
+                "operation": node.site.operation,
+                "line": _line(node),
+                "kind": _kind(node),
+                "name": saved.get(node) or (names.get(node) if isinstance(node, Input) else node.given_name),
+                "every": node.slide_duration,
+                "window": max((node.remembers(d) for d in node.dependencies), default=0) or None,
+                "reads": [numbers[dependency] for dependency in node.dependencies],
+            }
+            for node in nodes
+        ],
+        "outputs": [
+            {"id": number, "name": output.site.operation, "line": _line(output), "writes": output.writes,
+             "reads": numbers[output.node]}
+            for number, output in enumerate(graph.outputs)
+        ],
+    }  # fmt: skip
+
+
+def _kind(node: StreamNode) -> str:
+    if isinstance(node, Input):
+        return "input"
+    if node.keeps_table:
+        return "state"
+    return "window" if any(node.keeps(dependency) for dependency in node.dependencies) else "step"
+
+
+def _line(what: Any) -> str:
+    return f"{what.site.file}:{what.site.line}" if what.site.file else ""
+
+
+class Newest:
+    """The newest records for who looks now and then, each once, and how many were missed."""
+
+    def __init__(self, capacity: int) -> None:
+        self._lock = threading.Lock()
+        self._waiting: deque[Record] = deque(maxlen=capacity)
+        self._lost = 0
+
+    def put(self, record: Record) -> None:
+        """One more."""
+        with self._lock:
+            self._lost += len(self._waiting) == self._waiting.maxlen
+            self._waiting.append(record)
+
+    def taken(self) -> tuple[list[Record], int]:
+        """All that wait, and how many were lost before them."""
+        with self._lock:
+            found, lost = list(self._waiting), self._lost
+            self._waiting.clear()
+            self._lost = 0
+            return found, lost
