@@ -11,7 +11,6 @@ from penstock.context import Context, KafkaUtils, StreamingContext
 from penstock.context import Context as SparkContext
 from penstock.dstream import DStream, Ledger, MapWithStateDStream, StateSpec
 from penstock.formats import Format, Words
-from penstock.monitor.dashboard import Dashboard
 from penstock.plan import StorageLevel
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, Partitioner
 from penstock.scheduler import StreamingListener
@@ -41,7 +40,6 @@ __all__ = [
     "Conf",
     "Context",
     "DStream",
-    "Dashboard",
     "Duration",
     "Durations",
     "FilePath",

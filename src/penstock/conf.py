@@ -11,7 +11,6 @@ Nothing is read from environment variables or files: a program's settings are wh
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -639,6 +638,8 @@ Hint: did you mean penstock.files.splitBytes?
             setting.parse(text)
         elif key.startswith("penstock."):
             ours = [known for known in _BY_KEY if known.startswith("penstock.")]
+            import difflib
+
             near = difflib.get_close_matches(key, ours, n=1) or [", ".join(sorted(ours))]
             raise SettingError(f"unknown setting {key}. Hint: did you mean {near[0]}?")
         self._values[key] = text

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from penstock.checkpoint.image import Commit, Image, Plain, Record, intent_record
 from penstock.checkpoint.journal import Journal, Loaded
@@ -148,6 +147,8 @@ class Checkpoint:
 
     def log_place(self, name: str, owner: str) -> LogPlace:
         """Where an input of that name may keep what it has received."""
+        from urllib.parse import quote
+
         directory = join(join(self.path, RECEIVED), quote(name, safe=" "))
 
         def trust() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from penstock.context.lifecycle import Lifecycle
 from penstock.errors import ArgumentError
-from penstock.monitor.dashboard import Dashboard, slug_of
+
+if TYPE_CHECKING:
+    from penstock.monitor.dashboard import Dashboard
 
 __all__ = ["Dashboards"]
 
@@ -32,6 +36,8 @@ class Dashboards(Lifecycle):
           ...  4
           ...  5
         """
+        from penstock.monitor.dashboard import Dashboard, slug_of  # here: loaded if it is used
+
         self.must_be_open()
         if self._dashboards is None:
             self._dashboards = []

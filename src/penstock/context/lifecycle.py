@@ -40,14 +40,13 @@ from penstock.context.context import Context
 from penstock.context.program import program_bytes
 from penstock.dstream import Generation, StateView, StreamGraph, name_problems, report, state_views
 from penstock.errors import ArgumentError, CallSite, SignatureError, StateError, joined
-from penstock.monitor.board import Facts
-from penstock.monitor.dashboard import Dashboard, dashboards_of
 from penstock.plan import call_site
 from penstock.scheduler import BatchDriver, ListenerBus, PidSettings, Recovery, StreamingListener
 from penstock.storage import storage_for
 from penstock.times import BatchTime, floor_to, shown_ms
 
 if TYPE_CHECKING:
+    from penstock.monitor.dashboard import Dashboard
     from penstock.monitor.monitor import Monitor
 
 __all__ = ["Lifecycle", "has_checkpoint"]
@@ -233,7 +232,11 @@ class Lifecycle:
 
     def _begin_dashboards(self, available_now: bool) -> list[Dashboard]:
         """Have the graph's dashboards listen; those that there are."""
-        dashboards = dashboards_of(self._graph)
+        dashboards = _dashboards_of(self._graph)
+        if not dashboards:
+            return []
+        from penstock.monitor.board import Facts
+
         for dashboard in dashboards:
             dashboard.board.begin(
                 Facts(
@@ -487,7 +490,7 @@ class Lifecycle:
         """The last batch is over; called on the thread that ran it."""
         self._stopped = True
         self._release()
-        for dashboard in dashboards_of(self._graph):
+        for dashboard in _dashboards_of(self._graph):
             dashboard.board.end()
         if self._monitor is not None and self._driver is not None:
             self._monitor.end(self._clock.now_ms(), self._driver.error)
@@ -534,6 +537,15 @@ class _Opened(NamedTuple):
     image: Image | None
     owner: str
     program: bytes | None
+
+
+def _dashboards_of(graph: StreamGraph) -> list[Dashboard]:
+    """Those that show streams of the graph. Where their module is not loaded, nobody has made any."""
+    if "penstock.monitor.dashboard" not in sys.modules:
+        return []
+    from penstock.monitor.dashboard import dashboards_of
+
+    return dashboards_of(graph)
 
 
 def has_checkpoint(location: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from itertools import accumulate, chain
 from math import exp
@@ -106,6 +105,8 @@ class Sample(Step):
         return form
 
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        import random  # here, since few programs draw
+
         draw = random.Random(f"{self.seed}:{task.partition}").random
         for chunk in chunks:
             if self.replace:

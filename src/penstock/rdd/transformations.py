@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
@@ -122,6 +121,8 @@ class Transformations(ParseOperations):
             raise ArgumentError(f"sample needs a fraction of at least 0, not {fraction}")
         if not withReplacement and fraction > 1:
             raise ArgumentError(f"sample without replacement needs a fraction of at most 1, not {fraction}")
+        import random  # here, since few programs draw
+
         seed = random.randrange(2**32) if seed is None else seed
         return self._narrow(Sample(withReplacement, fraction, seed), self._site("sample"), placed=True)
 

@@ -14,7 +14,6 @@ is there, so whoever comes next makes the very same file.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -123,6 +122,8 @@ class _Work:
         """Write the records of a batch where only the manifest's readers look."""
         format, plan = self._format.prepared(jobs, plan)
         self._storage.makedirs(join(self._directory, RECENT), durable=self._durable)
+        import hashlib
+
         mark = hashlib.blake2b(writer.encode(), digest_size=6).hexdigest()
 
         def write_part(task: Task, chunks: Iterator[Chunk]) -> list[tuple[Entry, object]]:
@@ -179,6 +180,8 @@ class _Work:
 
     def _merge_of(self, entries: Sequence[Entry], *, sealed: bool, level: int = 0) -> Merge:
         names = tuple(entry.name for entry in entries)
+        import hashlib
+
         mark = hashlib.blake2b("\n".join(names).encode(), digest_size=6).hexdigest()
         first, last = min(entry.first for entry in entries), max(entry.last for entry in entries)
         stem = f"part-{first}-{last}-{mark}" if sealed else f"{RECENT}/{first}-{last}-{mark}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
@@ -127,6 +126,8 @@ class ParquetFormat(PartFormat):
                 writer.write_table(pa.Table.from_batches(waiting, self._schema), self._group_rows)
 
     def kind_of(self, found: Any) -> str:
+        import hashlib
+
         return hashlib.blake2b(str(self._schema).encode(), digest_size=8).hexdigest()
 
     def merged(self, kind: str, pieces: Sequence[bytes]) -> bytes:

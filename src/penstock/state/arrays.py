@@ -6,7 +6,7 @@ written once; its state as often as there is news.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,7 +36,7 @@ Array = npt.NDArray[Any]
 
 _DTYPES: dict[type, Any] = {int: np.int64, float: np.float64, bool: np.bool_, str: object}
 _TYPES: dict[type, Any] = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-_SEED = np.uint64(secrets.randbits(64))  # nobody can choose keys that all lie in one place
+_SEED = np.uint64(int.from_bytes(os.urandom(8), "little"))  # nobody can choose keys that all lie in one place
 
 
 def kinds_of(row_type: RowType) -> tuple[type, ...] | None:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import io
 import os
-import shutil
 import stat as modes
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -177,6 +176,8 @@ class LocalStorage(Storage):
 
     def remove_tree(self, directory: str) -> None:
         with contextlib.suppress(FileNotFoundError):
+            import shutil
+
             shutil.rmtree(directory)
 
     def sync_directory(self, directory: str) -> None:
@@ -286,6 +287,8 @@ def _copy_new(source: str, target: str) -> None:
     """A copy on another file system, with the times of the original; whole or not at all."""
     temporary = temporary_path(target)
     try:
+        import shutil
+
         shutil.copy2(source, temporary)
         with open(temporary, "r+b") as file:  # the original is about to go
             _sync_content(file.fileno())

@@ -12,7 +12,6 @@ A temporary lies beside what it will become, hidden from readers, and says who m
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import platform
@@ -32,6 +31,8 @@ _counts = itertools.count(1)
 
 @cache
 def _machine() -> str:
+    import hashlib
+
     return hashlib.blake2b(platform.node().encode(), digest_size=3).hexdigest()
 
 

@@ -14,7 +14,7 @@ take cannot show.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +110,7 @@ class Path:
 
 
 # Two code points that are no characters, and a number that nobody can have written into a program.
-_OPEN, _CLOSE = f"\U0010fffe{secrets.token_hex(8)}<", ">\U0010ffff"
+_OPEN, _CLOSE = f"\U0010fffe{os.urandom(8).hex()}<", ">\U0010ffff"
 
 
 def negated(condition: Expression) -> Expression:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -76,6 +74,9 @@ class Kept:
 
     def _folder(self) -> str:
         if self._directory is None:
+            import shutil
+            import tempfile
+
             self._directory = tempfile.mkdtemp(prefix="penstock-kept-")
             weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
         return self._directory

@@ -15,10 +15,13 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from penstock.clock import Clock
 from penstock.storage import FileInfo, Storage
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
 
 __all__ = ["FilePath", "Limits", "Line", "Pace", "Taking"]
 
@@ -52,21 +55,27 @@ class FilePath(str):
     @property
     def stem(self) -> str:
         """The name without its last suffix."""
-        return PurePosixPath(self.name).stem
+        return _pathlib_of(self.name).stem
 
     @property
     def suffix(self) -> str:
         """The last suffix with its dot, or nothing."""
-        return PurePosixPath(self.name).suffix
+        return _pathlib_of(self.name).suffix
 
     @property
     def suffixes(self) -> list[str]:
         """All suffixes."""
-        return PurePosixPath(self.name).suffixes
+        return _pathlib_of(self.name).suffixes
 
     def match(self, pattern: str) -> bool:
         """Whether the path matches from its end, as ``PurePath.match`` has it."""
-        return PurePosixPath(self).match(pattern)
+        return _pathlib_of(self).match(pattern)
+
+
+def _pathlib_of(path: str) -> PurePosixPath:
+    from pathlib import PurePosixPath  # here, since few filters ask for it
+
+    return PurePosixPath(path)
 
 
 @dataclass(frozen=True, slots=True)

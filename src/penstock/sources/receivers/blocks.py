@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -206,6 +205,8 @@ class _SpillFile:
         self.spill = spill
         self.size = 0
         self.left = 0
+        import tempfile
+
         self._file: BinaryIO = tempfile.TemporaryFile(prefix="penstock-blocks-", buffering=0)  # noqa: SIM115
         self._lock = threading.Lock()  # of where the file is read and written
 
