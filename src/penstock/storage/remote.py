@@ -139,7 +139,9 @@ class FsspecStorage(Storage):
     def create_if_absent(self, path: str, data: bytes, *, durable: bool = False) -> bool:
         with self._probing:
             if not self._creates_exclusively:
-                self._probe(temporary_path(path))
+                probe = temporary_path(path)
+                with self._asking(probe):
+                    self._probe(probe)
                 self._creates_exclusively = True
         with self._asking(path):
             return self._create(path, data)
