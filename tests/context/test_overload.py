@@ -199,6 +199,5 @@ def test_three_times_too_much(tmp_path: Path, broker: Broker) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timing
 def test_three_times_too_much_for_ten_minutes(tmp_path: Path, broker: Broker) -> None:
     overloaded(tmp_path, broker, seconds=600, capacities=(8_000, 1_000, 150))
