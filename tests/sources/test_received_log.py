@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import uuid
@@ -20,7 +21,7 @@ from penstock.sources.base import LogPlace
 from penstock.sources.receivers.block_store import BlockStore, Limits
 from penstock.sources.receivers.blocks import Block, Notes
 from penstock.sources.receivers.received_log import ReceivedLog
-from penstock.storage import LocalStorage, Storage
+from penstock.storage import LocalStorage, Storage, local
 from penstock.storage.faulty import Fault, FaultyStorage, Moment
 from penstock.storage.remote import FsspecStorage
 
@@ -344,6 +345,39 @@ def test_a_write_that_nobody_could_vouch_for_does_not_count(place: Place) -> Non
     instead.place.forget()
     log.close()
     assert texts(log_in(place, "b").restore(log.position())).get(1) is None
+
+
+def test_what_a_failed_write_has_left_does_not_lie_behind_what_comes_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames of one length: the second of those that failed would begin where the new one ends."""
+    log = log_in((LocalStorage(), str(tmp_path / "log")), "a")
+    log.append([block(0, "zero")])
+
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, "the disk does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "_sync_content", fails)
+        with pytest.raises(OSError, match="does not answer"):
+            log.append([block(1, "of S"), block(2, "of T")])
+    log.append([block(1, "of T")])
+    log.close()
+    found = log_in((LocalStorage(), str(tmp_path / "log")), "b").restore(log.position())
+    assert texts(found) == {0: ["zero"], 1: ["of T"]}
+
+
+@pytest.mark.parametrize("call", range(1, 7))
+def test_a_log_that_cannot_be_begun_is_begun_later(call: int, tmp_path: Path) -> None:
+    directory = tmp_path / "receivedData" / "socket-1"
+    storage = FaultyStorage(LocalStorage(), [Fault(call)])
+    log = log_in((storage, str(directory)), "a")
+    with pytest.raises(OSError, match="Input/output"):
+        log.append([block(0, "x")])
+    log.append([block(0, "x")])
+    log.close()
+    assert texts(log_in((LocalStorage(), str(directory)), "b").restore(log.position())) == {0: ["x"]}
+    assert all(LocalStorage().is_private(str(path)) for path in (directory, directory.parent))
 
 
 def instead_of(stored: Block) -> Block:

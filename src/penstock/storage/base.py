@@ -69,7 +69,7 @@ class LogFile(ABC):
     @abstractmethod
     def append(self, data: bytes) -> None:
         """Add to the end; durable once it has returned. After an error the end may hold any beginning of
-        the data, and the next call writes over that."""
+        the data, until the next call, which removes it."""
 
     @property
     @abstractmethod

@@ -207,16 +207,20 @@ class _Appending(LogFile):
     """A file with zeros written ahead: to make content durable that takes the place of zeros costs no change
     of the file's own record."""
 
-    __slots__ = ("_end", "_file", "_path", "_size")
+    __slots__ = ("_end", "_file", "_has_failed", "_path", "_size")
 
     def __init__(self, path: str, size: int) -> None:
         self._path = path
         self._size = size
         self._file = io.FileIO(path, "r+")
         self._end = size
+        self._has_failed = False
         os.ftruncate(self._file.fileno(), size)
 
     def append(self, data: bytes) -> None:
+        if self._has_failed:  # what is left of that must not lie behind what is shorter
+            os.ftruncate(self._file.fileno(), self._size)
+            self._end, self._has_failed = self._size, False
         grown = self._size + len(data)
         reserve = bytes(_RESERVE_BYTES) if grown > self._end else b""
         try:
@@ -230,6 +234,7 @@ class _Appending(LogFile):
             _sync_content(self._file.fileno())
         except OSError as error:
             error.filename = error.filename or self._path
+            self._has_failed = True
             raise
         self._end = max(self._end, grown + len(reserve))
         self._size = grown

@@ -74,6 +74,7 @@ class ReceivedLog:
         self._current: _Segment | None = None
         self._begun_ms = 0
         self._count = 0
+        self._has_directory = False
         self._failed: list[str] = []  # files that may be there, and do not count
 
     @property
@@ -235,12 +236,13 @@ class ReceivedLog:
     def _create(self, name: str, data: bytes) -> None:
         """Make a file. An error that came when it was there already is none."""
         directory, path = self._place.directory, self._path(name)
-        if self._count == 1:
+        if not self._has_directory:
             for each in (parent_of(directory), directory):
                 self._storage.makedirs(each, durable=True)
                 names = self._storage.list_names(each)
                 if not names.files and not names.directories:
                     self._storage.keep_private(each)
+            self._has_directory = True
         try:
             self._storage.create_if_absent(path, data, durable=True)
         except OSError:
