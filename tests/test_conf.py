@@ -143,6 +143,12 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         Conf().set(module.SPLIT_BYTES.key, text)
 
 
+@pytest.mark.parametrize("text", ["0", "0.0", "-1", "none"])
+def test_a_rate_of_nothing_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match=r"minRate.*must be a number"):
+        Conf().set("spark.streaming.backpressure.pid.minRate", text)
+
+
 def test_flags_are_true_or_false_in_any_case_and_from_python() -> None:
     for value in (True, "True", "true", "TRUE"):
         conf = Conf().set(module.STOP_GRACEFULLY_ON_SHUTDOWN.key, value)

@@ -60,6 +60,13 @@ def _number(text: str) -> float:
     return float(text)
 
 
+def _positive(text: str) -> float:
+    number = _number(text)
+    if not number:
+        raise ValueError("must be a number above 0")
+    return number
+
+
 def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+)\s*([bkmgtp]?)b?", text.lower())
     if match is None or int(match[1]) == 0:
@@ -134,6 +141,7 @@ TEXT = Kind("text", str, "text")
 NAMES = Kind("names, separated by commas", _names, "app.Listener", ",".join)
 FLAG = Kind("true or false", _flag, "true", lambda value: str(value).lower())
 NUMBER = Kind("number, 0 or more", _number, "0.2")
+POSITIVE = Kind("number above 0", _positive, "100")
 SIZE_OR_ZERO = Kind("size (a plain number: bytes), or 0", _bytes_or_zero, "64m", _shown_bytes)
 SIZE = Kind("size (a plain number: bytes)", _bytes, "32m", _shown_bytes)
 
@@ -313,7 +321,7 @@ PID_DERIVED = Setting(
     "How much of the difference's change is taken off the rate.", "Spark's default: it mostly adds noise.",
 )  # fmt: skip
 PID_LOWEST = Setting(
-    "spark.streaming.backpressure.pid.minRate", NUMBER, 100.0,
+    "spark.streaming.backpressure.pid.minRate", POSITIVE, 100.0,
     "The lowest rate, in records per second.", "Spark's default: a rate of nothing could never be measured.",
 )  # fmt: skip
 MAX_RATE: Setting[int | None] = Setting(
