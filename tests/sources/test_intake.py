@@ -210,6 +210,15 @@ def test_blocks_beyond_the_memory_go_to_files_and_come_back() -> None:
     setup.store.close()
 
 
+def test_what_has_no_form_as_bytes_stays_in_memory() -> None:
+    setup = Setup(Limits(0, 1 << 20, True))
+    record = threading.Lock()
+    setup.intake.put(record, yes)
+    assert setup.taken() == [[record]]
+    assert setup.errors == []
+    setup.store.close()
+
+
 def test_objects_that_are_put_by_are_the_same() -> None:
     setup = Setup(Limits(0, 1 << 20, True))
     records = [{"a": {1, 2}}, ("x", None), 1.5]

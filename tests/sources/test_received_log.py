@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, get_args
 
 import fsspec
@@ -16,7 +17,7 @@ import pytest
 
 from penstock.chunk import Lines, Rows, rows_of
 from penstock.clock import ManualClock
-from penstock.errors import CheckpointTaken, CorruptCheckpoint
+from penstock.errors import CheckpointTaken, CorruptCheckpoint, DataError
 from penstock.sources.base import LogPlace
 from penstock.sources.receivers.block_store import BlockStore, Limits
 from penstock.sources.receivers.blocks import Block, Notes
@@ -378,6 +379,47 @@ def test_a_log_that_cannot_be_begun_is_begun_later(call: int, tmp_path: Path) ->
     log.close()
     assert texts(log_in((LocalStorage(), str(directory)), "b").restore(log.position())) == {0: ["x"]}
     assert all(LocalStorage().is_private(str(path)) for path in (directory, directory.parent))
+
+
+def test_a_record_that_has_no_form_as_bytes_keeps_no_other_from_being_stored(tmp_path: Path) -> None:
+    log = log_in((LocalStorage(), str(tmp_path / "log")), "a")
+    store = BlockStore(Limits(0, 1 << 20, True), log)
+    store.enqueue([block(-1, "before")], keep=True)
+    store.enqueue([Block([Rows([1, Lock(), 2])], 3, 100)], keep=True)
+    refused = store.enqueue([Block([Rows([Lock()])], 1, 100)])
+    store.enqueue([block(-1, "after")], keep=True)
+    store.reserve(200 + block(-1, "before").nbytes + block(-1, "after").nbytes, lambda: True)
+    error = store.commit()
+    assert isinstance(error, DataError)
+    assert "1 records have no form as bytes, and are left out: TypeError: cannot pickle" in str(error)
+    assert isinstance(refused.error, TypeError)
+    found = store.take()
+    assert [list(rows_of(each.read())) for each in found] == [["before"], [1, 2], ["after"]]
+    assert [each.records for each in found] == [1, 2, 1]
+    assert store.commit() is None
+    assert len(log_in((LocalStorage(), str(tmp_path / "log")), "b").restore(log.position())) == 3
+    store.forget(3)
+    assert (store.waiting_bytes, store.memory_bytes) == (0, 0)
+    store.close()
+
+
+def test_while_the_disk_is_full_the_order_is_kept_and_what_is_lost_at_the_end_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = [Fault(2, "append"), Fault(4, "append", lasting=True)]
+    log = log_in((FaultyStorage(LocalStorage(), faults), str(tmp_path / "log")), "a")
+    store = BlockStore(Limits(1 << 20, 1 << 20, True), log)
+    for text in "abc":
+        store.enqueue([block(-1, text)], keep=True)
+        if text == "a":
+            store.enqueue([Block([Rows([Lock()])], 1, 100)], keep=True)
+    store.commit()
+    store.commit()
+    assert [list(rows_of(each.read())) for each in store.take()] == [["a"], [], ["b"], ["c"]]
+    store.enqueue([block(-1, "d")], keep=True)
+    store.commit()
+    store.close()
+    assert "1 records that were received could not be stored, and are lost" in caplog.text
 
 
 def instead_of(stored: Block) -> Block:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.sources.receivers.blocks import Block, Spill
+from penstock.errors import DataError
+from penstock.sources.receivers.blocks import Block, Spill, drop_unwritable
 from penstock.sources.receivers.received_log import ReceivedLog
 
 __all__ = ["BlockStore", "Limits", "Line"]
@@ -137,6 +138,44 @@ class BlockStore:
         return error if line is None else line.error
 
     def _store(self, lines: Sequence[Line]) -> BaseException | None:
+        error = self._write(lines)
+        if error is None:
+            return None
+        if _may_pass(error):
+            self._put_back(lines, error)
+            return error
+        # Something has no form as bytes, and never will: it must not keep the others from being stored.
+        problem: BaseException | None = None
+        for at, line in enumerate(lines):
+            error = self._write([line])
+            if error is not None and line.keep and not _may_pass(error):
+                problem = _without_unwritable(line, error)
+                error = self._write([line])
+            if error is not None and _may_pass(error):
+                self._put_back(lines[at:], error)
+                return error
+            if error is not None:
+                self._refuse(line, error)
+                problem = problem or error
+        return problem
+
+    def _put_back(self, lines: Sequence[Line], error: BaseException) -> None:
+        """They could not be stored now."""
+        with self._changed:
+            self._line[:0] = [line for line in lines if line.keep]
+        for line in lines:
+            if not line.keep:
+                self._refuse(line, error)
+
+    def _refuse(self, line: Line, error: BaseException) -> None:
+        """It will not be stored."""
+        with self._changed:
+            line.done, line.error = True, error
+            self._waiting_bytes -= sum(block.nbytes for block in line.blocks)
+            self._changed.notify_all()
+
+    def _write(self, lines: Sequence[Line]) -> BaseException | None:
+        """Store lines, all or none; what kept them from it."""
         blocks = [block for line in lines for block in line.blocks]
         if not blocks:
             return None
@@ -145,16 +184,9 @@ class BlockStore:
                 block.number = number
             if self._log is not None:
                 self._log.append(blocks)
-            self._make_room(blocks)
         except Exception as error:
-            with self._changed:
-                self._line[:0] = [line for line in lines if line.keep]
-                for line in lines:
-                    if not line.keep:
-                        line.done, line.error = True, error
-                        self._waiting_bytes -= sum(block.nbytes for block in line.blocks)
-                self._changed.notify_all()
             return error
+        self._make_room(blocks)
         with self._changed:
             for block in blocks:
                 self._stored[block.number] = block
@@ -171,7 +203,7 @@ class BlockStore:
                 if block.place is None and self._limits.spills:
                     try:
                         block.place = self._spill.write(block)
-                    except OSError as error:
+                    except Exception as error:  # no room, or a record that has no form as bytes
                         if not self._no_room_told:
                             _log.warning("received blocks stay in memory, they cannot be put by: %s", error)
                         self._no_room_told = True
@@ -265,6 +297,25 @@ class BlockStore:
         """Give all files back. What has not been stored is lost."""
         self.hurry()
         with self._storing:
+            lost = sum(block.records for line in self._line for block in line.blocks)
+            if lost:
+                _log.error("%d records that were received could not be stored, and are lost", lost)
             self._spill.close()
             if self._log is not None:
                 self._log.close()
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether what could not be written may be another time."""
+    return isinstance(error, (OSError, MemoryError))
+
+
+def _without_unwritable(line: Line, error: BaseException) -> BaseException:
+    """Leave out what cannot be written; what there is to say of it."""
+    dropped = sum(map(drop_unwritable, line.blocks))
+    problem = DataError(
+        f"{dropped} records have no form as bytes, and are left out: {type(error).__name__}: {error}. "
+        f"Hint: a log needs records that can be pickled."
+    )
+    problem.__cause__ = error
+    return problem

@@ -8,12 +8,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Lines, RowType
-from penstock.encoding import PREAMBLE, Frame, Frames, Plain, Trust, decoded, encoded, framed
+from penstock.chunk import CHUNK_ROWS, Chunk, Lines, Rows, RowType
+from penstock.encoding import PREAMBLE, Frame, Frames, Plain, Trust, decoded, encoded, framed, pickled
 from penstock.errors import CorruptCheckpoint
 from penstock.plan import PartitionReader, Task
 
-__all__ = ["Block", "BlockReader", "Notes", "Place", "Refusal", "Spill", "block_in", "block_out", "chunks_in"]
+__all__ = [
+    "Block",
+    "BlockReader",
+    "Notes",
+    "Place",
+    "Refusal",
+    "Spill",
+    "block_in",
+    "block_out",
+    "chunks_in",
+    "drop_unwritable",
+]
 
 Refusal = tuple[str, int, str, str]
 """A line that was not taken: source, number, the beginning of its text, why. The fields of a ``Reject``."""
@@ -130,6 +141,30 @@ def block_out(block: Block) -> bytes:
         "chunks": heads,
     }
     return framed(head, parts)
+
+
+def drop_unwritable(block: Block) -> int:
+    """Leave those records of a block out that have no form as bytes; how many they are."""
+    assert block.chunks is not None
+    chunks: list[Chunk] = []
+    for chunk in block.chunks:
+        kept = Rows([row for row in chunk.rows() if _is_writable(row)]) if isinstance(chunk, Rows) else chunk
+        if len(kept):
+            chunks.append(kept)
+    dropped = block.records - sum(map(len, chunks))
+    block.chunks = chunks
+    block.records -= dropped
+    return dropped
+
+
+def _is_writable(record: Any) -> bool:
+    try:
+        pickled(record)
+    except MemoryError:
+        raise
+    except Exception:
+        return False
+    return True
 
 
 def block_in(frame: Frame, place: Place, trust: Trust) -> Block:
