@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from penstock import Conf, Context, Receiver, StorageLevel, StreamingContext
 from penstock.clock import ManualClock
 from penstock.errors import ArgumentError, SignatureError, StateError, UnsupportedError
+from penstock.sources.receivers import receiving as receiving_module
 from penstock.testing import Stepper
 from tests.context.senders import WAIT_S, Program
 
@@ -275,6 +277,54 @@ def test_a_thread_of_an_earlier_start_knows_that_it_is_over(sc: Context) -> None
         assert receiver.isStarted()
 
 
+@pytest.mark.parametrize("where", ["onStart", "a thread"])
+def test_sys_exit_restarts_the_receiver(sc: Context, where: str) -> None:
+    class Exiting(Receiver):
+        starts = 0
+
+        def onStart(self) -> None:
+            self.starts += 1
+            if where == "onStart":
+                sys.exit("enough")
+            self.run(sys.exit, "enough")
+
+    receiver = Exiting()
+    with Program(sc, receiving(receiver)) as program:
+        program.step_until(lambda: receiver.starts == 3)
+        assert "SystemExit: enough" in program.heard.infos[0].lastError
+
+
+def test_a_thread_that_cannot_begin_restarts_the_receiver(
+    sc: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = threading.Thread.start
+    refusals = iter([True, False])
+
+    def start(self: threading.Thread) -> None:
+        if self.name.startswith("penstock-received") and next(refusals):
+            raise RuntimeError("can't start new thread")
+        begin(self)
+
+    def script(self: Any) -> None:
+        self.storeMany(["here"])
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with Program(sc, receiving(Scripted(script))) as program:
+        assert program.take(1) == ["here"]
+        assert "can't start new thread" in program.heard.infos[0].lastError
+
+
+def test_a_receiver_that_is_stopped_while_it_waits_for_a_new_start_does_not_start(sc: Context) -> None:
+    receiver = Scripted(lambda self: self.restart("once more", delay_ms=60_000))
+    with Program(sc, receiving(receiver)) as program:
+        program.step_until(lambda: program.heard.infos)  # so it waits
+        receiver.stop("no, not once more")
+        program.step_until(lambda: ("stopped", "no, not once more") in program.heard.events)
+        program.clock.advance(60_000)
+        program.step()
+        assert receiver.starts == 1
+
+
 def test_a_receiver_that_is_not_running_says_so() -> None:
     receiver = Scripted(idle)
     for call in (lambda: receiver.store(1), lambda: receiver.restored, lambda: receiver.stop("x")):
@@ -386,6 +436,25 @@ def test_a_receiver_may_ask_for_the_graceful_stop_itself(caplog: pytest.LogCaptu
     assert ssc.awaitTerminationOrTimeout(WAIT_S)
     assert seen == list(range(100))
     assert "does not come to an end" not in caplog.text
+
+
+def test_onstart_may_ask_for_the_end(sc: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving_module, "_JOIN_S", WAIT_S)
+    ssc = StreamingContext(sc, 0.05)
+    started = threading.Event()
+
+    class Unwilling(Receiver):
+        def onStart(self) -> None:
+            started.wait(WAIT_S)
+            self.storeMany([1, 2])
+            ssc.stop(stopSparkContext=False, stopGraceFully=True)
+
+    seen: list[int] = []
+    ssc.receiverStream(Unwilling()).foreachRDD(lambda rdd: seen.extend(rdd.collect()))
+    ssc.start()
+    started.set()
+    assert ssc.awaitTerminationOrTimeout(WAIT_S)
+    assert seen == [1, 2]
 
 
 def test_available_now_is_refused(sc: Context) -> None:
@@ -569,6 +638,79 @@ def test_an_input_that_failed_to_plan_does_not_cost_the_other_one_its_blocks(
             fails = False
             program.step()
             assert sorted(program.seen) == [0, 1, 2, 10]
+
+
+def test_a_graceful_stop_processes_what_was_planned_beside_an_input_that_failed(sc: Context) -> None:
+    done = threading.Event()
+    failures = iter([OSError("for a moment")])
+
+    def make(ssc: StreamingContext) -> Any:
+        stream = ssc.receiverStream(Scripted(counting(0, 3, done)))
+        other = ssc.queueStream([[10], [11]])
+        source: Any = ssc.graph.inputs[1].source
+        plan = source.plan
+
+        def failing(time: Any) -> Any:
+            for error in failures:
+                raise error
+            return plan(time)
+
+        source.plan = failing
+        return stream.union(other)
+
+    with Program(sc, make) as program:
+        assert done.wait(WAIT_S)
+        with pytest.raises(OSError, match="for a moment"):
+            program.step()
+        program.ssc.stop(stopSparkContext=False, stopGraceFully=True)
+        assert sorted(program.seen) == [0, 1, 2, 10]
+
+
+def test_metadata_that_cannot_be_written_is_refused(sc: Context, tmp_path: Path) -> None:
+    def script(self: Any) -> None:
+        with pytest.raises(SignatureError, match="metadata must be plain values: TypeError: cannot pickle"):
+            self.storeMany([1], {"at": threading.Lock()})
+        self.storeMany([2], {"at": 2})
+
+    with Program(sc, receiving(Scripted(script)), path=str(tmp_path / "cp")) as program:
+        assert program.take(1) == [2]
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/../../b", "x" * 300])
+def test_the_log_of_an_input_lies_in_its_own_directory(tmp_path: Path, name: str) -> None:
+    done = threading.Event()
+    with logged() as context:
+        path = tmp_path / "cp"
+        stream = counting(0, 3, done)
+        with Program(
+            context, lambda ssc: ssc.receiverStream(Scripted(stream)).name(name), path=str(path)
+        ) as program:
+            assert done.wait(WAIT_S)
+            [file] = path.rglob("*.blocks")
+            assert file.parent.parent == path / "receivedData"
+            assert program.take(3) == [0, 1, 2]
+
+
+def test_a_name_that_another_kind_of_input_had_is_refused(sc: Context, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+
+    def files(ssc: StreamingContext) -> Any:
+        return ssc.textFileStream(str(tmp_path / "in")).name("orders")
+
+    def received(ssc: StreamingContext) -> Any:
+        return ssc.receiverStream(Scripted(idle)).name("orders")
+
+    for number, (before, after) in enumerate([(files, received), (received, files)]):
+        path = str(tmp_path / f"cp{number}")
+        with Program(sc, before, path=path) as program:
+            program.step()
+        with (
+            pytest.raises(
+                ArgumentError, match=r"input orders was .* cannot go on from there\. Hint: give it"
+            ),
+            Program(sc, after, path=path, now_ms=5_500),
+        ):
+            pass
 
 
 def test_without_a_log_a_batch_that_is_run_again_says_what_it_lacks(

@@ -14,6 +14,7 @@ import pytest
 
 from penstock import Conf, Context, Reject, StreamingContext
 from penstock.errors import ArgumentError, SignatureError
+from penstock.sources.receivers import receiving
 from tests.context.senders import WAIT_S, Acked, Program, Server
 
 
@@ -289,6 +290,47 @@ def test_a_port_that_is_taken_is_tried_again(sc: Context) -> None:
             assert program.take(1) == ["here"]
 
 
+def test_a_connection_for_which_there_can_be_no_thread_leaves_the_others_alone(
+    sc: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Program(sc, listening) as program:
+        good = socket.create_connection(program.address)
+        good.sendall(b"one\n")
+        program.take(1)
+        begin, refusals = threading.Thread.start, iter([True])
+
+        def start(self: threading.Thread) -> None:
+            for _ in refusals:
+                raise RuntimeError("can't start new thread")
+            begin(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            with socket.create_connection(program.address, timeout=WAIT_S) as bad:
+                assert bad.recv(1) == b""
+            program.step_until(lambda: program.heard.infos)
+        assert program.heard.events[-1][1].endswith("cannot be accepted")
+        with socket.create_connection(program.address) as late:
+            late.sendall(b"two\n")
+        good.sendall(b"three\n")
+        good.close()
+        assert sorted(program.take(3)) == ["one", "three", "two"]
+        assert [kind for kind, _ in program.heard.events] == ["started", "error"]
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6: build it with IPv6")
+def test_a_name_whose_address_is_of_ipv6_is_listened_at(sc: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda name, *rest, **named: look_up("::1" if name == "six" else name, *rest, **named),
+    )
+    with Program(sc, lambda ssc: ssc.socketTextStream("six", 0, listen=True)) as program:
+        program.step_until(lambda: program.receiver.address or program.heard.infos)
+        assert program.heard.infos == []
+
+
 def test_a_connection_that_breaks_leaves_the_others_alone(sc: Context) -> None:
     with Program(sc, listening) as program:
         good = socket.create_connection(program.address)
@@ -453,6 +495,29 @@ def test_a_sender_that_comes_again_while_its_old_connection_seems_to_live(sc: Co
         assert new.send(b"1\n2\n") == 3
         assert old.at_end
         assert program.take(3) == ["0", "1", "2"]
+        old.close()
+        new.close()
+
+
+def test_a_sender_that_comes_again_after_a_new_start_waits_for_what_is_still_being_stored(
+    sc: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that does not answer for longer than a receiver's threads are waited for."""
+    monkeypatch.setattr(receiving, "_JOIN_S", 0.01)
+    with Program(sc, acked) as program:
+        old = Acked(program.address)
+        old.hello()
+        store = program.source._made()
+        with store._storing:
+            old.raw(b"0 1 2\na\n")
+            program.until(lambda: store.in_line)
+            before = program.receiver.address
+            program.receiver.restart("for a change", delay_ms=0)
+            program.until(lambda: program.receiver.address not in (None, before))
+            new = Acked(program.address)
+            new.raw(new.sender.hello())
+        assert new.answer() == 1
+        assert program.take(1) == ["a"]
         old.close()
         new.close()
 

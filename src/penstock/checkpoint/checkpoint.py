@@ -27,6 +27,7 @@ __all__ = ["Checkpoint", "Planned", "RecordedBatch", "recorded_batches"]
 _log = logging.getLogger(__name__)
 RECEIVED = "receivedData"
 _MOST_FILES = 256  # of a store where each write is a file: more are read slowly
+_LONGEST_NAME = 200  # of a directory
 _CLOSE_S = 10.0  # what a snapshot that is being written gets at the end
 
 Planned = tuple[int, Mapping[str, Intent], Mapping[str, Any] | None]
@@ -147,9 +148,7 @@ class Checkpoint:
 
     def log_place(self, name: str, owner: str) -> LogPlace:
         """Where an input of that name may keep what it has received."""
-        from urllib.parse import quote
-
-        directory = join(join(self.path, RECEIVED), quote(name, safe=" "))
+        directory = join(join(self.path, RECEIVED), _as_name(name))
 
         def trust() -> None:
             self.trust()
@@ -238,6 +237,19 @@ def recorded_batches(location: str) -> list[RecordedBatch]:
         elif head["kind"] == "commit" and head["time"] in found:
             found[head["time"]].committed = True
     return [found[time] for time in sorted(found)]
+
+
+def _as_name(name: str) -> str:
+    """A name of the user's as one of a directory, whatever is in it, and however long it is."""
+    import hashlib
+    from urllib.parse import quote
+
+    quoted = quote(name, safe=" ")
+    if quoted in (".", ".."):
+        return quoted.replace(".", "%2E")
+    if len(quoted) <= _LONGEST_NAME:
+        return quoted
+    return f"{quoted[: _LONGEST_NAME - 33]}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 def must_trust(storage: Storage, path: str, trust_store: bool) -> None:

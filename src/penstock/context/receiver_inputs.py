@@ -43,7 +43,8 @@ class ReceiverInputs(Inputs):
         listen: bool = False,
     ) -> DStream:
         r"""The lines of text that a server sends. With ``listen`` this is the server: it binds
-        ``(hostname, port)``, ``""`` for all addresses, and takes any number of connections.
+        ``(hostname, port)``, and takes any number of connections; ``""`` is all addresses of IPv4, ``"::"``
+        those of IPv6.
 
         Lines are UTF-8 and end with ``\n``, ``\r\n`` or ``\r``; empty ones are lines; the last one of a
         connection that is closed need not end, one of a connection that fails is dropped. Bytes that are not

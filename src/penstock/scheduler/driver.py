@@ -212,7 +212,7 @@ class BatchDriver:
                 left = node.source.stop_intake() or left
             except Exception:
                 _log.exception("the input %s could not be stopped", node.source.name)
-        return left
+        return left or bool(self._kept)
 
     def _drained(self) -> None:
         """The last batch of a graceful stop, with what is left; on the thread that plans."""

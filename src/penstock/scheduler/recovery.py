@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.checkpoint import Checkpoint, Commit, Image, Plain, begin_record, intent_in
 from penstock.dstream import Generation, StreamGraph, input_names, inputs_of, saved_of
+from penstock.errors import ArgumentError, PenstockError
 from penstock.sources import Intent
 from penstock.times import BatchTime
 
@@ -62,7 +63,18 @@ class Recovery:
                 taken = [
                     intent_in(each, self._checkpoint) for each in image.taken.get(self._names[node.id], ())
                 ]
-                node.source.restore(Plain.read(known.position, self._checkpoint.trust), taken)
+                position = Plain.read(known.position, self._checkpoint.trust)
+                try:
+                    node.source.restore(position, taken)
+                except (LookupError, TypeError, ValueError, AttributeError) as error:
+                    if known.operation == node.site.operation or isinstance(error, PenstockError):
+                        raise
+                    name = self._names[node.id]
+                    raise ArgumentError(
+                        f"the checkpoint's input {name} was {known.source} ({known.operation}), and "
+                        f"{node.source.name} ({node.site.operation}) cannot go on from there. Hint: give it "
+                        f"another name by .name(...), under which it begins anew."
+                    ) from error
                 node.source.resume(image.committed_ms, {entry["time"] for entry in image.lost})
         for time in sorted(image.planned):
             self.again[BatchTime(time)] = {

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from penstock.chunk import Chunk, Columns, Lines, Rows
+from penstock.encoding import Plain
 from penstock.errors import RowTypeError, SignatureError, StateError
 from penstock.plan import StorageLevel
 from penstock.sources.files.text import utf8_lines
@@ -209,6 +210,10 @@ def _checked(metadata: Mapping[str, Any] | None) -> Mapping[str, Any]:
         return {}
     if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
         raise SignatureError("metadata must be a dict whose keys are text")
+    try:
+        Plain.write(dict(metadata))
+    except Exception as error:  # said here, and not by the checkpoint, which writes it with each batch
+        raise SignatureError(f"metadata must be plain values: {type(error).__name__}: {error}") from error
     return dict(metadata)
 
 

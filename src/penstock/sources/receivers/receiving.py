@@ -98,12 +98,13 @@ class ReceiverHost:
             tell=lambda error: self.report("what was received could not be stored", error),
         )
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
-        self._closing = threading.Event()
+        self._closing = threading.Event()  # no further life begins
         self._here = threading.local()  # the life that the calling thread belongs to
         self._lock = threading.Lock()  # of the lives' threads
         self._life: _Life | None = None
         self._due_ms = 0  # when the next one begins, if it does
         self._thread: threading.Thread | None = None
+        self._waits_for_end = False  # the supervising thread itself has asked for it
 
     def start(self) -> None:
         self._receiver._host = self
@@ -126,7 +127,9 @@ class ReceiverHost:
             with self._lock:
                 life.threads.discard(threading.current_thread())  # who waits for the end is not waited for
         self._requests.put(_Request("end"))
-        if self._thread is not None and self._thread is not threading.current_thread() and not own:
+        if self._thread is threading.current_thread():  # in onStart or onStop: it may wait for the whole end
+            self._waits_for_end = True
+        elif self._thread is not None and not own and not self._waits_for_end:
             self._thread.join(2 * _JOIN_S)
         self.intake.seal()
         self.intake.close()
@@ -143,7 +146,17 @@ class ReceiverHost:
                 return
             self.report(request.message, request.error)
             self._clock.wait_until(self._due_ms, self._closing)
-        self._say("stopped", "", None)
+        self._say("stopped", *self._asked_between())
+
+    def _asked_between(self) -> tuple[str, BaseException | None]:
+        """What the receiver has said if it was stopped for good between two lives."""
+        while not self._requests.empty():
+            request = self._requests.get()
+            if request.kind == "stop":
+                if request.error is not None or request.message:
+                    self._log_problem(request.message, request.error)
+                return request.message, request.error
+        return "", None
 
     def _live(self) -> _Request:
         """One life of the receiver, and what is asked for at its end."""
@@ -152,7 +165,7 @@ class ReceiverHost:
         self._say("started", "", None)
         try:
             self._receiver.onStart()
-        except Exception as error:
+        except BaseException as error:  # also of sys.exit, which would end this thread without a word
             request = _Request("restart", life, "onStart failed", error)
         else:
             request = self._requests.get()
@@ -165,7 +178,7 @@ class ReceiverHost:
         self._store.wake()
         try:
             self._receiver.onStop()
-        except Exception as error:
+        except BaseException as error:
             self.report("onStop failed", error)
         self._join(life)
         self._receiver._is_over()
@@ -227,13 +240,18 @@ class ReceiverHost:
         )
         with self._lock:
             life.threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:  # there can be no more threads
+            with self._lock:
+                life.threads.discard(thread)
+            raise
 
     def _guarded(self, life: _Life, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
         self._here.life = life
         try:
             function(*arguments)
-        except Exception as error:
+        except BaseException as error:
             if life.ended.is_set():
                 _log.debug("%s: as it ended: %r", self._name, error)
             else:
@@ -252,8 +270,8 @@ class ReceiverHost:
         self._requests.put(_Request("restart", life, message, error, delay_ms))
 
     def end(self, message: str, error: BaseException | None) -> None:
-        life = getattr(self._here, "life", None) or self._life
-        self._requests.put(_Request("stop", life, message, error))
+        self._requests.put(_Request("stop", None, message, error))
+        self._closing.set()
 
     # Who is told
 

@@ -169,8 +169,12 @@ class SocketReceiver(Receiver):
         if not self._listen:
             self.run(self._connect_for_ever)
             return
-        family = socket.AF_INET6 if ":" in self._hostname else socket.AF_INET
-        server = socket.create_server((self._hostname, self._port), family=family, backlog=128)
+        family: int = socket.AF_INET
+        address: tuple[Any, ...] = ("", self._port)
+        if self._hostname:
+            found = socket.getaddrinfo(self._hostname, self._port, type=socket.SOCK_STREAM)
+            family, *_, address = found[0]
+        server = socket.create_server(address, family=family, backlog=128)
         self.address = server.getsockname()[:2]
         self.run(self._accept_for_ever, server)
 
@@ -259,31 +263,31 @@ class SocketReceiver(Receiver):
             while True:
                 try:
                     self._waker.wait(server, selectors.EVENT_READ)
-                    if not room.acquire(blocking=False):
-                        if not self.wait(0.05):
-                            return
-                        continue
-                    sock, address = server.accept()
-                    channel = self._accepted(sock, address)
+                    if room.acquire(blocking=False):
+                        self._accept(server, room)
+                    elif not self.wait(0.05):
+                        return
                 except _Ended:
                     return
                 except (BlockingIOError, InterruptedError, ConnectionError):
-                    room.release()  # gone before it was accepted
-                    continue
-                except OSError as error:  # say, no more files can be open
-                    room.release()
+                    continue  # gone before it was accepted
+                except (OSError, RuntimeError) as error:  # say, no more files can be open, or threads begun
                     self.reportError(f"a connection to {self.url} cannot be accepted", error)
                     if not self.wait(self._delay_s):
                         return
-                    continue
-                self.run(self._serve_one, channel, room)
 
-    def _accepted(self, sock: socket.socket, address: tuple[Any, ...]) -> Channel:
+    def _accept(self, server: socket.socket, room: threading.Semaphore) -> None:
+        """Serve one who waits, on a thread."""
         assert self._waker is not None
+        sock: socket.socket | None = None
         try:
-            return Channel(sock, self._waker, _url(address[0], address[1]))
+            sock, address = server.accept()
+            channel = Channel(sock, self._waker, _url(address[0], address[1]))
+            self.run(self._serve_one, channel, room)
         except BaseException:
-            sock.close()
+            room.release()
+            if sock is not None:
+                sock.close()
             raise
 
     def _serve_one(self, channel: Channel, room: threading.Semaphore) -> None:
@@ -384,19 +388,23 @@ class ReliableLineSocket(LineSocket):
     """Lines that are acknowledged once they are stored; see ``StreamingContext.reliableSocketTextStream`` and
     ``line_protocol``. How many lines of each stream there are is stored with the lines."""
 
+    _turns: threading.Lock | None = None  # of what follows
+    _serving: dict[str, _Turn]
+
     def __getstate__(self) -> dict[str, Any]:
         gone = ("_turns", "_serving")
         return {name: value for name, value in super().__getstate__().items() if name not in gone}
 
     def onStart(self) -> None:
-        self._turns = threading.Lock()  # of what follows
-        self._serving: dict[str, _Turn] = {}
+        if self._turns is None:  # a connection from before a new start may still be storing
+            self._turns, self._serving = threading.Lock(), {}
         super().onStart()
 
     def serve(self, channel: Channel) -> None:
         reader = _FrameReader(channel)
         stream = read_hello(reader.line(MOST_HELLO_BYTES, _HELLO_S))
         turn = _Turn(channel)
+        assert self._turns is not None
         with self._turns:
             before, self._serving[stream] = self._serving.get(stream), turn
         try:
