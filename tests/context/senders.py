@@ -183,6 +183,19 @@ class Acked:
     def raw(self, data: bytes) -> None:
         self._socket.sendall(data)
 
+    def begin(self, data: bytes) -> int:
+        """Send what is taken before the other side is silent for a while; how much that was."""
+        sent = 0
+        self._socket.settimeout(0.5)
+        try:
+            while sent < len(data):
+                sent += self._socket.send(data[sent : sent + (1 << 20)])
+        except TimeoutError:
+            pass
+        finally:
+            self._socket.settimeout(WAIT_S)
+        return sent
+
     @property
     def at_end(self) -> bool:
         """Whether the receiver has closed the connection."""

@@ -374,6 +374,23 @@ def test_at_the_cap_a_socket_is_not_read_and_the_sender_waits(sc: Context) -> No
         assert program.source.waiting_bytes == 0
 
 
+def test_at_the_cap_a_frame_is_not_read_and_the_sender_waits(sc: Context) -> None:
+    sc.conf.set("penstock.streaming.maxWaitingBytes", "1m")
+    with Program(sc, acked) as program:
+        first, second = Acked(program.address, "first"), Acked(program.address, "second")
+        first.hello()
+        second.hello()
+        assert first.send(b"x\n" * 400_000) == 400_000
+        frame = second.sender.frame((b"y" * 99 + b"\n") * 400_000)
+        sent = second.begin(frame)
+        assert sent < len(frame) // 2  # what the kernel holds
+        program.take(400_000)
+        second.raw(frame[sent:])
+        assert second.answer() == 400_000
+        first.close()
+        second.close()
+
+
 def test_the_rate_is_kept_for_lines(sc: Context) -> None:
     sc.conf.set("spark.streaming.receiver.maxRate", 50)
     data = b"".join(b"%d\n" % number for number in range(400))

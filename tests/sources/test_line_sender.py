@@ -442,6 +442,32 @@ def test_a_peer_that_comes_late_is_connected_to() -> None:
     assert receiver.stored == LINES
 
 
+def test_a_name_that_cannot_be_looked_up_any_more_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, attempts, told = socket.create_connection, iter([1, 2, 3]), list[str]()
+
+    def come(*address: object, **options: object) -> socket.socket:
+        if next(attempts) == 2:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return connect(*address, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "create_connection", come)
+    with (
+        socket.create_server(("localhost", 0)) as server,
+        Peer(
+            "localhost",
+            server.getsockname()[1],
+            listen=False,
+            stop=threading.Event(),
+            waiting=told.append,
+        ) as peer,
+    ):
+        for _ in range(2):
+            link = peer.next()
+            assert link is not None
+            link.close()
+    assert "Temporary failure in name resolution" in told[0]
+
+
 def test_an_ipv6_address() -> None:
     assert shown_address("::1", 7) == "tcp://[::1]:7"
     try:

@@ -94,14 +94,22 @@ class BlockStore:
         """Wait until there is room for so much more, or as long as ``may_wait()``; a single piece always has
         room."""
         with self._changed:
-            while (
-                self._waiting_bytes
-                and self._waiting_bytes + nbytes > self._limits.waiting
-                and not self._hurried
-                and may_wait()
-            ):
-                self._changed.wait()
+            self._wait_for_room(nbytes, may_wait)
             self._waiting_bytes += nbytes
+
+    def wait_for_room(self, nbytes: int, may_wait: Callable[[], bool]) -> None:
+        """The same, for what is about to come, and may not: nothing is reserved."""
+        with self._changed:
+            self._wait_for_room(nbytes, may_wait)
+
+    def _wait_for_room(self, nbytes: int, may_wait: Callable[[], bool]) -> None:
+        while (
+            self._waiting_bytes
+            and self._waiting_bytes + nbytes > self._limits.waiting
+            and not self._hurried
+            and may_wait()
+        ):
+            self._changed.wait()
 
     def wake(self) -> None:
         """Let those look again who wait for room."""

@@ -155,6 +155,7 @@ class Peer:
     ) -> None:
         self._host, self._stop, self._waiting = host, stop, waiting
         self._pause_s = 0.0
+        self._has_answered = False
         self._told = False
         self._server = _listening(host, port) if listen else None
         self.port: int = self._server.getsockname()[1] if self._server is not None else port
@@ -169,7 +170,7 @@ class Peer:
         connection = self._accepted() if self._server is not None else self._connected()
         if connection is None:
             return None
-        self._told = False
+        self._told, self._has_answered = False, True
         return Link(connection, self._stop)
 
     def has_taken(self) -> None:
@@ -206,9 +207,9 @@ class Peer:
             self._pause_s = min(max(2 * self._pause_s, _PAUSE_MIN_S), _PAUSE_MAX_S)
             try:
                 return socket.create_connection((self._host, self.port), timeout=_CONNECT_S)
-            except socket.gaierror as problem:
-                raise ArgumentError(f"{self.address}: {problem.strerror or problem}") from problem
             except OSError as problem:
+                if isinstance(problem, socket.gaierror) and not self._has_answered:
+                    raise ArgumentError(f"{self.address}: {problem.strerror or problem}") from problem
                 self._tell(f"Nobody answers at {self.address} ({problem.strerror or problem}); trying again.")
         return None
 

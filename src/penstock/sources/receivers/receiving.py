@@ -214,6 +214,10 @@ class ReceiverHost:
         """How many of the wanted records may be stored now."""
         return self._limiter.take(wanted, self._may_wait)
 
+    def wait_for_room(self, nbytes: int) -> None:
+        """Before so much is read, so that it waits at the sender and not here."""
+        self._store.wait_for_room(nbytes, self._may_wait)
+
     def metadata(self) -> dict[str, Any]:
         return self._store.metadata
 

@@ -328,8 +328,10 @@ class LineSocket(SocketReceiver):
 
     def serve(self, channel: Channel) -> None:
         cutter = LineCutter(channel.url, self._most_line_bytes)
+        self.host.wait_for_room(_READ_BYTES)
         while data := channel.read():
             self._store(cutter.feed(data), cutter)
+            self.host.wait_for_room(_READ_BYTES)
         self._store(cutter.end(), cutter)
 
     def _store(self, found: list[CutLines], cutter: LineCutter) -> None:
@@ -433,6 +435,7 @@ class ReliableLineSocket(LineSocket):
                     f"the sender of {stream} goes on at line {header.first}, and {have} lines are stored"
                 )
             if not header.is_end:
+                self.host.wait_for_room(header.nbytes)
                 have = self._take(header, reader.body(header.nbytes), stream, have, channel.url)
             channel.write(count_line(have))
             if header.is_end:
