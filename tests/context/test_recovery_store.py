@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from penstock import Conf, Context, StreamingContext
-from penstock.checkpoint import Journal
+from penstock.checkpoint import Journal, begin_record
+from penstock.checkpoint.image import intent_record
 from penstock.clock import ManualClock
 from penstock.context.lifecycle import Lifecycle
 from penstock.dstream import DStream
@@ -22,8 +25,9 @@ from penstock.errors import (
     KeyTypeError,
     StateError,
 )
-from penstock.storage import LocalStorage
-from penstock.storage.faulty import Call, FaultyStorage
+from penstock.storage import LocalStorage, Storage
+from penstock.storage.faulty import Call, Fault, FaultyStorage
+from penstock.storage.remote import FsspecStorage
 from penstock.storage.resolve import wrapping
 from penstock.testing import Stepper
 from tests.context.lives import BATCHES, Life, latest, totals, window
@@ -221,6 +225,42 @@ class TestOwners:
         assert found is not None
         assert found.image.committed_ms == before.image.committed_ms == 1000
         assert found.image.last_ms == 1000
+
+    @pytest.mark.parametrize(
+        ("kind", "call"), [*(("growing", n) for n in range(1, 8)), *(("whole", n) for n in range(1, 5))]
+    )
+    def test_a_store_that_does_not_answer_for_a_moment_is_no_other_run(
+        self, tmp_path: Path, kind: str, call: int
+    ) -> None:
+        inner: Storage = LocalStorage()
+        root = str(tmp_path)
+        if kind == "whole":
+            inner, root = FsspecStorage(fsspec.filesystem("memory")), f"/{uuid.uuid4().hex}"
+        for directory in ("journal", "snapshots"):
+            inner.makedirs(f"{root}/{directory}")
+        journal = Journal(FaultyStorage(inner, [Fault(call, "exists")]), root)
+        journal.claim("a")
+        steps: list[Callable[[], None]] = [
+            lambda: journal.begin(begin_record("run", 1000, 0, {}, {}), None),
+            lambda: journal.append([intent_record(1000, {}, None)]),
+            lambda: journal.roll([intent_record(2000, {}, None)]),
+            lambda: journal.append([intent_record(3000, {}, None)]),
+        ]
+        failures = 0
+        for step in steps:
+            try:
+                step()
+            except CheckpointTaken:
+                raise
+            except OSError:
+                failures += 1
+                step()
+        journal.close()
+        assert failures == 1
+        loaded = Journal(inner, root).load()
+        assert loaded is not None
+        assert sorted(loaded.image.planned) == [1000, 2000, 3000]
+        assert loaded.complaints == []
 
 
 class TestDamage:

@@ -67,6 +67,7 @@ class Journal:
         self._claimed: int | None = None
         self._log: LogFile | None = None
         self._size = 0
+        self._before: str | None = None  # this run's file before the newest, until it is known to be there
         self.bytes = 0  # appended since the newest file was begun
         self.files = 0  # begun since the last roll
         self._numbering = Lock()  # held while a file is there whose number is not this run's newest yet
@@ -244,14 +245,12 @@ class Journal:
         """Begin the file with the next number."""
         data = PREAMBLE + b"".join(framed(*record) for record in records)
         with self._numbering:
+            self._must_own_before()
             path = self._path(self.number + 1)
             if not self._created(path, data):
                 self._taken(path)
-            if self._size and not self._storage.exists(self._path(self.number)):
-                # Whoever is the owner now has compacted beyond this run's file, and the number was free
-                # again.
-                self._remove(path)
-                self._taken(self._path(self.number))
+            # From here on the file is this run's, also if it cannot be known now whether it counts.
+            self._before = self._path(self.number) if self._size else None
             self.number += 1
         self._size = len(data)
         self.bytes += len(data)
@@ -262,6 +261,18 @@ class Journal:
                 self._log = self._storage.open_log(path, len(data))
             except OSError as error:  # what is in the file counts: the next records get a file of their own
                 _log.warning("%s cannot be appended to: %s", self._url(path), error)
+        with self._numbering:
+            self._must_own_before()
+
+    def _must_own_before(self) -> None:
+        """``CheckpointTaken`` if whoever is the owner now has compacted beyond this run's files, so that the
+        number of its newest was free again."""
+        if self._before is None:
+            return
+        if not self._storage.exists(self._before):
+            self._remove(self._path(self.number))
+            self._taken(self._before)
+        self._before = None
 
     def _created(self, path: str, data: bytes) -> bool:
         """Make a file that is not there. An error that came when it was there already is none."""
@@ -280,6 +291,7 @@ class Journal:
             self._must_own()
 
     def _must_own(self) -> None:
+        self._must_own_before()
         path = self._path(self.number + 1)
         if self._storage.exists(path):
             self._taken(path)
