@@ -17,7 +17,9 @@ Two changes within one tick of a file system's clock can leave the same stamp, h
 mounted object stores have directories whose stamps never change, hence the doubt: if a listing then finds
 what the stamp did not show, that directory is listed at every look from there on.
 
-A look either succeeds as a whole or changes nothing, so what one fails to find, the next one finds.
+A look either succeeds as a whole or changes nothing, so what one fails to find, the next one finds. Only a
+directory that was found by looking, and may not be read, does not fail it: that is told to the log, and what
+is in the directory is found once it may be read.
 """
 
 from __future__ import annotations
@@ -122,6 +124,7 @@ class Lookout:
         self._directories: dict[str, _Directory] = {}
         self._identities: dict[str, Hashable] = {}
         self._leading_back: set[str] = set()
+        self._closed: set[str] = set()  # directories that may not be read, and were told to the log
         self._gone: list[str] = []  # what was known and is not listed any more, since it was last asked for
         self._known_before: dict[str, set[str]] = {}  # of directories that were not there since the restart
         self._removed: deque[str] = deque()  # by ourselves, on another thread
@@ -236,7 +239,7 @@ class Lookout:
     def _leads_back(self, path: str, above: frozenset[Hashable]) -> bool:
         try:
             back = self._identity(path) in above
-        except (FileNotFoundError, NotADirectoryError):  # gone meanwhile: the look at it will find that out
+        except (FileNotFoundError, NotADirectoryError, PermissionError):  # the look at it will find that out
             return False
         if back and path not in self._leading_back:
             self._leading_back.add(path)
@@ -257,10 +260,22 @@ class Lookout:
 
     def _look_once(self, path: str, looks: dict[str, _Look]) -> _Look:
         if path not in looks:
+            before = self._directories.get(path)
             try:
-                looks[path] = self._look(path, self._directories.get(path))
+                looks[path] = self._look(path, before)
+                self._closed.discard(path)
             except FileNotFoundError:  # not there yet, or gone: if it comes back, all that is in it is new
                 looks[path] = _Look(None, [])
+            except PermissionError as error:
+                if path in {root_of(each) for each in globs.alternatives(self.pattern)}:  # that was named
+                    raise
+                if path not in self._closed:
+                    self._closed.add(path)
+                    _log.warning(
+                        "%s may not be read, so nothing in it is taken: %s. Hint: look at its permissions.",
+                        self.storage.url(path), error,
+                    )  # fmt: skip
+                looks[path] = _Look(before, [])
         return looks[path]
 
     def _look(self, path: str, before: _Directory | None) -> _Look:
