@@ -117,6 +117,49 @@ def test_a_link_that_leads_back_is_not_followed(tmp_path: Path, caplog: pytest.L
     assert caplog.text.count("leads back") == 1
 
 
+class Closed(LocalStorage):
+    """The file system, with directories that may not be read."""
+
+    __slots__ = ("closed",)
+
+    def __init__(self, *closed: Path) -> None:
+        object.__setattr__(self, "closed", {str(path) for path in closed})
+
+    def list_names(self, directory: str) -> Any:
+        if directory in self.closed:
+            raise PermissionError(13, "Permission denied", directory)
+        return super().list_names(directory)
+
+
+@pytest.mark.parametrize("pattern", ["", "d*"])
+def test_a_directory_that_may_not_be_read_stops_nobody_else(
+    tmp_path: Path, pattern: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, "d1/a")
+    put(tmp_path, "d2/b")
+    storage = Closed(tmp_path / "d2")
+    run = Run(tmp_path / pattern, storage, recursive=True, new_files_only=False)
+    run.root = str(tmp_path)
+    assert [run.tick(), run.tick()] == [["d1/a"], []]
+    assert caplog.text.count("d2 may not be read") == 1
+    storage.closed.clear()
+    assert [run.tick(), run.tick()] == [["d2/b"], []]
+    storage.closed.add(str(tmp_path / "d2"))
+    put(tmp_path, "d1/c")
+    put(tmp_path, "d2/d")
+    assert run.tick() == ["d1/c"]
+    storage.closed.clear()
+    assert [run.tick(), run.tick()] == [["d2/d"], []], "and what was taken before is not new"
+
+
+@pytest.mark.parametrize("pattern", ["in", "{in,more}", "{in,more}/*.csv"])
+def test_the_directory_that_was_named_must_be_one_that_may_be_read(tmp_path: Path, pattern: str) -> None:
+    put(tmp_path, "in/a")
+    put(tmp_path, "more/a")
+    with pytest.raises(PermissionError):
+        Run(tmp_path / pattern, Closed(tmp_path / "in"), recursive=True)
+
+
 def test_a_still_tree_costs_a_stamp_for_each_directory(tmp_path: Path) -> None:
     for number in range(20):
         put(tmp_path, f"d{number}/old")
@@ -419,6 +462,106 @@ def test_a_crash_within_the_archiving(tmp_path: Path, moment: Any, url: bool) ->
     inner.write_atomic(f"{base}/a", b"two")
     assert after.tick() == ["a"]
     assert sorted(inner.list_names(f"{base}/done").files) == ["a", "a-1"]
+
+
+def test_a_name_that_came_again_is_settled_by_the_batch_that_took_it_last(tmp_path: Path) -> None:
+    """After a restart what was archived long ago says nothing of the file that is there now."""
+    watched = tmp_path / "in"
+    watched.mkdir()
+    run = Run(watched, after_commit=archiving(tmp_path))
+    put(watched, "a", 1)
+    assert run.tick() == ["a"]
+    put(watched, "a", 2)
+    assert run.plan() == ["a"], "of a batch that the next run runs again"
+    after = Run(watched, clock=run.clock, before=run, after_commit=archiving(tmp_path))
+    again = BatchTime(run.clock.now_ms())
+    assert [after.plan(), below(watched)] == [[], ["a"]]
+    after.source.committed(again)
+    after.source.done(again)
+    assert below(tmp_path) == ["done/a", "done/a-1"]
+
+
+def test_a_file_of_a_batch_that_was_given_up_stays_whatever_was_there_before(tmp_path: Path) -> None:
+    watched = tmp_path / "in"
+    watched.mkdir()
+    run = Run(watched, after_commit=archiving(tmp_path))
+    put(watched, "a", 1)
+    assert run.tick() == ["a"]
+    put(watched, "a", 2)
+    assert run.plan() == ["a"]
+    run.end(committed=False)
+    after = Run(watched, clock=run.clock, before=run, after_commit=archiving(tmp_path))
+    assert [after.tick(), below(watched)] == [[], ["a"]]
+
+
+def test_a_file_that_was_moved_back_from_the_archive_is_read_after_a_restart_too(tmp_path: Path) -> None:
+    """It is what was read before, byte by byte and by its times, and yet it was put there to be read."""
+    watched = tmp_path / "in"
+    watched.mkdir()
+    run = Run(watched, max_files=1, after_commit=archiving(tmp_path))
+    put(watched, "b")
+    assert [run.tick(), run.tick()] == [["b"], []]
+    (tmp_path / "done/b").rename(watched / "b")
+    put(watched, "a")
+    assert run.tick() == ["a"], "and b waits"
+    after = Run(watched, clock=run.clock, before=run, max_files=1, after_commit=archiving(tmp_path))
+    assert after.tick() == ["b"]
+
+
+def test_a_file_that_was_left_alone_is_not_read_again_after_a_restart(tmp_path: Path) -> None:
+    run = Run(tmp_path, after_commit=AfterCommit("delete"))
+    put(tmp_path, "a", 1)
+    run.plan()
+    put(tmp_path, "a", 2)
+    run.end()
+    assert run.tick() == []
+    after = Run(tmp_path, clock=run.clock, before=run, after_commit=AfterCommit("delete"))
+    assert [after.tick(), below(tmp_path)] == [[], ["a"]]
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("restart", [True, False])
+def test_what_was_planned_for_a_batch_that_never_was_is_in_the_next(
+    tmp_path: Path, committed: bool, restart: bool
+) -> None:
+    """As when another input could not be planned: no batch of that time is ever over."""
+    run = Run(tmp_path, after_commit=AfterCommit("delete"))
+    put(tmp_path, "a")
+    assert run.plan() == ["a"]
+    run.clock.advance(1000)
+    if restart:
+        run.committed_ms = run.clock.now_ms()
+        run.failed = set() if committed else {run.clock.now_ms()}
+        Run(tmp_path, clock=run.clock, before=run, after_commit=AfterCommit("delete"))
+    else:
+        run.end(committed=committed)
+    assert below(tmp_path) == ([] if committed else ["a"])
+
+
+@pytest.mark.parametrize("moment", ["half", "after"])
+def test_what_was_copied_and_not_removed_is_not_copied_again(tmp_path: Path, moment: Any) -> None:
+    inner, base = storage_for(f"memory://{tmp_path}/in")
+    storage = FaultyStorage(inner, [Fault(1, "rename_file", moment)])
+    inner.write_atomic(f"{base}/a", b"one")
+    run = Run(
+        f"memory://{tmp_path}/in", storage, new_files_only=False,
+        after_commit=AfterCommit("archive", f"{base}/done"),
+    )  # fmt: skip
+    assert [run.tick(), run.tick()] == [["a"], []]
+    assert inner.list_names(base).files == []
+    assert inner.list_names(f"{base}/done").files == ["a"]
+
+
+def test_an_archive_that_is_not_there_is_not_asked_for_every_file(tmp_path: Path) -> None:
+    storage = FaultyStorage(LocalStorage(), [Fault(at, "rename_file") for at in (1, 2, 3)])
+    run = Run(tmp_path, storage, after_commit=archiving(tmp_path))
+    for number in range(10):
+        put(tmp_path, f"{number}")
+    run.tick()
+    assert sum(call.operation == "rename_file" for call in storage.calls) == 3
+    assert len(below(tmp_path)) == 10
+    assert run.tick() == []
+    assert below(tmp_path) == [f"done/{number}" for number in range(10)]
 
 
 # ------------------------------------------------------------------------------------------- a model
