@@ -63,7 +63,7 @@ class Recovery:
                     intent_in(each, self._checkpoint) for each in image.taken.get(self._names[node.id], ())
                 ]
                 node.source.restore(Plain.read(known.position, self._checkpoint.trust), taken)
-                node.source.resume(image.committed_ms, {entry["time"] for entry in image.lost})
+                node.source.resume(image.committed_ms, set(image.given_up))
         for time in sorted(image.planned):
             self.again[BatchTime(time)] = {
                 node.id: node.source.again(
