@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from penstock.clock import ManualClock
 from penstock.sources import AfterCommit, FilePath, FileSource, Limits
+from penstock.sources.files.waiting import Pace
 from penstock.storage import LocalStorage, Storage, storage_for
 from penstock.storage.faulty import Fault, FaultyStorage
 from penstock.times import BatchTime
@@ -536,6 +537,15 @@ def test_what_was_planned_for_a_batch_that_never_was_is_in_the_next(
     else:
         run.end(committed=committed)
     assert below(tmp_path) == ([] if committed else ["a"])
+
+
+def test_the_pace_counts_what_was_planned_for_a_batch_that_never_was() -> None:
+    pace = Pace(interval_ms=1000, most_waiting=100)
+    pace.allow(1)
+    pace.planned(1000, 300)
+    assert pace.room() == 0
+    pace.counted(2000, 30)
+    assert [pace.waiting, pace.room()] == [0, 10], "ten bytes a record, as in the file"
 
 
 @pytest.mark.parametrize("moment", ["half", "after"])

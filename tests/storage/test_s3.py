@@ -76,7 +76,7 @@ class TestS3(StorageContract):
         assert storage.read(join(root, "a")) == b"file"
 
     def test_names_are_taken_as_they_are(self, storage: Storage, root: str) -> None:
-        names = [" a", "a ", "a%20b", "a+b", "a?b", "a#b", "a*", "[a]", "v", "v?versionId=1", "{a}", "\\a", "ä&='"]
+        names = [" a", "a ", "a%20b", "a+b", "a?b", "a#b", "a*", "[a]", "v", "v?versionId=1", "{a}", "ä&='"]
         for name in names:
             storage.write_atomic(join(root, name), name.encode())
         infos = storage.list_directory(root)
