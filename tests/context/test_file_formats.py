@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from penstock import Conf, Context, FilePath, InputFormat, Reject, Split, StreamingContext, StreamingListener
+from penstock.cli.explained import Question, explained
 from penstock.clock import ManualClock
 from penstock.errors import (
     ArgumentError,
@@ -250,6 +252,17 @@ def written(path: Path, table: pa.Table, format: str) -> None:
 
 
 FORMATS = [("parquet", "parquet"), ("arrow", "file"), ("arrow", "stream")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system that has named pipes")
+def test_nobody_waits_for_a_pipe(sc: Context, tmp_path: Path) -> None:
+    """A test that does hangs, and the time limit of the suite shows where."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "rest").write_bytes(b"abc")
+    assert Program(sc, tmp_path, "binaryRecordsStream", 3).records == [b"abc"]
+    assert explained(Question(str(tmp_path), all_files=True)).counts == {"next": 2}
+    found = Program(sc, tmp_path, "fileStream", "wholebytes").records
+    assert found == [(f"{tmp_path}/pipe", b""), (f"{tmp_path}/rest", b"abc")]
 
 
 @pytest.mark.parametrize(("format", "kind"), FORMATS)

@@ -380,6 +380,17 @@ def test_files_are_deleted_once_their_batch_is_committed(tmp_path: Path) -> None
     assert [run.tick(), run.tick()] == [["a"], []], "what comes under the name of a deleted file is new"
 
 
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_the_archive_is_never_read_by_whatever_path(tmp_path: Path, pattern: str) -> None:
+    put(tmp_path, "real/x/a")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    archive = AfterCommit("archive", str(tmp_path / "real/done"))
+    run = Run(tmp_path / "link" / pattern, recursive=True, new_files_only=False, after_commit=archive)
+    run.root = str(tmp_path / "link")
+    assert [run.tick() for _ in range(3)] == [["x/a"], [], []]
+    assert below(tmp_path / "real") == ["done/x/a"]
+
+
 def test_files_of_a_failed_batch_stay(tmp_path: Path) -> None:
     run = Run(tmp_path, after_commit=AfterCommit("delete"))
     put(tmp_path, "a")

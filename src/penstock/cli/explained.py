@@ -255,6 +255,8 @@ class _Stream:
         return "taken", f"was taken by {when}, which is committed"
 
     def _can_be_read(self, info: FileInfo) -> bool:
+        if not info.size:  # it is not opened, and might be a pipe
+            return True
         try:
             self.storage.open_read(info.path).close()
         except OSError:

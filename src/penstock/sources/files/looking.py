@@ -103,7 +103,8 @@ class Lookout:
     """Looks at ``pattern``: a directory, a glob of directories, or a glob of files.
 
     With ``recursive`` what is in the directories found counts too, at any depth, but for hidden ones; a link
-    that leads back to where it lies in is not followed. What is in ``except_below`` never counts.
+    that leads back to where it lies in is not followed. What is in ``except_below``, by whatever path, never
+    counts.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Lookout:
         self._clock = clock
         self._recursive = recursive
         self._except_below = except_below
+        self._excepted: Hashable = None  # its identity, at the last look
         self._directories: dict[str, _Directory] = {}
         self._identities: dict[str, Hashable] = {}
         self._leading_back: set[str] = set()
@@ -166,6 +168,7 @@ class Lookout:
         """The paths that appeared since the last look that did not fail, sorted."""
         self.details = {}
         self._forget_removed()
+        self._excepted = self._identity_now(self._except_below)
         looks: dict[str, _Look] = {}
         news: set[str] = set()
         for path, wanted in self._places(looks):
@@ -256,7 +259,18 @@ class Lookout:
 
     def _is_excepted(self, path: str) -> bool:
         excepted = self._except_below
-        return excepted is not None and (path == excepted or path.startswith(f"{excepted}/"))
+        if excepted is None:
+            return False
+        if path == excepted or path.startswith(f"{excepted}/"):
+            return True
+        return self._excepted is not None and self._identity_now(path) == self._excepted
+
+    def _identity_now(self, path: str | None) -> Hashable:
+        """``None`` where there is nothing, or nothing that can be told."""
+        try:
+            return None if path is None else self._identity(path)
+        except OSError:
+            return None
 
     def _look_once(self, path: str, looks: dict[str, _Look]) -> _Look:
         if path not in looks:
