@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -587,13 +588,14 @@ def test_an_archive_that_is_not_there_is_not_asked_for_every_file(tmp_path: Path
 
 # ------------------------------------------------------------------------------------------- a model
 
-EVENTS = ["appear", "grow", "vanish", "move", "look", "fail", "restart", "look", "appear"]
+EVENTS = ["appear", "grow", "vanish", "move", "look", "fail", "restart", "look", "appear", "again"]
 
 
 @given(seed=st.integers(0, 2**32))
 def test_each_file_once_whatever_happens(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Files appear, grow, go and are moved; batches fail, programs restart. Every file that stays is in
-    exactly one batch, as it was then; a filter and the limits hold, and so does what is to become of it."""
+    """Files appear, grow, go and are moved, and come again under names of old; batches fail, programs
+    restart. Every file that stays is in exactly one batch, as it was then; a filter and the limits hold, and
+    so does what is to become of it."""
     chance = random.Random(seed)
     root = tmp_path_factory.mktemp("model")
     folder = root / "in"
@@ -613,7 +615,9 @@ def test_each_file_once_whatever_happens(seed: int, tmp_path_factory: pytest.Tem
     number = 0
     alive: dict[str, int] = {}  # by path: its size, of those that were not read yet
     read: list[str] = []
+    kept: list[str] = []  # of the batches that were committed
     failed: set[str] = set()
+    made: Counter[str] = Counter()
 
     def look(committed: bool = True) -> None:
         found = run.plan()
@@ -626,7 +630,9 @@ def test_each_file_once_whatever_happens(seed: int, tmp_path_factory: pytest.Tem
             assert options["recursive"] or "/" not in name
             assert limits["accepts"] is None or not name.endswith("9")
             read.append(name)
-        if not committed:
+        if committed:
+            kept.extend(found)
+        else:
             failed.update(found)
         run.end(committed=committed)
         for name in found:
@@ -639,6 +645,12 @@ def test_each_file_once_whatever_happens(seed: int, tmp_path_factory: pytest.Tem
             name = f"{chance.choice(['', 'x/', 'x/y/', 'z/'])}{number}"
             alive[name] = chance.randrange(5)
             put(folder, name, alive[name])
+        elif event == "again" and kept and after is not None:
+            name = chance.choice(kept)
+            if not (folder / name).exists():
+                alive[name] = chance.randrange(5)
+                put(folder, name, alive[name])
+                made[name] += 1
         elif event == "grow" and alive:
             name = chance.choice(sorted(alive))
             alive[name] += 1
@@ -662,9 +674,9 @@ def test_each_file_once_whatever_happens(seed: int, tmp_path_factory: pytest.Tem
         look()
     left = [name for name in alive if options["recursive"] or "/" not in name]
     assert all(limits["accepts"] is not None and name.endswith("9") for name in left), left
-    assert len(read) == len(set(read)), "no file twice"
+    assert all(count <= 1 + made[name] for name, count in Counter(read).items()), "no file twice"
     assert all((folder / name).exists() for name in failed), "files of failed batches stay"
     if after is not None and after.archive:
-        kept = [name for name in read if name not in failed]
         done = Path(after.archive)
-        assert (below(done) if done.exists() else []) == sorted(kept)
+        archived = [name.partition("-")[0] for name in (below(done) if done.exists() else [])]
+        assert sorted(archived) == sorted(kept)
