@@ -148,8 +148,15 @@ def test_what_cannot_be_read(folder: Path) -> None:
     with wrapping(lambda storage: FaultyStorage(storage, faults)):
         report = explained(Question(str(folder), all_files=True, recursive=True))
     assert [each.why for each in report.files if each.verdict == "unreadable"] == [
-        "is a directory that cannot be listed: batches fail; look at its permissions"
+        "is a directory that cannot be listed: what is in it is not taken; look at its permissions"
     ]
+
+
+def test_a_time_to_come_is_no_growth_unless_somebody_waits_for_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    os.utime(tmp_path / "a", (4_000_000_000, 4_000_000_000))
+    found = [explained(Question(str(tmp_path), all_files=True, stable_for_s=for_s)) for for_s in (0, 1)]
+    assert [report.files[0].verdict for report in found] == ["next", "growing"]
 
 
 def test_urls_tables_and_directories_that_are_not_there() -> None:

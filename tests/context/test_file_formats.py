@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from penstock import Conf, Context, FilePath, InputFormat, Reject, Split, StreamingContext, StreamingListener
+from penstock.cli.explained import Question, explained
 from penstock.clock import ManualClock
 from penstock.errors import (
     ArgumentError,
@@ -30,6 +32,8 @@ from penstock.errors import (
     SignatureError,
     StateError,
 )
+from penstock.plan import Metrics, Task
+from penstock.sources.files.numbered import NumberedTables, row_options
 from penstock.storage import FileInfo, LocalStorage
 from penstock.testing import CollectingSink, Stepper
 
@@ -250,6 +254,17 @@ def written(path: Path, table: pa.Table, format: str) -> None:
 FORMATS = [("parquet", "parquet"), ("arrow", "file"), ("arrow", "stream")]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system that has named pipes")
+def test_nobody_waits_for_a_pipe(sc: Context, tmp_path: Path) -> None:
+    """A test that does hangs, and the time limit of the suite shows where."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "rest").write_bytes(b"abc")
+    assert Program(sc, tmp_path, "binaryRecordsStream", 3).records == [b"abc"]
+    assert explained(Question(str(tmp_path), all_files=True)).counts == {"next": 2}
+    found = Program(sc, tmp_path, "fileStream", "wholebytes").records
+    assert found == [(f"{tmp_path}/pipe", b""), (f"{tmp_path}/rest", b"abc")]
+
+
 @pytest.mark.parametrize(("format", "kind"), FORMATS)
 def test_tables(sc: Context, tmp_path: Path, format: str, kind: str) -> None:
     written(tmp_path / "a", TABLE, kind)
@@ -288,6 +303,45 @@ def test_damaged_tables_are_named(sc: Context, tmp_path: Path, format: str, kind
     (tmp_path / "a").write_bytes(data[: len(data) // 2])
     with pytest.raises(CorruptInput, match=rf"/a is no whole {format} file"):
         Program(sc, tmp_path, "fileStream", format)
+
+
+@pytest.mark.parametrize(("format", "kind"), FORMATS)
+def test_a_table_with_any_byte_wrong_is_read_or_named(tmp_path: Path, format: str, kind: str) -> None:
+    """Never does it end the process: what says that values lie outside of the file is not believed."""
+    table = pa.table(
+        {
+            "text": ["abc", "d", None] * 20,
+            "number": range(60),
+            "code": pa.array(["u", "v", "w"] * 20).dictionary_encode(),
+            "record": [{"x": 1}] * 60,
+        }
+    )
+    written(tmp_path / "whole", table, kind)
+    data = (tmp_path / "whole").read_bytes()
+    storage, path = LocalStorage(), tmp_path / "a"
+    chance = np.random.default_rng(5)
+    named = 0
+    for _ in range(150):
+        damaged = bytearray(data)
+        for at in chance.integers(0, len(data), chance.integers(1, 9)):
+            damaged[at] = chance.integers(0, 256)
+        path.write_bytes(damaged)
+        reader = NumberedTables(storage, storage.stat(str(path)), row_options(format, {}), 0)
+        try:
+            for chunk in reader.read(Task(0, 1, Metrics())):
+                assert all(len(row) == 2 for row in chunk.rows())
+        except (CorruptInput, RowTypeError):
+            named += 1
+    assert named > 40
+
+
+def test_of_two_columns_of_one_name_none_is_meant(sc: Context, tmp_path: Path) -> None:
+    table = pa.table([[1], [2], [3]], names=["a", "a", "b"])
+    written(tmp_path / "a", table, "file")
+    with pytest.raises(CorruptInput, match="2 columns a, and one is asked for"):
+        Program(sc, tmp_path, "fileStream", "arrow", conf={"columns": ["a"]})
+    found = Program(sc, tmp_path, "fileStream", "arrow", conf={"columns": ["b"]})
+    assert found.records == [(0, (3,))]
 
 
 def test_a_column_without_an_exact_class_is_named(sc: Context, tmp_path: Path) -> None:
@@ -476,6 +530,7 @@ def test_records_of_a_class_and_plain_values(sc: Context, tmp_path: Path) -> Non
         ({"dtype": [("a", [("b", "<i8")])]}, "the field a"),
         ({"dtype": "<c8"}, "no exact Python class"),
         ({"dtype": "nonsense"}, "NumPy record type"),
+        ({"dtype": []}, "one byte or more"),
         ({"dtype": [("id", "<i8")], "cls": Order}, "not those of"),
         ({"dtype": [("id", "<i8"), ("price", "<i8")], "cls": Order}, "not those of"),
         ({"dtype": "<i8", "cls": Order}, "with fields"),

@@ -158,3 +158,20 @@ def test_a_live_queue_cannot_go_on_after_a_restart(
     ssc.checkpoint(str(tmp_path / "checkpoint"))
     with pytest.raises(ArgumentError, match="the input queue cannot go on after a restart"):
         ssc.start()
+
+
+def test_a_queue_is_joined_whatever_was_in_it(sc: Context, ssc: StreamingContext, clock: ManualClock) -> None:
+    """Also what is nothing to make an RDD of, and what was taken before another input failed."""
+    live: queue.Queue[Any] = queue.Queue()
+    other: queue.Queue[Any] = queue.Queue()
+    sink = CollectingSink()
+    ssc.queueStream(live).foreachRDD(sink)
+    ssc.queueStream(other).foreachRDD(lambda rdd: None)
+    with Stepper(ssc, clock) as stepper:
+        live.put([1])
+        other.put(5)
+        for _ in range(2):  # what has failed is told for as long as somebody awaits the end
+            with pytest.raises(SignatureError):
+                stepper.step()
+    assert sink.batches == [[1]]
+    assert [live.unfinished_tasks, other.unfinished_tasks] == [0, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from penstock.clock import ManualClock
 from penstock.sources import AfterCommit, FilePath, FileSource, Limits
+from penstock.sources.files.waiting import Pace
 from penstock.storage import LocalStorage, Storage, storage_for
 from penstock.storage.faulty import Fault, FaultyStorage
 from penstock.times import BatchTime
@@ -115,6 +117,49 @@ def test_a_link_that_leads_back_is_not_followed(tmp_path: Path, caplog: pytest.L
     run = Run(tmp_path, recursive=True, new_files_only=False)
     assert [run.tick(), run.tick()] == [["a/b/one"], []]
     assert caplog.text.count("leads back") == 1
+
+
+class Closed(LocalStorage):
+    """The file system, with directories that may not be read."""
+
+    __slots__ = ("closed",)
+
+    def __init__(self, *closed: Path) -> None:
+        object.__setattr__(self, "closed", {str(path) for path in closed})
+
+    def list_names(self, directory: str) -> Any:
+        if directory in self.closed:
+            raise PermissionError(13, "Permission denied", directory)
+        return super().list_names(directory)
+
+
+@pytest.mark.parametrize("pattern", ["", "d*"])
+def test_a_directory_that_may_not_be_read_stops_nobody_else(
+    tmp_path: Path, pattern: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, "d1/a")
+    put(tmp_path, "d2/b")
+    storage = Closed(tmp_path / "d2")
+    run = Run(tmp_path / pattern, storage, recursive=True, new_files_only=False)
+    run.root = str(tmp_path)
+    assert [run.tick(), run.tick()] == [["d1/a"], []]
+    assert caplog.text.count("d2 may not be read") == 1
+    storage.closed.clear()
+    assert [run.tick(), run.tick()] == [["d2/b"], []]
+    storage.closed.add(str(tmp_path / "d2"))
+    put(tmp_path, "d1/c")
+    put(tmp_path, "d2/d")
+    assert run.tick() == ["d1/c"]
+    storage.closed.clear()
+    assert [run.tick(), run.tick()] == [["d2/d"], []], "and what was taken before is not new"
+
+
+@pytest.mark.parametrize("pattern", ["in", "{in,more}", "{in,more}/*.csv"])
+def test_the_directory_that_was_named_must_be_one_that_may_be_read(tmp_path: Path, pattern: str) -> None:
+    put(tmp_path, "in/a")
+    put(tmp_path, "more/a")
+    with pytest.raises(PermissionError):
+        Run(tmp_path / pattern, Closed(tmp_path / "in"), recursive=True)
 
 
 def test_a_still_tree_costs_a_stamp_for_each_directory(tmp_path: Path) -> None:
@@ -336,6 +381,17 @@ def test_files_are_deleted_once_their_batch_is_committed(tmp_path: Path) -> None
     assert [run.tick(), run.tick()] == [["a"], []], "what comes under the name of a deleted file is new"
 
 
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_the_archive_is_never_read_by_whatever_path(tmp_path: Path, pattern: str) -> None:
+    put(tmp_path, "real/x/a")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    archive = AfterCommit("archive", str(tmp_path / "real/done"))
+    run = Run(tmp_path / "link" / pattern, recursive=True, new_files_only=False, after_commit=archive)
+    run.root = str(tmp_path / "link")
+    assert [run.tick() for _ in range(3)] == [["x/a"], [], []]
+    assert below(tmp_path / "real") == ["done/x/a"]
+
+
 def test_files_of_a_failed_batch_stay(tmp_path: Path) -> None:
     run = Run(tmp_path, after_commit=AfterCommit("delete"))
     put(tmp_path, "a")
@@ -421,15 +477,125 @@ def test_a_crash_within_the_archiving(tmp_path: Path, moment: Any, url: bool) ->
     assert sorted(inner.list_names(f"{base}/done").files) == ["a", "a-1"]
 
 
+def test_a_name_that_came_again_is_settled_by_the_batch_that_took_it_last(tmp_path: Path) -> None:
+    """After a restart what was archived long ago says nothing of the file that is there now."""
+    watched = tmp_path / "in"
+    watched.mkdir()
+    run = Run(watched, after_commit=archiving(tmp_path))
+    put(watched, "a", 1)
+    assert run.tick() == ["a"]
+    put(watched, "a", 2)
+    assert run.plan() == ["a"], "of a batch that the next run runs again"
+    after = Run(watched, clock=run.clock, before=run, after_commit=archiving(tmp_path))
+    again = BatchTime(run.clock.now_ms())
+    assert [after.plan(), below(watched)] == [[], ["a"]]
+    after.source.committed(again)
+    after.source.done(again)
+    assert below(tmp_path) == ["done/a", "done/a-1"]
+
+
+def test_a_file_of_a_batch_that_was_given_up_stays_whatever_was_there_before(tmp_path: Path) -> None:
+    watched = tmp_path / "in"
+    watched.mkdir()
+    run = Run(watched, after_commit=archiving(tmp_path))
+    put(watched, "a", 1)
+    assert run.tick() == ["a"]
+    put(watched, "a", 2)
+    assert run.plan() == ["a"]
+    run.end(committed=False)
+    after = Run(watched, clock=run.clock, before=run, after_commit=archiving(tmp_path))
+    assert [after.tick(), below(watched)] == [[], ["a"]]
+
+
+def test_a_file_that_was_moved_back_from_the_archive_is_read_after_a_restart_too(tmp_path: Path) -> None:
+    """It is what was read before, byte by byte and by its times, and yet it was put there to be read."""
+    watched = tmp_path / "in"
+    watched.mkdir()
+    run = Run(watched, max_files=1, after_commit=archiving(tmp_path))
+    put(watched, "b")
+    assert [run.tick(), run.tick()] == [["b"], []]
+    (tmp_path / "done/b").rename(watched / "b")
+    put(watched, "a")
+    assert run.tick() == ["a"], "and b waits"
+    after = Run(watched, clock=run.clock, before=run, max_files=1, after_commit=archiving(tmp_path))
+    assert after.tick() == ["b"]
+
+
+def test_a_file_that_was_left_alone_is_not_read_again_after_a_restart(tmp_path: Path) -> None:
+    run = Run(tmp_path, after_commit=AfterCommit("delete"))
+    put(tmp_path, "a", 1)
+    run.plan()
+    put(tmp_path, "a", 2)
+    run.end()
+    assert run.tick() == []
+    after = Run(tmp_path, clock=run.clock, before=run, after_commit=AfterCommit("delete"))
+    assert [after.tick(), below(tmp_path)] == [[], ["a"]]
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("restart", [True, False])
+def test_what_was_planned_for_a_batch_that_never_was_is_in_the_next(
+    tmp_path: Path, committed: bool, restart: bool
+) -> None:
+    """As when another input could not be planned: no batch of that time is ever over."""
+    run = Run(tmp_path, after_commit=AfterCommit("delete"))
+    put(tmp_path, "a")
+    assert run.plan() == ["a"]
+    run.clock.advance(1000)
+    if restart:
+        run.committed_ms = run.clock.now_ms()
+        run.failed = set() if committed else {run.clock.now_ms()}
+        Run(tmp_path, clock=run.clock, before=run, after_commit=AfterCommit("delete"))
+    else:
+        run.end(committed=committed)
+    assert below(tmp_path) == ([] if committed else ["a"])
+
+
+def test_the_pace_counts_what_was_planned_for_a_batch_that_never_was() -> None:
+    pace = Pace(interval_ms=1000, most_waiting=100)
+    pace.allow(1)
+    pace.planned(1000, 300)
+    assert pace.room() == 0
+    pace.counted(2000, 30)
+    assert [pace.waiting, pace.room()] == [0, 10], "ten bytes a record, as in the file"
+
+
+@pytest.mark.parametrize("moment", ["half", "after"])
+def test_what_was_copied_and_not_removed_is_not_copied_again(tmp_path: Path, moment: Any) -> None:
+    inner, base = storage_for(f"memory://{tmp_path}/in")
+    storage = FaultyStorage(inner, [Fault(1, "rename_file", moment)])
+    inner.write_atomic(f"{base}/a", b"one")
+    run = Run(
+        f"memory://{tmp_path}/in", storage, new_files_only=False,
+        after_commit=AfterCommit("archive", f"{base}/done"),
+    )  # fmt: skip
+    assert [run.tick(), run.tick()] == [["a"], []]
+    assert inner.list_names(base).files == []
+    assert inner.list_names(f"{base}/done").files == ["a"]
+
+
+def test_an_archive_that_is_not_there_is_not_asked_for_every_file(tmp_path: Path) -> None:
+    storage = FaultyStorage(LocalStorage(), [Fault(at, "rename_file") for at in (1, 2, 3)])
+    run = Run(tmp_path, storage, after_commit=archiving(tmp_path))
+    for number in range(10):
+        put(tmp_path, f"{number}")
+    run.tick()
+    assert sum(call.operation == "rename_file" for call in storage.calls) == 3
+    assert len(below(tmp_path)) == 10
+    assert run.tick() == []
+    assert below(tmp_path) == [f"done/{number}" for number in range(10)]
+
+
 # ------------------------------------------------------------------------------------------- a model
 
-EVENTS = ["appear", "grow", "vanish", "move", "look", "fail", "restart", "look", "appear"]
+EVENTS = ["appear", "grow", "vanish", "move", "look", "fail", "restart", "look", "appear", "again"]
 
 
 @given(seed=st.integers(0, 2**32))
 def test_each_file_once_whatever_happens(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Files appear, grow, go and are moved; batches fail, programs restart. Every file that stays is in
-    exactly one batch, as it was then; a filter and the limits hold, and so does what is to become of it."""
+    """Files appear, grow, go and are moved, and come again under names of old; batches fail, programs
+    restart. Every file that stays is in exactly one batch, as it was then; a filter and the limits hold, and
+    so does what is to become of it."""
     chance = random.Random(seed)
     root = tmp_path_factory.mktemp("model")
     folder = root / "in"
@@ -449,7 +615,9 @@ def test_each_file_once_whatever_happens(seed: int, tmp_path_factory: pytest.Tem
     number = 0
     alive: dict[str, int] = {}  # by path: its size, of those that were not read yet
     read: list[str] = []
+    kept: list[str] = []  # of the batches that were committed
     failed: set[str] = set()
+    made: Counter[str] = Counter()
 
     def look(committed: bool = True) -> None:
         found = run.plan()
@@ -462,7 +630,9 @@ def test_each_file_once_whatever_happens(seed: int, tmp_path_factory: pytest.Tem
             assert options["recursive"] or "/" not in name
             assert limits["accepts"] is None or not name.endswith("9")
             read.append(name)
-        if not committed:
+        if committed:
+            kept.extend(found)
+        else:
             failed.update(found)
         run.end(committed=committed)
         for name in found:
@@ -475,6 +645,12 @@ def test_each_file_once_whatever_happens(seed: int, tmp_path_factory: pytest.Tem
             name = f"{chance.choice(['', 'x/', 'x/y/', 'z/'])}{number}"
             alive[name] = chance.randrange(5)
             put(folder, name, alive[name])
+        elif event == "again" and kept and after is not None:
+            name = chance.choice(kept)
+            if not (folder / name).exists():
+                alive[name] = chance.randrange(5)
+                put(folder, name, alive[name])
+                made[name] += 1
         elif event == "grow" and alive:
             name = chance.choice(sorted(alive))
             alive[name] += 1
@@ -498,9 +674,9 @@ def test_each_file_once_whatever_happens(seed: int, tmp_path_factory: pytest.Tem
         look()
     left = [name for name in alive if options["recursive"] or "/" not in name]
     assert all(limits["accepts"] is not None and name.endswith("9") for name in left), left
-    assert len(read) == len(set(read)), "no file twice"
+    assert all(count <= 1 + made[name] for name, count in Counter(read).items()), "no file twice"
     assert all((folder / name).exists() for name in failed), "files of failed batches stay"
     if after is not None and after.archive:
-        kept = [name for name in read if name not in failed]
         done = Path(after.archive)
-        assert (below(done) if done.exists() else []) == sorted(kept)
+        archived = [name.partition("-")[0] for name in (below(done) if done.exists() else [])]
+        assert sorted(archived) == sorted(kept)

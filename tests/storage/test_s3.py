@@ -75,6 +75,26 @@ class TestS3(StorageContract):
         storage.remove_tree(join(root, "a"))
         assert storage.read(join(root, "a")) == b"file"
 
+    def test_names_are_taken_as_they_are(self, storage: Storage, root: str) -> None:
+        names = [" a", "a ", "a%20b", "a+b", "a?b", "a#b", "a*", "[a]", "v", "v?versionId=1", "{a}", "ä&='"]
+        for name in names:
+            storage.write_atomic(join(root, name), name.encode())
+        infos = storage.list_directory(root)
+        assert [info.name for info in infos] == sorted(names)
+        for info in infos:
+            data = info.name.encode()
+            assert [storage.read(info.path), storage.open_read(info.path).read()] == [data, data]
+            assert storage.stat(info.path) == info
+        storage.rename_file(join(root, "v?versionId=1"), join(root, "w"))
+        assert not storage.exists(join(root, "v?versionId=1"))
+        assert [storage.read(join(root, name)) for name in "vw"] == [b"v", b"v?versionId=1"]
+
+    def test_a_directory_without_a_name_is_nobody_s(self, storage: Storage, root: str) -> None:
+        for name in ("in//a", "in/x//b", "in/x/c", "in///"):
+            put(root, name, b"")
+        assert storage.list_names(join(root, "in")) == ([], ["x"])
+        assert storage.list_names(join(root, "in/x")) == (["c"], [])
+
     def test_a_bucket_is_listed_and_one_that_is_missing_is_not_found(
         self, storage: Storage, root: str
     ) -> None:

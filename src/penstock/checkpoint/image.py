@@ -71,12 +71,14 @@ class InputRecord:
 @dataclass(slots=True)
 class Commit:
     """What a batch leaves behind. ``slides`` hold the chunks of each partition; ``lost`` the outputs that
-    were given up, with what is needed to write them again."""
+    were given up, with what is needed to write them again. ``given_up``: the batch was, maybe with all its
+    outputs done."""
 
     time: int
     tables: dict[str, list[TableChange]] = field(default_factory=dict)
     slides: dict[str, list[list[Chunk]]] = field(default_factory=dict)
     lost: list[dict[str, Any]] = field(default_factory=list)
+    given_up: bool = False
 
     def record(self) -> Record:
         """As it is written."""
@@ -94,6 +96,8 @@ class Commit:
             for name, partitions in self.slides.items()
         ]
         head = {"kind": "commit", "time": self.time, "tables": tables, "slides": slides, "lost": self.lost}
+        if self.given_up:
+            head["given_up"] = True
         return head, parts
 
 
@@ -154,6 +158,7 @@ class Image:
         self.planned: dict[int, dict[str, Any]] = {}
         self.taken: dict[str, list[Any]] = {}  # by input, the intents since the newest position
         self.lost: list[dict[str, Any]] = []
+        self.given_up: list[int] = []  # the times of batches that were, with or without outputs that are lost
         self._tables: dict[tuple[str, int], list[_StoredTable]] = {}
         self._slides: dict[str, dict[int, StoredSlide]] = {}
 
@@ -210,6 +215,8 @@ class Image:
         self.planned.pop(time, None)
         self.batches += 1
         self.lost = [*self.lost, *head["lost"]][-_MOST_LOST:]
+        if head.get("given_up") or head["lost"]:
+            self.given_up = [*self.given_up, time][-_MOST_LOST:]
         for table in head["tables"]:
             self._table({**table, "time": time}, parts)
         for slide in head["slides"]:
@@ -222,6 +229,7 @@ class Image:
     def _image(self, head: dict[str, Any], parts: list[memoryview]) -> None:
         for name in _FIGURES:
             setattr(self, name, head[name])
+        self.given_up = head.get("given_up", sorted({entry["time"] for entry in self.lost}))
         self.operators = {name: OperatorRecord(**each) for name, each in head["operators"].items()}
         self.inputs = {name: InputRecord(**each) for name, each in head["inputs"].items()}
         self.planned = {int(time): intents for time, intents in head["planned"].items()}
@@ -262,6 +270,7 @@ class Image:
         """All of it, as a reader who begins here wants it."""
         head: dict[str, Any] = {name: getattr(self, name) for name in _FIGURES}
         head["kind"] = "image"
+        head["given_up"] = self.given_up
         head["operators"] = {name: asdict(each) for name, each in self.operators.items()}
         head["inputs"] = {name: asdict(each) for name, each in self.inputs.items()}
         head["planned"] = {str(time): intents for time, intents in self.planned.items()}

@@ -107,7 +107,7 @@ def _history(question: Question, url: str) -> _History:
         )
     name = chosen[0]
     history = _History(committed_ms=image.committed_ms)
-    history.given_up = {entry["time"] for entry in image.lost}
+    history.given_up = set(image.given_up)
     position = Plain.read(image.inputs[name].position, checkpoint.trust)
     names = position[0] if isinstance(position, tuple) else position or {}
     known: dict[str, set[str]] = {path: set(held) for path, held in names.items()}
@@ -212,7 +212,9 @@ class _Stream:
         if name.startswith("_"):
             return "hidden", "its name begins with _, as those of markers and logs: rename it"
         if info.is_directory:
-            return "unreadable", "is a directory that cannot be listed: batches fail; look at its permissions"
+            return "unreadable", (
+                "is a directory that cannot be listed: what is in it is not taken; look at its permissions"
+            )
         if name.endswith(COPYING):
             return "copying", f"its name ends with {COPYING}: it is being copied, or that was broken off"
         if self.history is not None:
@@ -226,11 +228,8 @@ class _Stream:
         if self.history is None and not self.question.all_files:
             return "old", "is there before a stream starts now: newFilesOnly=False takes it"
         age_s = self.now_ms / 1000 - info.mtime_ns / 1e9
-        if info.mtime_ns and age_s < self.question.stable_for_s:
-            return (
-                "growing",
-                f"has changed {max(age_s, 0):.1f} s ago, less than stableFor",
-            )
+        if self.question.stable_for_s and info.mtime_ns and age_s < self.question.stable_for_s:
+            return "growing", f"has changed {max(age_s, 0):.1f} s ago, less than stableFor"
         return "next", "is taken by the next batch"
 
     def _before(self, info: FileInfo, history: _History) -> tuple[str, str] | None:
@@ -256,6 +255,8 @@ class _Stream:
         return "taken", f"was taken by {when}, which is committed"
 
     def _can_be_read(self, info: FileInfo) -> bool:
+        if not info.size:  # it is not opened, and might be a pipe
+            return True
         try:
             self.storage.open_read(info.path).close()
         except OSError:

@@ -494,6 +494,7 @@ class BatchDriver:
                 if self._recovery is not None:
                     changes = self._generation.changes(time, news)
                     changes.lost = lost
+                    changes.given_up = given_up
                     self._recovery.commit(changes)
                     self._given_up = time if given_up else self._given_up
                 self._generation.commit(time, news)

@@ -75,7 +75,7 @@ class Recovery:
                         f"{node.source.name} ({node.site.operation}) cannot go on from there. Hint: give it "
                         f"another name by .name(...), under which it begins anew."
                     ) from error
-                node.source.resume(image.committed_ms, {entry["time"] for entry in image.lost})
+                node.source.resume(image.committed_ms, set(image.given_up))
         for time in sorted(image.planned):
             self.again[BatchTime(time)] = {
                 node.id: node.source.again(

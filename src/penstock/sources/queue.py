@@ -112,7 +112,8 @@ class LiveQueueSource(StreamSource):
                 self._plans[number] = self._plan_of(item)
             except BaseException:  # it is gone, and those before it are the next batch's
                 self._held = numbers
-                self._taken[time] = [number]
+                del self._taken[time]
+                self._is_over()
                 raise
             numbers.append(number)
         if not numbers and self._default is not None:
@@ -149,10 +150,15 @@ class LiveQueueSource(StreamSource):
         return not self._available and not self._held
 
     def done(self, time: BatchTime) -> None:
-        for number in self._taken.pop(time, []):
-            self._plans.pop(number, None)
-            if isinstance(self._live, queue.Queue):
-                self._live.task_done()  # whoever joins the queue waits for the batch
+        # What was taken for a batch that another input kept from being is in the one after it.
+        for taken in [self._taken.pop(at) for at in sorted(self._taken) if at <= time]:
+            for number in taken:
+                self._plans.pop(number, None)
+                self._is_over()
+
+    def _is_over(self) -> None:
+        if isinstance(self._live, queue.Queue):
+            self._live.task_done()  # whoever joins the queue waits for the batch
 
 
 def _popped(live: LiveQueue) -> Any:

@@ -7,7 +7,7 @@ What is S3's own:
   carries a token in the object's metadata: the object that is there is this call's if it has its token.
 - There are no directories, so making one does nothing, and an empty one is not there.
 - An object whose name ends with ``/`` stands for a directory in some programs. It counts as nothing, and goes
-  with the directory.
+  with the directory. So does one with ``//`` in its name, or ``/`` at the beginning: no path leads there.
 - A listing comes in pages of a thousand names, each one request.
 - What was uploaded in parts is there once the last request has put it together. A process that dies before
   that leaves nothing that anybody sees; the store keeps the parts until a rule of the bucket removes them.
@@ -45,6 +45,7 @@ class S3Storage(FsspecStorage):
     def __init__(self, filesystem: Any) -> None:
         super().__init__(filesystem)
         _read_times_fast(filesystem)
+        _take_names_whole(filesystem)
 
     def read(self, path: str, start: int = 0, stop: int | None = None) -> bytes:
         if stop is not None and stop <= start:
@@ -69,7 +70,7 @@ class S3Storage(FsspecStorage):
                 for each in page.get("CommonPrefixes", ()):
                     found += 1
                     name = each["Prefix"][:-1]
-                    if name != key:  # an object whose name begins with `/` is nobody's
+                    if name and not name.endswith("/"):  # an object in a directory without a name is nobody's
                         infos.append(FileInfo(f"{bucket}/{name}", 0, 0, True))
                 for each in page.get("Contents", ()):
                     found += 1
@@ -183,6 +184,22 @@ def _read_times_fast(filesystem: Any) -> None:
     session = AioSession(**filesystem.kwargs)
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
     filesystem.session = session
+
+
+def _take_names_whole(filesystem: Any) -> None:
+    """Have a client that knows no versions take ``?versionId=`` for a part of a name. Its own way cuts names
+    there, and reads another object."""
+    if filesystem.version_aware or hasattr(filesystem.split_path, "cuts"):
+        return
+    cuts = filesystem.split_path
+
+    def split_path(path: str) -> tuple[str, str, str | None]:
+        start, mark, rest = path.partition("?versionId=")
+        bucket, key, version = cuts(start)
+        return bucket, f"{key}{mark}{rest}", version
+
+    split_path.cuts = cuts  # type: ignore[attr-defined]
+    filesystem.split_path = split_path
 
 
 def _seconds(moment: datetime) -> int:

@@ -127,6 +127,8 @@ def record_length(length: int | None, dtype: Any, cls: type | None) -> tuple[int
         return length, None
     layout = RecordLayout(dtype, cls)
     size = layout.dtype.itemsize
+    if not size:
+        raise ArgumentError(f"dtype should describe records of one byte or more, not {layout.dtype}")
     if length is not None and length != size:
         raise ArgumentError(f"records of this dtype have {size} bytes, not recordLength={length}")
     return size, layout

@@ -17,7 +17,9 @@ Two changes within one tick of a file system's clock can leave the same stamp, h
 mounted object stores have directories whose stamps never change, hence the doubt: if a listing then finds
 what the stamp did not show, that directory is listed at every look from there on.
 
-A look either succeeds as a whole or changes nothing, so what one fails to find, the next one finds.
+A look either succeeds as a whole or changes nothing, so what one fails to find, the next one finds. Only a
+directory that was found by looking, and may not be read, does not fail it: that is told to the log, and what
+is in the directory is found once it may be read.
 """
 
 from __future__ import annotations
@@ -101,7 +103,8 @@ class Lookout:
     """Looks at ``pattern``: a directory, a glob of directories, or a glob of files.
 
     With ``recursive`` what is in the directories found counts too, at any depth, but for hidden ones; a link
-    that leads back to where it lies in is not followed. What is in ``except_below`` never counts.
+    that leads back to where it lies in is not followed. What is in ``except_below``, by whatever path, never
+    counts.
     """
 
     def __init__(
@@ -119,9 +122,11 @@ class Lookout:
         self._clock = clock
         self._recursive = recursive
         self._except_below = except_below
+        self._excepted: Hashable = None  # its identity, at the last look
         self._directories: dict[str, _Directory] = {}
         self._identities: dict[str, Hashable] = {}
         self._leading_back: set[str] = set()
+        self._closed: set[str] = set()  # directories that may not be read, and were told to the log
         self._gone: list[str] = []  # what was known and is not listed any more, since it was last asked for
         self._known_before: dict[str, set[str]] = {}  # of directories that were not there since the restart
         self._removed: deque[str] = deque()  # by ourselves, on another thread
@@ -163,6 +168,7 @@ class Lookout:
         """The paths that appeared since the last look that did not fail, sorted."""
         self.details = {}
         self._forget_removed()
+        self._excepted = self._identity_now(self._except_below)
         looks: dict[str, _Look] = {}
         news: set[str] = set()
         for path, wanted in self._places(looks):
@@ -236,7 +242,7 @@ class Lookout:
     def _leads_back(self, path: str, above: frozenset[Hashable]) -> bool:
         try:
             back = self._identity(path) in above
-        except (FileNotFoundError, NotADirectoryError):  # gone meanwhile: the look at it will find that out
+        except (FileNotFoundError, NotADirectoryError, PermissionError):  # the look at it will find that out
             return False
         if back and path not in self._leading_back:
             self._leading_back.add(path)
@@ -253,14 +259,37 @@ class Lookout:
 
     def _is_excepted(self, path: str) -> bool:
         excepted = self._except_below
-        return excepted is not None and (path == excepted or path.startswith(f"{excepted}/"))
+        if excepted is None:
+            return False
+        if path == excepted or path.startswith(f"{excepted}/"):
+            return True
+        return self._excepted is not None and self._identity_now(path) == self._excepted
+
+    def _identity_now(self, path: str | None) -> Hashable:
+        """``None`` where there is nothing, or nothing that can be told."""
+        try:
+            return None if path is None else self._identity(path)
+        except OSError:
+            return None
 
     def _look_once(self, path: str, looks: dict[str, _Look]) -> _Look:
         if path not in looks:
+            before = self._directories.get(path)
             try:
-                looks[path] = self._look(path, self._directories.get(path))
+                looks[path] = self._look(path, before)
+                self._closed.discard(path)
             except FileNotFoundError:  # not there yet, or gone: if it comes back, all that is in it is new
                 looks[path] = _Look(None, [])
+            except PermissionError as error:
+                if path in {root_of(each) for each in globs.alternatives(self.pattern)}:  # that was named
+                    raise
+                if path not in self._closed:
+                    self._closed.add(path)
+                    _log.warning(
+                        "%s may not be read, so nothing in it is taken: %s. Hint: look at its permissions.",
+                        self.storage.url(path), error,
+                    )  # fmt: skip
+                looks[path] = _Look(before, [])
         return looks[path]
 
     def _look(self, path: str, before: _Directory | None) -> _Look:

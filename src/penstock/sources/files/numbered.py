@@ -324,8 +324,13 @@ class NumberedTables(_Numbered):
                         f"while reading {name}. Hint: conf={{'columns': [...]}} reads the others only."
                     )
                     raise
-                except (pa.ArrowInvalid, pa.ArrowNotImplementedError, EOFError) as error:
+                except (pa.ArrowException, EOFError, UnicodeDecodeError) as error:
                     raise CorruptInput(f"{name} is no whole {self.options.format} file: {error}") from error
+                except MemoryError as error:
+                    raise CorruptInput(
+                        f"{name} says that it holds more than fits into memory: it is no whole "
+                        f"{self.options.format} file, or has too large a batch"
+                    ) from error
                 except OSError as error:  # Arrow says it so, without an errno
                     if error.errno is not None:
                         raise
@@ -365,12 +370,15 @@ class NumberedTables(_Numbered):
         return self.options.columns
 
     def _must_have(self, there: list[str], name: str) -> None:
-        missing = [each for each in self._wanted or () if each not in there]
-        if missing:
-            raise CorruptInput(f"{name} has no column {missing[0]}, but {', '.join(there)}")
+        for each in self._wanted or ():
+            if each not in there:
+                raise CorruptInput(f"{name} has no column {each}, but {', '.join(there)}")
+            if there.count(each) > 1:
+                raise CorruptInput(f"{name} has {there.count(each)} columns {each}, and one is asked for")
 
     def _columns(self, batch: pa.RecordBatch) -> list[Columns]:
         wanted, row_type = self._wanted, self.options.row_type
         if wanted is not None:
             batch = batch.select(list(wanted))
+        batch.validate(full=True)  # a damaged file may say that values lie where there is no memory
         return Columns.from_arrow(batch, None if row_type is None else row_type.parts[1])

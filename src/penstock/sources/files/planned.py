@@ -38,12 +38,16 @@ def open_content(
     """The first ``size`` bytes of a file, also while it grows, decompressed if its name says so.
 
     Within the block: ``InputVanished``, ``InputChanged`` if the file is shorter now, ``CorruptInput``.
-    An empty file has no content, whatever its name says.
+    An empty file has no content, whatever its name says, and is not opened: a pipe looks like one, and who
+    opens that waits for somebody to write.
     """
+    if not size:
+        yield io.BufferedReader(cast(io.RawIOBase, io.BytesIO()))
+        return
     with open_planned(storage, path) as file:
         name = storage.url(path)
         planned = cast(BinaryIO, _FirstBytes(file, size, name))
-        if not (decompress and size and codec_of(name)):
+        if not (decompress and codec_of(name)):
             yield io.BufferedReader(cast(io.RawIOBase, planned))
             return
         with decompressed(planned, name) as content:

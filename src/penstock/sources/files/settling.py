@@ -23,6 +23,7 @@ __all__ = ["AfterCommit", "Settling"]
 
 _log = logging.getLogger(__name__)
 _COMPARED_BYTES = 1 << 20
+_FAILURES = 3  # at a time: then the archive is not there, and each try may take as long as a store lets it
 
 
 class AfterCommit(NamedTuple):
@@ -36,8 +37,8 @@ class Settling:
     """The files that are to be archived or deleted. ``root`` is the directory that they all lie in, below
     which their paths are kept in the archive; ``removed`` is told of each that is gone.
 
-    The intake thread calls :meth:`taken`, :meth:`position` and, before it, all that begins with ``restore``;
-    the batch thread the others.
+    The starting thread calls :meth:`restore`, :meth:`taken_before` and :meth:`resume`, before all else; the
+    intake thread :meth:`taken`, :meth:`take_left` and :meth:`position`; the batch thread the others.
     """
 
     def __init__(
@@ -50,7 +51,8 @@ class Settling:
         self._lock = threading.Lock()
         self._owed: dict[int, list[FileInfo]] = {}  # by batch time
         self._committed: set[int] = set()
-        self._due: list[FileInfo] = []  # those that could not be settled yet
+        self._due: dict[FileInfo, bool] = {}  # to be settled now; whether that has been tried before
+        self._left: list[FileInfo] = []  # those that were left alone, since it was last asked for
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lock": None}
@@ -69,18 +71,31 @@ class Settling:
             self._committed.add(time)
 
     def done(self, time: int) -> None:
-        """Nobody needs the files of a batch any more. If it failed they stay where they are."""
+        """Nobody needs the files of the batches up to a time any more. If this one failed they stay where
+        they are."""
         with self._lock:
-            files = self._owed.pop(time, [])
-            if time not in self._committed:
-                files = []
-            self._committed.discard(time)
-            self._due += files
-            due = list(self._due)
-        for file in due:
-            if self._settled(file, again=False):
-                with self._lock:
-                    self._due.remove(file)
+            # What was taken for a batch that another input kept from being is in the one after it.
+            files = [file for at in sorted(self._owed) if at <= time for file in self._owed.pop(at)]
+            if time in self._committed:
+                self._due.update(dict.fromkeys(files, False))
+            self._committed = {at for at in self._committed if at > time}
+            due = list(self._due.items())
+        failures = 0
+        for file, again in due:
+            settled = self._settled(file, again=again)
+            with self._lock:
+                del self._due[file]
+                if not settled:  # behind the others, which may fare better
+                    self._due[file] = True
+            failures += not settled
+            if failures == _FAILURES:
+                break
+
+    def take_left(self) -> list[tuple[str, int, int]]:
+        """The files that changed after they were read, and so were left alone, each told once."""
+        with self._lock:
+            left, self._left = self._left, []
+        return [_plain(file) for file in left]
 
     # Across a restart
 
@@ -90,25 +105,44 @@ class Settling:
             owed = [(time, [_plain(file) for file in files]) for time, files in sorted(self._owed.items())]
             return [*owed, (None, [_plain(file) for file in self._due])] if self._due else owed
 
-    def restore(self, position: Any, taken: Iterable[tuple[int, Sequence[Any]]]) -> None:
-        """What was owed at a position, and what was taken since."""
-        for time, items in [*position, *taken]:
+    def restore(self, position: Any) -> None:
+        """What was owed at a position."""
+        for time, items in position:
             files = [FileInfo(*item) for item in items]
             if time is None:
-                self._due += files
+                self._due.update(dict.fromkeys(files, True))
             else:
                 self._owed[time] = files
+
+    def taken_before(
+        self, time: int, items: Sequence[Any], gone: Collection[str], left: Sequence[Any]
+    ) -> None:
+        """What a batch has taken since, in a run before, of which it was known by then that the files at the
+        paths ``gone`` were not there any more, and that those ``left`` alone are not owed."""
+        paths, files = set(gone), {FileInfo(*item) for item in left}
+        if paths or files:
+            for at, owed in self._owed.items():
+                self._owed[at] = [file for file in owed if file.path not in paths and file not in files]
+            for file in [file for file in self._due if file.path in paths or file in files]:
+                del self._due[file]
+        self._owed[time] = [FileInfo(*item) for item in items]
 
     def resume(self, committed_ms: int | None, failed: Collection[int]) -> list[str]:
         """The batches up to one are over, some of them have failed: end what the run before has begun. The
         paths at which there is not what was read, so that what is there, or will be, is new."""
-        over = [time for time in self._owed if committed_ms is not None and time <= committed_ms]
-        due, self._due = self._due, []
-        for time in sorted(over):
-            files = self._owed.pop(time)
-            due += [] if time in failed else files
+        over = {time for time in self._owed if committed_ms is not None and time <= committed_ms}
+        stay = {max((at for at in over if at <= time), default=time) for time in failed}  # as for `done`
+        newest: dict[str, FileInfo | None] = {file.path: file for file in self._due}
+        for time in sorted(self._owed):  # who took a path last says what is to become of it
+            settles = time in over and time not in stay
+            newest.update((file.path, file if settles else None) for file in self._owed[time])
+        for time in over:
+            del self._owed[time]
+        self._due = {}
         fresh = []
-        for file in dict.fromkeys(due):
+        for file in newest.values():
+            if file is None:
+                continue
             try:
                 now = self._storage.stat(file.path)
             except FileNotFoundError:
@@ -116,12 +150,12 @@ class Settling:
                 continue
             except Exception as error:  # whatever a store raises: there will be another time
                 _log.warning("%s cannot be looked at: %s", self._storage.url(file.path), error)
-                self._due.append(file)
+                self._due[file] = True
                 continue
             if (now.size, now.mtime_ns) != (file.size, file.mtime_ns) or self._settled(file, again=True):
                 fresh.append(file.path)
             else:
-                self._due.append(file)
+                self._due[file] = True
         return fresh
 
     # Doing it
@@ -138,6 +172,8 @@ class Settling:
                     "them into the directory.",
                     url, "deleted" if self._after_commit.action == "delete" else "archived",
                 )  # fmt: skip
+                with self._lock:
+                    self._left.append(file)
                 return True
             if self._after_commit.action == "delete":
                 self._storage.remove(file.path)

@@ -95,8 +95,13 @@ class FileSource(StreamSource):
                 known.setdefault(parent_of(path), set()).add(name_of(path))
         self._lookout.restore(known)
         if self._settling is not None:
-            since = [(each.metadata["time"], each.items) for each in taken if "time" in each.metadata]
-            self._settling.restore(owed, since)
+            self._settling.restore(owed)
+            for intent in taken:
+                of = intent.metadata
+                if "time" in of:
+                    self._settling.taken_before(
+                        of["time"], intent.items, of.get("gone", ()), of.get("left", ())
+                    )
         self._restored = True
 
     def resume(self, committed_ms: int | None, failed: Collection[int]) -> None:
@@ -148,6 +153,9 @@ class FileSource(StreamSource):
         if self._settling is not None:
             self._settling.taken(time, files)
             more["time"] = int(time)
+            left = self._settling.take_left()
+            if left:
+                more["left"] = left
         self._pace.planned(time, sum(file.size for file in files))
         items = tuple((file.path, file.size, file.mtime_ns) for file in files)
         metadata = {"files": [file.path for file in files], "waiting": len(self._line), "changed": changed}

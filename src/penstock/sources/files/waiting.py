@@ -129,9 +129,10 @@ class Pace:
             self._left -= size
 
     def counted(self, time: int, records: int) -> None:
-        """A batch is over, and had so many records."""
-        size = self._planned.pop(time, None)
-        if size is not None and records > 0:
+        """A batch is over, and had so many records. What was planned for batches that never came to be is
+        in the one after them."""
+        size = sum(self._planned.pop(at, 0) for at in list(self._planned) if at <= time)
+        if size and records > 0:
             self._learnt.append((size, records))
 
     def over(self, time: int) -> None:
