@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.clients import kafka
+from penstock.clock import ManualClock
 from penstock.errors import CallSite, InputChanged, InputVanished, StorageError
 from penstock.sources import KafkaReading, KafkaSource, MessageDecoding, utf8_decoder
 from penstock.times import BatchTime
@@ -25,7 +26,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
     kafka._readers.close()
 
 
-def read(start: int, until: int, on_loss: Any = "fail", stall_ms: int = 0) -> list[int]:
+def read(start: int, until: int, on_loss: Any = "fail", stall_ms: int = 5000) -> list[int]:
     lists = kafka.read_range(
         {"bootstrap.servers": "fake"}, ("t", 0), start, until,
         on_loss=on_loss, stall_ms=stall_ms, timeout_ms=1000,
@@ -33,7 +34,7 @@ def read(start: int, until: int, on_loss: Any = "fail", stall_ms: int = 0) -> li
     return [message.offset() for messages in lists for message in messages]
 
 
-def source(topics: list[str], **options: Any) -> KafkaSource:
+def source(topics: list[str], *, interval_ms: int = 1000, **options: Any) -> KafkaSource:
     settings, reset = kafka.consumer_settings(
         {"bootstrap.servers": "fake", "auto.offset.reset": options.pop("reset", "earliest")}
     )
@@ -120,6 +121,31 @@ def test_what_the_client_overcomes_by_itself_is_waited_out(cluster: Cluster) -> 
     assert read(0, 2) == [0, 1]
 
 
+def test_that_the_client_says_again_and_again_what_is_wrong_is_nothing_that_comes(cluster: Cluster) -> None:
+    cluster.log().add([], 1)
+    cluster.errors += [KafkaError._TRANSPORT] * 100_000
+    with pytest.raises(StorageError, match=r"nothing came of t\[0\] from 0 up to 2 for 1 ms"):
+        read(0, 2, stall_ms=1)
+    assert cluster.errors
+
+
+def test_how_long_nothing_comes_is_not_how_long_messages_are_worked_on(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "_FIRST_MESSAGES", 1)
+    monkeypatch.setattr(kafka, "_MOST_MESSAGES", 1)
+    clock = ManualClock()
+    monkeypatch.setattr(kafka, "_clock", clock)
+    cluster.log().add([0, 1], 2)
+    begun = kafka.read_range(
+        {"bootstrap.servers": "fake"}, ("t", 0), 0, 2, on_loss="fail", stall_ms=1000, timeout_ms=1000
+    )
+    assert [message.offset() for message in next(begun)] == [0]
+    clock.advance(5000)
+    cluster.quiet = 2
+    assert [message.offset() for messages in begun for message in messages] == [1]
+
+
 def test_what_it_cannot_overcome_is_raised_and_the_consumer_is_not_used_again(cluster: Cluster) -> None:
     cluster.log().add([0, 1], 2)
     cluster.errors += [KafkaError.TOPIC_AUTHORIZATION_FAILED]
@@ -164,6 +190,20 @@ def test_a_partition_that_was_made_anew_when_it_is_read(cluster: Cluster) -> Non
     with pytest.raises(InputChanged, match=r"t\[0\] ends at 3 now, before 7"):
         read(7, 9)
     assert read(7, 9, "earliest") == []
+
+
+@pytest.mark.parametrize("on_loss", ["fail", "earliest"])
+def test_that_an_offset_is_not_there_is_believed_when_the_broker_says_so(
+    cluster: Cluster, on_loss: Any
+) -> None:
+    """A follower may be behind, and what a consumer has in its queue may be old."""
+    cluster.log().add(range(4), 4)
+    cluster.errors += [KafkaError._AUTO_OFFSET_RESET]
+    assert read(0, 2, on_loss) == [0, 1]
+    cluster.errors += [KafkaError._AUTO_OFFSET_RESET] * 2
+    with pytest.raises(StorageError, match=r"reading t\[0\] from 1 up to 2: as asked for"):
+        read(1, 2, on_loss)
+    assert read(2, 4, on_loss) == [2, 3]
 
 
 def test_what_is_gone_when_a_batch_is_planned(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:

@@ -339,6 +339,9 @@ class _Reader:
         self.next = self.known = -1
         self._held: list[Any] = []  # fetched, but behind the end of the range
         self._end = -1  # up to where all has been fetched; the client says it once
+        self._doubted = (
+            -1
+        )  # an offset of which the client said that it is not there, and the broker that it is
         self._size = _FIRST_MESSAGES
         self._consumer = _made("Consumer", settings)
 
@@ -358,24 +361,26 @@ class _Reader:
         since_ns, complained = _clock.elapsed_ns(), False
         while self.known < until:
             messages, self._held = self._held or self._fetched(until - self.known), []
-            if messages:
+            problem, trouble = None, 0
+            telling = [message for message in messages if message.error() is not None]
+            for message in telling:
+                if message.error().code() == kafka.KafkaError._PARTITION_EOF:
+                    self._end = max(self._end, message.offset())
+                    continue
+                trouble += 1
+                if message.error().code() not in _passing(kafka):
+                    problem = message.error()
+            if len(messages) > trouble:
                 since_ns = _clock.elapsed_ns()
             elif not complained and _clock.elapsed_ns() - since_ns > _COMPLAIN_NS:
                 complained = True
                 _log.warning("nothing has come of %s for %d s", self._range(until), _COMPLAIN_NS // 10**9)
-            elif _clock.elapsed_ns() - since_ns > stall_ms * 1_000_000:
+            elif problem is None and _clock.elapsed_ns() - since_ns > stall_ms * 1_000_000:
                 raise StorageError(
                     f"Kafka at {self.settings['bootstrap.servers']}: nothing came of {self._range(until)} "
                     f"for {stall_ms} ms. Hint: are its brokers up? spark.streaming.kafka.consumer.poll.ms is "
                     f"how long that is waited for."
                 )
-            problem = None
-            telling = [message for message in messages if message.error() is not None]
-            for message in telling:
-                if message.error().code() == kafka.KafkaError._PARTITION_EOF:
-                    self._end = max(self._end, message.offset())
-                elif message.error().code() not in _passing(kafka):
-                    problem = message.error()
             if telling:
                 messages = [message for message in messages if message.error() is None]
             if messages and messages[-1].offset() >= until:
@@ -387,6 +392,7 @@ class _Reader:
             if messages:
                 self._learn(messages)
                 yield messages
+                since_ns = _clock.elapsed_ns()  # what is done with them may take long
             if problem is not None:
                 self._overcome(problem, until, on_loss, timeout_ms)
 
@@ -421,6 +427,14 @@ class _Reader:
         if bounds is None:
             raise _problem(self.settings, f"reading {self._range(until)}", error)
         low, high = bounds
+        if (
+            low <= self.next < high
+        ):  # it is there: the client says what was so before, or is of another replica
+            if self.next == self._doubted:
+                raise _problem(self.settings, f"reading {self._range(until)}", error)
+            self._doubted = self.next
+            self._go_to(self.next)
+            return
         if on_loss == "fail":
             raise lost(self.topic, self.partition, self.next, low, high)
         goes_on = low if low > self.next else until
