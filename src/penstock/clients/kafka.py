@@ -574,6 +574,7 @@ def read_range(
 _producers: dict[Any, Shared[Any]] = {}
 _RANDOM_WITHOUT_KEY = ("murmur2_random", "fnv1a_random", "consistent_random")
 _ASK_MS = 30_000  # where messages can go
+_MAKING_NS = 5 * 10**9  # how long a broker may take to make a topic that it was asked for
 _POLL_EVERY = 1_000  # messages; what has arrived is heard of then
 _HEAR_S = 0.01
 _ANY_PARTITION = -1  # the partitioner finds one
@@ -611,13 +612,18 @@ class Sending:
         self._error: Any = None
 
     def _count_of_partitions(self) -> int:
-        """0 if the topic is not there yet: whoever asks for it first may have it made."""
+        """0 if there is no such topic, even after a while: whoever asks for it first may have it made."""
         if str(self._settings["partitioner"]) not in _RANDOM_WITHOUT_KEY:
             return 0
         given = self._settings.get("message.timeout.ms", self._settings.get("delivery.timeout.ms", _ASK_MS))
-        with _asking(self._settings, f"which partitions {self._topic} has"):
-            topics = self._producer.list_topics(self._topic, timeout=(int(given) or _ASK_MS) / 1000).topics
-        return len(topics[self._topic].partitions) if self._topic in topics else 0
+        timeout_s, since_ns = (int(given) or _ASK_MS) / 1000, _clock.elapsed_ns()
+        while True:
+            with _asking(self._settings, f"which partitions {self._topic} has"):
+                topics = self._producer.list_topics(self._topic, timeout=timeout_s).topics
+            count = len(topics[self._topic].partitions) if self._topic in topics else 0
+            if count or _clock.elapsed_ns() - since_ns > _MAKING_NS:
+                return count
+            self._producer.poll(_WAIT_S / 5)
 
     def send(
         self, key: bytes | str | None, value: bytes | str | None, headers: list[Any], spread: int
