@@ -44,7 +44,7 @@ def source(topics: list[str], *, interval_ms: int = 1000, **options: Any) -> Kaf
         kafka.Cluster(settings, 1000),
         topics,
         reading,
-        interval_ms=1000,
+        interval_ms=interval_ms,
         reset=reset,
         from_offsets={},
         **options,
@@ -283,6 +283,25 @@ def test_a_quiet_partition_costs_one_question(cluster: Cluster) -> None:
     asked = cluster.asked
     assert found.plan(BatchTime(2000)).items == ()
     assert cluster.asked == asked + 1
+
+
+@pytest.mark.parametrize(
+    ("interval_ms", "rate", "wanted"),
+    [
+        (100, 3, [0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1]),
+        (100, 15, [1, 2, 1, 2, 1, 2]),
+        (1500, 1, [1, 2, 1, 2]),
+        (2000, 4, [8, 8]),
+    ],
+)
+def test_the_highest_rate_holds_in_short_intervals(
+    cluster: Cluster, interval_ms: int, rate: int, wanted: list[int]
+) -> None:
+    cluster.log().add(range(100), 100)
+    found = source(["t"], max_rate=rate, interval_ms=interval_ms)
+    found.open()
+    times = [BatchTime(interval_ms * number) for number in range(1, len(wanted) + 1)]
+    assert [found.plan(time).records for time in times] == wanted
 
 
 def test_what_was_planned_before_a_crash_is_not_planned_again(cluster: Cluster) -> None:

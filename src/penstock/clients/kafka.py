@@ -86,6 +86,7 @@ _NOT_FOR_READING = {
     "enable.auto.commit": "offsets are recorded with the batches (ssc.checkpoint). "
     "Hint: commitOffsets=True commits them to the group too, when a batch is over",
     "enable.auto.offset.store": "offsets are recorded with the batches (ssc.checkpoint)",
+    "on_commit": "what could not be committed is logged, and committed later",
     "key.deserializer": "keyDecoder says how keys are decoded",
     "value.deserializer": "valueDecoder says how values are decoded",
     "zookeeper.connect": "consumers ask the brokers. Hint: bootstrap.servers",
@@ -208,13 +209,17 @@ def _made(kind: str, settings: Mapping[str, Any]) -> Any:
 class Cluster:
     """Which partitions topics have, and from where to where they reach. Connects when it is first asked.
 
-    Every question waits for ``timeout_ms`` at most and then raises ``StorageError``.
+    Every question waits for ``timeout_ms`` at most and then raises ``StorageError``. ``commit`` does not
+    wait: one commit at a time is on its way, and what comes meanwhile goes with the next.
     """
 
     def __init__(self, settings: Mapping[str, Any], timeout_ms: int) -> None:
         self._settings = dict(settings)
         self._timeout_ms = timeout_ms
         self._made: Any = None
+        self._uncommitted: dict[Place, int] = {}
+        self._committing: dict[Place, int] = {}  # on its way
+        self._refused: Any = None  # why the last one failed
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Cluster, (self._settings, self._timeout_ms)
@@ -225,7 +230,7 @@ class Cluster:
     @property
     def _consumer(self) -> Any:
         if self._made is None:
-            self._made = _made("Consumer", self._settings)
+            self._made = _made("Consumer", {**self._settings, "on_commit": self._heard})
         return self._made
 
     @property
@@ -303,19 +308,66 @@ class Cluster:
         }
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
-        """Commit offsets to the consumer group, and wait until that is done."""
+        """Begin to commit offsets to the consumer group. What cannot be committed is logged, and goes with
+        the next commit."""
+        self._uncommitted.update(offsets)
+        self._hear(0)
+        self._commit_next()
+
+    def _commit_next(self) -> None:
+        if self._committing or not self._uncommitted:
+            return
         kafka = engine()
-        asked = [kafka.TopicPartition(*place, offset) for place, offset in offsets.items()]
+        asked = [kafka.TopicPartition(*place, offset) for place, offset in self._uncommitted.items()]
         with _asking(self._settings, "committing offsets"):
-            for answer in self._consumer.commit(offsets=asked, asynchronous=False):
-                if answer.error is not None:
-                    raise kafka.KafkaException(answer.error)
+            self._consumer.commit(offsets=asked, asynchronous=True)
+        self._committing, self._uncommitted = self._uncommitted, {}
+
+    def _hear(self, timeout_s: float) -> None:
+        """Let the client say what became of a commit."""
+        while self._committing and self._consumer.poll(timeout_s) is not None:
+            pass
+
+    def _heard(self, error: Any, answers: Sequence[Any]) -> None:
+        """Called within ``poll``: a commit is over."""
+        refused = {(each.topic, each.partition): each.error or error for each in answers}
+        refused = {place: why for place, why in refused.items() if why is not None}
+        if error is not None or refused:
+            self._refused = error or next(iter(refused.values()))
+            _log.warning("%s", _problem(self._settings, "committing offsets", self._refused))
+        absent = engine().KafkaError.UNKNOWN_TOPIC_OR_PART  # deleted: nobody will ask for it
+        again = {
+            place: offset
+            for place, offset in self._committing.items()
+            if refused.get(place, error) is not None and refused.get(place, error).code() != absent
+        }
+        self._uncommitted = {**again, **self._uncommitted}
+        self._committing = {}
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect, when what is to be committed is, or after ``timeout_ms``."""
+        if self._made is None:
+            return
+        self._refused = None
+        deadline_ns = _clock.elapsed_ns() + self._timeout_ms * 1_000_000
+        try:
+            while (self._committing or self._uncommitted) and _clock.elapsed_ns() < deadline_ns:
+                self._commit_next()
+                self._hear(_HEAR_S)
+                if self._refused is not None:
+                    break
+        except StorageError as error:
+            _log.warning("%s", error)
         made, self._made = self._made, None
-        if made is not None:
+        if not self._committing:
             made.close()
+            return
+        _log.warning(
+            "Kafka at %s: it is not known whether the offsets of %d partitions were committed",
+            self, len(self._committing),
+        )  # fmt: skip
+        # With a commit on its way the client closes when its brokers have answered, which may be never.
+        threading.Thread(target=made.close, name="penstock-kafka-close", daemon=True).start()
 
 
 def _search(name: str) -> Any:
