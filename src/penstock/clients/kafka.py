@@ -17,7 +17,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from penstock.clients.shared import Shared
@@ -641,7 +641,8 @@ def _producer(settings: Mapping[str, Any]) -> Shared[Any]:
 
 
 def _flushed(producer: Any) -> None:
-    producer.flush(_WAIT_S)
+    with suppress(engine().KafkaException):  # that it can do nothing any more was said before
+        producer.flush(_WAIT_S)
 
 
 class Sending:
@@ -675,7 +676,7 @@ class Sending:
             count = len(topics[self._topic].partitions) if self._topic in topics else 0
             if count or _clock.elapsed_ns() - since_ns > _MAKING_NS:
                 return count
-            self._producer.poll(_WAIT_S / 5)
+            self._poll(_WAIT_S / 5)
 
     def send(
         self, key: bytes | str | None, value: bytes | str | None, headers: list[Any], spread: int
@@ -698,21 +699,28 @@ class Sending:
                 )
                 break
             except BufferError:  # the queue is full
-                self._producer.poll(_HEAR_S)
+                self._poll(_HEAR_S)
                 self._must_not_have_failed()
             except kafka.KafkaException as error:
                 self._forget_if_fatal(error.args[0])
                 raise _problem(self._settings, f"sending to {self._topic}", error.args[0]) from error
         self._sent += 1
         if self._sent % _POLL_EVERY == 0:
-            self._producer.poll(0)
+            self._poll(0)
             self._must_not_have_failed()
 
     def finish(self) -> None:
         """Wait until all have arrived. How long one may take is librdkafka's ``message.timeout.ms``."""
         while self._heard < self._sent:
-            self._producer.poll(_HEAR_S)
+            self._poll(_HEAR_S)
         self._must_not_have_failed()
+
+    def _poll(self, timeout_s: float) -> None:
+        try:
+            self._producer.poll(timeout_s)
+        except engine().KafkaException as error:  # the producer's own, which says so once and to one thread
+            self._forget_if_fatal(error.args[0])
+            raise _problem(self._settings, f"sending to {self._topic}", error.args[0]) from error
 
     def _arrived(self, error: Any, message: Any) -> None:
         """Called within ``poll``, on any thread that sends."""
@@ -729,6 +737,8 @@ class Sending:
             raise _problem(self._settings, what, self._error)
 
     def _forget_if_fatal(self, error: Any) -> None:
-        """A producer that can do nothing any more makes way for another one."""
-        if error.fatal():
+        """A producer that can do nothing any more makes way for another one. What it says of a message is
+        then ``_FATAL``, and not itself marked as fatal."""
+        is_fatal = error.fatal() or error.code() == engine().KafkaError._FATAL
+        if is_fatal and self._handle.get() is self._producer:
             self._handle.close()
