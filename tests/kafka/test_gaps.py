@@ -171,6 +171,34 @@ def test_consumers_that_are_too_many_are_closed(cluster: Cluster, monkeypatch: p
     assert kafka.idle_readers() == 2
 
 
+def test_of_many_partitions_the_same_consumers_are_kept(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "_IDLE_READERS", 3)
+    clock = ManualClock()
+    monkeypatch.setattr(kafka, "_clock", clock)
+    for partition in range(5):
+        cluster.log("t", partition).add(range(4), 4)
+
+    def batch(start: int, partitions: range) -> int:
+        """How many consumers had to find their place."""
+        before = len(cluster.assigned)
+        for partition in partitions:
+            for _ in kafka.read_range(
+                {"bootstrap.servers": "fake"}, ("t", partition), start, start + 1,
+                on_loss="fail", stall_ms=1000, timeout_ms=1,
+            ):  # fmt: skip
+                pass
+        return len(cluster.assigned) - before
+
+    assert [batch(start, range(5)) for start in range(3)] == [5, 2, 2]
+    clock.advance(30_000)
+    assert batch(3, range(3, 5)) == 2
+    clock.advance(31_000)
+    assert [batch(start, range(3, 5)) for start in range(3)] == [2, 0, 0]
+    assert kafka.idle_readers() == 2
+
+
 # Messages that go away
 
 

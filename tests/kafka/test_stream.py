@@ -614,6 +614,14 @@ def test_consumers_are_used_again(sc: Context, broker: Broker, topic: str) -> No
     assert len(made) == 1 + PARTITIONS
 
 
+def test_a_context_that_stops_keeps_no_consumers(broker: Broker, topic: str) -> None:
+    broker.send(topic, ["a"], partition=0)
+    with Context("local[2]") as sc:
+        KafkaUtils.createRDD(sc, broker.params, [OffsetRange(topic, 0, 0, 1)]).collect()
+        assert kafka.idle_readers() > 0
+    assert kafka.idle_readers() == 0
+
+
 def test_reading_the_beginning_of_a_range_leaves_the_rest(sc: Context, broker: Broker, topic: str) -> None:
     broker.send(topic, map(str, range(3000)), partition=0)
     rdd = KafkaUtils.createRDD(sc, broker.params, [OffsetRange(topic, 0, 0, 2500)])

@@ -62,6 +62,7 @@ _WAIT_S = 0.5  # for one message, before it is looked at how long nothing came
 _FIRST_ANSWER_MS = 30_000
 _COMPLAIN_NS = 10 * 10**9
 _IDLE_READERS = 64  # as many as Spark keeps
+_IDLE_NS = 60 * 10**9
 _GUESSED_BYTES = 256  # of a message, until some have been read
 _END, _BEGINNING = -1, -2  # what Kafka's protocol has for these in the place of a time
 
@@ -528,28 +529,36 @@ def lost(topic: str, partition: int, offset: int, low: int, high: int) -> Storag
 
 
 class _Readers:
-    """The consumers of a process that nobody reads with at the moment, those used longest ago first."""
+    """The consumers of a process that nobody reads with at the moment, those used longest ago first.
+
+    Batches read the same partitions again and again, so if these are more than are kept, it is always the
+    same ones that are: those used longest ago are the next ones to be used.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: list[tuple[Any, _Reader]] = []
+        self._idle: list[tuple[Any, _Reader, int]] = []  # and since when
 
     def take(self, settings: Mapping[str, Any], topic: str, partition: int, start: int) -> _Reader:
         """One that is there already, or else any of this partition, or else a new one."""
         key = (_key(settings), topic, partition)
         with self._lock:
-            fitting = [at for at, (known, _) in enumerate(self._idle) if known == key]
+            fitting = [at for at, (known, *_) in enumerate(self._idle) if known == key]
             if fitting:
                 best = [at for at in fitting if self._idle[at][1].is_at(start)]
                 return self._idle.pop((best or fitting)[0])[1]
         return _Reader(settings, topic, partition)
 
     def give_back(self, reader: _Reader) -> None:
-        """It may be used again; one that is too many is closed."""
-        key = (_key(reader.settings), reader.topic, reader.partition)
+        """It may be used again, or is closed if it is too many, and so is who was not used for a minute."""
+        key, now_ns = (_key(reader.settings), reader.topic, reader.partition), _clock.elapsed_ns()
         with self._lock:
-            self._idle.append((key, reader))
-            over = [self._idle.pop(0)[1] for _ in range(len(self._idle) - _IDLE_READERS)]
+            old = sum(now_ns - since_ns > _IDLE_NS for *_, since_ns in self._idle)
+            over, self._idle = [each for _, each, _ in self._idle[:old]], self._idle[old:]
+            if len(self._idle) < _IDLE_READERS:
+                self._idle.append((key, reader, now_ns))
+            else:
+                over.append(reader)
         for each in over:
             each.close()
 
@@ -562,7 +571,7 @@ class _Readers:
         with self._lock:
             closing = [idle for idle in self._idle if key in (None, idle[0][0])]
             self._idle = [idle for idle in self._idle if idle not in closing]
-        for _, reader in closing:
+        for _, reader, _ in closing:
             reader.close()
 
 
@@ -574,8 +583,9 @@ def _key(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, repr(value)) for name, value in settings.items()))
 
 
-def close_readers(settings: Mapping[str, Any]) -> None:
-    """Close the consumers with these settings that nobody reads with: there will be no next range."""
+def close_readers(settings: Mapping[str, Any] | None = None) -> None:
+    """Close the consumers, or those with these settings, that nobody reads with: there will be no next
+    range."""
     _readers.get().close(settings)
 
 
