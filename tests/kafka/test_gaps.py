@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock import Context
 from penstock.clients import kafka
 from penstock.clock import ManualClock
 from penstock.errors import CallSite, InputChanged, InputVanished, StorageError
+from penstock.plan import counting_in
+from penstock.rdd import RDD
+from penstock.scheduler.ledger import BatchRecord
 from penstock.sources import KafkaReading, KafkaSource, MessageDecoding, utf8_decoder
 from penstock.times import BatchTime
 from tests.kafka.fake import Cluster, KafkaError
@@ -26,10 +30,10 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
     kafka._readers.close()
 
 
-def read(start: int, until: int, on_loss: Any = "fail", stall_ms: int = 5000) -> list[int]:
+def read(start: int, until: int, on_loss: Any = "fail", stall_ms: int = 5000, **more: Any) -> list[int]:
     lists = kafka.read_range(
         {"bootstrap.servers": "fake"}, ("t", 0), start, until,
-        on_loss=on_loss, stall_ms=stall_ms, timeout_ms=1000,
+        on_loss=on_loss, stall_ms=stall_ms, timeout_ms=1000, **more,
     )  # fmt: skip
     return [message.offset() for messages in lists for message in messages]
 
@@ -207,8 +211,10 @@ def test_what_is_gone_when_it_is_read(cluster: Cluster, caplog: pytest.LogCaptur
     cluster.log().drop_below(4)
     with pytest.raises(InputVanished, match=r"t\[0\] begins at 4 now: 2 messages from 2 on are gone"):
         read(2, 6)
-    assert read(2, 6, "earliest") == [4, 5]
+    lost: list[int] = []
+    assert read(2, 6, "earliest", note_lost=lost.append) == [4, 5]
     assert caplog.messages == ["2 messages of t[0] from 2 up to 6 are gone and are passed over"]
+    assert lost == [2]
     assert read(0, 3, "earliest") == []
     assert read(6, 10) == [6, 7, 8, 9]
 
@@ -250,6 +256,24 @@ def test_what_is_gone_when_a_batch_is_planned(cluster: Cluster, caplog: pytest.L
     assert (intent.items, intent.metadata["lost"]) == ((("t", 0, 15, 20),), 5)
     assert caplog.messages == ["t[0] had been read up to 10: 5 messages are gone, it goes on from 15"]
     assert "lost" not in lenient.plan(BatchTime(3000)).metadata
+
+
+def test_what_is_gone_is_told_of_once_whenever_it_was_noticed(cluster: Cluster, sc: Context) -> None:
+    """Before all that is there is counted, and between the planning of a batch and its work."""
+    cluster.log().add(range(10), 10)
+    found = source(["t"], on_loss="earliest", max_rate=4)
+    found.open()
+    cluster.log().drop_below(2)
+    found.only_available()
+    intents = [found.plan(BatchTime(1000 * number)) for number in (1, 2)]
+    cluster.log().drop_below(3)
+    told = []
+    for number, intent in enumerate(intents):
+        record = BatchRecord(BatchTime(1000 * number), {None: intent}, 0, 0)
+        with counting_in(record.metrics):
+            assert len(RDD(found.node(intent, CallSite("test")), sc).collect()) == [3, 4][number]
+        told.append([info.metadata.get("lost") for info in record.info().streamIdToInputInfo.values()])
+    assert told == [[3], [None]]
 
 
 def test_an_end_that_went_back_when_a_batch_is_planned(cluster: Cluster) -> None:

@@ -16,7 +16,7 @@ import bisect
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
@@ -392,9 +392,8 @@ class _Reader:
         self.next = self.known = -1
         self._held: list[Any] = []  # fetched, but behind the end of the range
         self._end = -1  # up to where all has been fetched; the client says it once
-        self._doubted = (
-            -1
-        )  # an offset of which the client said that it is not there, and the broker that it is
+        self._doubted = -1  # an offset that the client said is not there, and the broker that it is
+        self.lost = 0  # offsets of the range that were passed over
         self._size = _FIRST_MESSAGES
         self._consumer = _made("Consumer", settings)
 
@@ -411,6 +410,7 @@ class _Reader:
             self.next = start
         else:
             self._go_to(start)
+        self.lost = 0
         since_ns, complained = _clock.elapsed_ns(), False
         while self.known < until:
             messages, self._held = self._held or self._fetched(until - self.known), []
@@ -492,6 +492,7 @@ class _Reader:
             raise lost(self.topic, self.partition, self.next, low, high)
         goes_on = low if low > self.next else until
         count = min(goes_on, until) - self.next
+        self.lost += count
         _log.warning("%d messages of %s are gone and are passed over", count, self._range(until))
         self._go_to(goes_on)
 
@@ -608,12 +609,14 @@ def read_range(
     on_loss: OnDataLoss,
     stall_ms: int,
     timeout_ms: int,
+    note_lost: Callable[[int], object] = lambda count: None,
 ) -> Iterator[list[Any]]:
     """The client's messages of one partition with offsets from ``start`` up to but without ``until``, in
     lists of about 8 MB at most.
 
     Offsets without a message are normal. ``InputVanished`` if messages are gone, ``InputChanged`` if the
-    partition was made anew, but with ``on_loss="earliest"`` what is gone is logged and passed over.
+    partition was made anew, but with ``on_loss="earliest"`` what is gone is logged and passed over, and
+    ``note_lost`` is told how many offsets that were, once all is read.
     ``StorageError`` if nothing comes for ``stall_ms``.
     """
     if start >= until:
@@ -628,7 +631,10 @@ def read_range(
     except BaseException:
         reader.close()
         raise
+    lost = reader.lost
     readers.give_back(reader)
+    if lost:
+        note_lost(lost)
 
 
 # ------------------------------------------------------------------------------------------ sending

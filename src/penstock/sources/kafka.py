@@ -223,6 +223,7 @@ class KafkaRange(PartitionReader):
         topic, partition, start, until = self.range
         reading = self.reading
         count = damaged = 0
+        place = (reading.origin, topic, partition, start)
         for messages in kafka.read_range(
             reading.settings,
             (topic, partition),
@@ -231,12 +232,12 @@ class KafkaRange(PartitionReader):
             on_loss=reading.on_loss,
             stall_ms=reading.stall_ms,
             timeout_ms=reading.timeout_ms,
+            note_lost=lambda lost: task.metrics.note("lost", place, lost),
         ):
             count += len(messages)
             for chunk, bad in reading.decoding.chunks(messages):
                 damaged += bad
                 yield chunk
-        place = (reading.origin, topic, partition, start)
         task.metrics.note("records", place, count)
         if damaged:
             task.metrics.note("bad_utf8", place, damaged)
@@ -308,6 +309,7 @@ class KafkaSource(StreamSource):
         self._restored = False
         self._limits: dict[Place, int] | None = None  # after only_available
         self._rate: float | None = None
+        self._gone = 0  # that no batch has told of yet
         self._missing: set[str] = set()  # what was reported to be missing
         self._to_commit: deque[tuple[BatchTime, dict[Place, int]]] = deque()
         self._promised: dict[Place, int] = {}  # what is in there, or was
@@ -356,7 +358,7 @@ class KafkaSource(StreamSource):
 
     def only_available(self) -> None:
         with self._cluster.at_the_start():
-            ahead, ends, _ = self._looked()
+            ahead, ends, self._gone = self._looked()
         self._next = ahead
         self._limits = ends
         if not self._restored and self._reset == "latest" and not any(self._lags(ahead, ends).values()):
@@ -376,7 +378,8 @@ class KafkaSource(StreamSource):
         if self._limits is None:
             ahead, ends, gone = self._looked()
         else:  # nothing is asked: what was there at the start is what is given out
-            ahead, ends, gone = dict(self._next), self._limits, 0
+            ahead, ends, gone = dict(self._next), self._limits, self._gone
+            self._gone = 0
         lags = self._lags(ahead, ends)
         counts = self._counts(lags, time)
         items = tuple(
