@@ -63,7 +63,6 @@ _FIRST_ANSWER_MS = 30_000
 _COMPLAIN_NS = 10 * 10**9
 _IDLE_READERS = 64  # as many as Spark keeps
 _IDLE_NS = 60 * 10**9
-_GUESSED_BYTES = 256  # of a message, until some have been read
 _END, _BEGINNING = -1, -2  # what Kafka's protocol has for these in the place of a time
 
 
@@ -595,9 +594,9 @@ def idle_readers() -> int:
     return len(_readers.get())
 
 
-def bytes_per_message(topic: str) -> int:
-    """About how large the messages of a topic are, as far as this process has read them."""
-    return _sizes.get(topic, _GUESSED_BYTES)
+def bytes_per_message(topic: str) -> int | None:
+    """About how large the messages of a topic are, as far as this process has read them; ``None`` before."""
+    return _sizes.get(topic)
 
 
 def read_range(

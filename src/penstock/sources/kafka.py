@@ -216,8 +216,9 @@ class KafkaRange(PartitionReader):
         return self.reading.decoding.row_type
 
     @property
-    def bytes_hint(self) -> int:
-        return self.range.count() * kafka.bytes_per_message(self.range.topic)
+    def bytes_hint(self) -> int | None:
+        each = kafka.bytes_per_message(self.range.topic)
+        return None if each is None else self.range.count() * each
 
     def read(self, task: Task) -> Iterator[Chunk]:
         topic, partition, start, until = self.range
