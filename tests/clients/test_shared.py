@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -110,6 +112,31 @@ def test_a_forked_process_makes_its_own() -> None:
         os._exit(0 if handle.get() is not mine else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert handle.get() is mine
+
+
+FORKS = """
+import os
+from penstock import Shared
+
+
+class Connection:
+    def __del__(self, getpid=os.getpid, write=os.write, owner=os.getpid()):
+        if getpid() != owner:
+            write(1, b"goodbye")
+
+
+connection = Shared(Connection)
+connection.get()
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_that_ends_as_others_do_leaves_them_too() -> None:
+    ended = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, check=True, timeout=60)
+    assert ended.stdout == b""
 
 
 def test_what_cannot_make_is_refused() -> None:

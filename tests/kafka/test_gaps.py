@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock import Context
 from penstock.clients import kafka
+from penstock.clock import ManualClock
 from penstock.errors import CallSite, InputChanged, InputVanished, StorageError
+from penstock.plan import counting_in
+from penstock.rdd import RDD
+from penstock.scheduler.ledger import BatchRecord
 from penstock.sources import KafkaReading, KafkaSource, MessageDecoding, utf8_decoder
 from penstock.times import BatchTime
 from tests.kafka.fake import Cluster, KafkaError
@@ -25,15 +30,15 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
     kafka._readers.close()
 
 
-def read(start: int, until: int, on_loss: Any = "fail", stall_ms: int = 0) -> list[int]:
+def read(start: int, until: int, on_loss: Any = "fail", stall_ms: int = 5000, **more: Any) -> list[int]:
     lists = kafka.read_range(
         {"bootstrap.servers": "fake"}, ("t", 0), start, until,
-        on_loss=on_loss, stall_ms=stall_ms, timeout_ms=1000,
+        on_loss=on_loss, stall_ms=stall_ms, timeout_ms=1000, **more,
     )  # fmt: skip
     return [message.offset() for messages in lists for message in messages]
 
 
-def source(topics: list[str], **options: Any) -> KafkaSource:
+def source(topics: list[str], *, interval_ms: int = 1000, **options: Any) -> KafkaSource:
     settings, reset = kafka.consumer_settings(
         {"bootstrap.servers": "fake", "auto.offset.reset": options.pop("reset", "earliest")}
     )
@@ -43,7 +48,7 @@ def source(topics: list[str], **options: Any) -> KafkaSource:
         kafka.Cluster(settings, 1000),
         topics,
         reading,
-        interval_ms=1000,
+        interval_ms=interval_ms,
         reset=reset,
         from_offsets={},
         **options,
@@ -120,6 +125,31 @@ def test_what_the_client_overcomes_by_itself_is_waited_out(cluster: Cluster) -> 
     assert read(0, 2) == [0, 1]
 
 
+def test_that_the_client_says_again_and_again_what_is_wrong_is_nothing_that_comes(cluster: Cluster) -> None:
+    cluster.log().add([], 1)
+    cluster.errors += [KafkaError._TRANSPORT] * 100_000
+    with pytest.raises(StorageError, match=r"nothing came of t\[0\] from 0 up to 2 for 1 ms"):
+        read(0, 2, stall_ms=1)
+    assert cluster.errors
+
+
+def test_how_long_nothing_comes_is_not_how_long_messages_are_worked_on(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "_FIRST_MESSAGES", 1)
+    monkeypatch.setattr(kafka, "_MOST_MESSAGES", 1)
+    clock = ManualClock()
+    monkeypatch.setattr(kafka, "_clock", clock)
+    cluster.log().add([0, 1], 2)
+    begun = kafka.read_range(
+        {"bootstrap.servers": "fake"}, ("t", 0), 0, 2, on_loss="fail", stall_ms=1000, timeout_ms=1000
+    )
+    assert [message.offset() for message in next(begun)] == [0]
+    clock.advance(5000)
+    cluster.quiet = 2
+    assert [message.offset() for messages in begun for message in messages] == [1]
+
+
 def test_what_it_cannot_overcome_is_raised_and_the_consumer_is_not_used_again(cluster: Cluster) -> None:
     cluster.log().add([0, 1], 2)
     cluster.errors += [KafkaError.TOPIC_AUTHORIZATION_FAILED]
@@ -145,6 +175,34 @@ def test_consumers_that_are_too_many_are_closed(cluster: Cluster, monkeypatch: p
     assert kafka.idle_readers() == 2
 
 
+def test_of_many_partitions_the_same_consumers_are_kept(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "_IDLE_READERS", 3)
+    clock = ManualClock()
+    monkeypatch.setattr(kafka, "_clock", clock)
+    for partition in range(5):
+        cluster.log("t", partition).add(range(4), 4)
+
+    def batch(start: int, partitions: range) -> int:
+        """How many consumers had to find their place."""
+        before = len(cluster.assigned)
+        for partition in partitions:
+            for _ in kafka.read_range(
+                {"bootstrap.servers": "fake"}, ("t", partition), start, start + 1,
+                on_loss="fail", stall_ms=1000, timeout_ms=1,
+            ):  # fmt: skip
+                pass
+        return len(cluster.assigned) - before
+
+    assert [batch(start, range(5)) for start in range(3)] == [5, 2, 2]
+    clock.advance(30_000)
+    assert batch(3, range(3, 5)) == 2
+    clock.advance(31_000)
+    assert [batch(start, range(3, 5)) for start in range(3)] == [2, 0, 0]
+    assert kafka.idle_readers() == 2
+
+
 # Messages that go away
 
 
@@ -153,8 +211,10 @@ def test_what_is_gone_when_it_is_read(cluster: Cluster, caplog: pytest.LogCaptur
     cluster.log().drop_below(4)
     with pytest.raises(InputVanished, match=r"t\[0\] begins at 4 now: 2 messages from 2 on are gone"):
         read(2, 6)
-    assert read(2, 6, "earliest") == [4, 5]
+    lost: list[int] = []
+    assert read(2, 6, "earliest", note_lost=lost.append) == [4, 5]
     assert caplog.messages == ["2 messages of t[0] from 2 up to 6 are gone and are passed over"]
+    assert lost == [2]
     assert read(0, 3, "earliest") == []
     assert read(6, 10) == [6, 7, 8, 9]
 
@@ -164,6 +224,20 @@ def test_a_partition_that_was_made_anew_when_it_is_read(cluster: Cluster) -> Non
     with pytest.raises(InputChanged, match=r"t\[0\] ends at 3 now, before 7"):
         read(7, 9)
     assert read(7, 9, "earliest") == []
+
+
+@pytest.mark.parametrize("on_loss", ["fail", "earliest"])
+def test_that_an_offset_is_not_there_is_believed_when_the_broker_says_so(
+    cluster: Cluster, on_loss: Any
+) -> None:
+    """A follower may be behind, and what a consumer has in its queue may be old."""
+    cluster.log().add(range(4), 4)
+    cluster.errors += [KafkaError._AUTO_OFFSET_RESET]
+    assert read(0, 2, on_loss) == [0, 1]
+    cluster.errors += [KafkaError._AUTO_OFFSET_RESET] * 2
+    with pytest.raises(StorageError, match=r"reading t\[0\] from 1 up to 2: as asked for"):
+        read(1, 2, on_loss)
+    assert read(2, 4, on_loss) == [2, 3]
 
 
 def test_what_is_gone_when_a_batch_is_planned(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
@@ -182,6 +256,24 @@ def test_what_is_gone_when_a_batch_is_planned(cluster: Cluster, caplog: pytest.L
     assert (intent.items, intent.metadata["lost"]) == ((("t", 0, 15, 20),), 5)
     assert caplog.messages == ["t[0] had been read up to 10: 5 messages are gone, it goes on from 15"]
     assert "lost" not in lenient.plan(BatchTime(3000)).metadata
+
+
+def test_what_is_gone_is_told_of_once_whenever_it_was_noticed(cluster: Cluster, sc: Context) -> None:
+    """Before all that is there is counted, and between the planning of a batch and its work."""
+    cluster.log().add(range(10), 10)
+    found = source(["t"], on_loss="earliest", max_rate=4)
+    found.open()
+    cluster.log().drop_below(2)
+    found.only_available()
+    intents = [found.plan(BatchTime(1000 * number)) for number in (1, 2)]
+    cluster.log().drop_below(3)
+    told = []
+    for number, intent in enumerate(intents):
+        record = BatchRecord(BatchTime(1000 * number), {None: intent}, 0, 0)
+        with counting_in(record.metrics):
+            assert len(RDD(found.node(intent, CallSite("test")), sc).collect()) == [3, 4][number]
+        told.append([info.metadata.get("lost") for info in record.info().streamIdToInputInfo.values()])
+    assert told == [[3], [None]]
 
 
 def test_an_end_that_went_back_when_a_batch_is_planned(cluster: Cluster) -> None:
@@ -243,6 +335,25 @@ def test_a_quiet_partition_costs_one_question(cluster: Cluster) -> None:
     asked = cluster.asked
     assert found.plan(BatchTime(2000)).items == ()
     assert cluster.asked == asked + 1
+
+
+@pytest.mark.parametrize(
+    ("interval_ms", "rate", "wanted"),
+    [
+        (100, 3, [0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1]),
+        (100, 15, [1, 2, 1, 2, 1, 2]),
+        (1500, 1, [1, 2, 1, 2]),
+        (2000, 4, [8, 8]),
+    ],
+)
+def test_the_highest_rate_holds_in_short_intervals(
+    cluster: Cluster, interval_ms: int, rate: int, wanted: list[int]
+) -> None:
+    cluster.log().add(range(100), 100)
+    found = source(["t"], max_rate=rate, interval_ms=interval_ms)
+    found.open()
+    times = [BatchTime(interval_ms * number) for number in range(1, len(wanted) + 1)]
+    assert [found.plan(time).records for time in times] == wanted
 
 
 def test_what_was_planned_before_a_crash_is_not_planned_again(cluster: Cluster) -> None:

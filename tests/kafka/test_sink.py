@@ -71,6 +71,14 @@ def test_a_batch_says_where_each_record_was(sc: Context, broker: Broker, topic: 
     }
 
 
+@pytest.mark.parametrize("headers", [{"a": "1", "b": b"2"}, [("a", "1"), ("b", b"2")], None, {}])
+def test_headers(sc: Context, broker: Broker, topic: str, headers: Any) -> None:
+    sc.parallelize(["x"], 1).saveToKafka(topic, params(broker), headers=lambda record: headers)
+    [message] = messages_of(broker, topic, 1)
+    mine = [("a", b"1"), ("b", b"2")] if headers else []
+    assert message.headers() == [*mine, ("penstock-record", b"0/0/0")]
+
+
 def test_a_key_stays_in_order_and_in_one_partition(sc: Context, broker: Broker, topic: str) -> None:
     sc.parallelize([(f"k{n % 5}", n) for n in range(500)], 1).saveToKafka(topic, params(broker))
     by_key: dict[Any, list[tuple[int, int]]] = {}
@@ -119,7 +127,11 @@ def test_what_does_not_arrive_fails_the_batch_and_is_sent_again(own_broker: Brok
     assert seen(own_broker, topic, 6) == {(b"k", b"0"), (b"k", b"1"), (b"k", b"2")}
 
 
-def test_a_producer_that_can_do_nothing_any_more_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("says", ["of a message", "when it is sent", "by itself"])
+def test_a_producer_that_can_do_nothing_any_more_makes_way(
+    monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    """As the client says it: only what it says by itself is marked as fatal."""
     made: list[Producer] = []
 
     class Producer:
@@ -127,32 +139,74 @@ def test_a_producer_that_can_do_nothing_any_more_makes_way(monkeypatch: pytest.M
             made.append(self)
             self.reports: list[Any] = []
 
-        def list_topics(self, topic: str, timeout: float) -> Any:
-            return SimpleNamespace(topics={})
+        def _is_dead(self, how: str) -> bool:
+            return self is made[0] and how == says
 
         def produce(self, *arguments: Any, on_delivery: Any, **more: Any) -> None:
+            if self._is_dead("when it is sent"):
+                raise KafkaException(KafkaError(KafkaError._FATAL))
             self.reports.append(on_delivery)
 
         def poll(self, timeout: float) -> None:
-            error = KafkaError(-150, fatal=True) if self is made[0] else None
+            if self._is_dead("by itself"):
+                raise KafkaException(KafkaError(45, fatal=True))
+            error = KafkaError(KafkaError._FATAL) if self._is_dead("of a message") else None
             while self.reports:
                 self.reports.pop()(error, None)
 
         def flush(self, timeout: float) -> None:
-            pass
+            self.poll(timeout)
 
-    module = SimpleNamespace(Producer=Producer, KafkaException=KafkaException)
+    module = SimpleNamespace(Producer=Producer, KafkaException=KafkaException, KafkaError=KafkaError)
     monkeypatch.setattr(kafka, "engine", lambda: module)
     settings = kafka.producer_settings({"bootstrap.servers": "fake-producer"})
-    for fails in (True, False, False):
-        sending = kafka.Sending(settings, "t")
-        sending.send(None, b"a", [], 0)
-        if fails:
-            with pytest.raises(StorageError, match="1 messages to t did not arrive: as asked for"):
-                sending.finish()
-        else:
+    early, late = kafka.Sending(settings, "t"), kafka.Sending(settings, "t")
+    for sending in (early, late):  # the second one finds it out when there is another one already
+        with pytest.raises(StorageError, match=r"t( did not arrive)?: as asked for"):
+            sending.send(b"key", b"a", [], 0)
             sending.finish()
+        if sending is early:
+            kafka.Sending(settings, "t")
+    for _ in range(2):
+        sending = kafka.Sending(settings, "t")
+        sending.send(b"key", b"a", [], 0)
+        sending.finish()
     assert len(made) == 2
+    kafka._producer(settings).close()
+
+
+def test_a_topic_that_is_being_made_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its first messages without a key would go to other partitions when they are sent again."""
+    answers = [
+        {},
+        {"t": SimpleNamespace(partitions={})},
+        {"t": SimpleNamespace(partitions={0: 0, 1: 1, 2: 2})},
+    ]
+    sent: list[int] = []
+
+    class Producer:
+        def __init__(self, settings: Any, logger: Any) -> None:
+            pass
+
+        def list_topics(self, topic: str, timeout: float) -> Any:
+            return SimpleNamespace(topics=answers.pop(0))
+
+        def produce(self, topic: str, value: Any, key: Any, partition: int, **more: Any) -> None:
+            sent.append(partition)
+
+        def poll(self, timeout: float) -> None:
+            pass
+
+        def flush(self, timeout: float) -> None:
+            pass
+
+    module = SimpleNamespace(Producer=Producer, KafkaException=KafkaException, KafkaError=KafkaError)
+    monkeypatch.setattr(kafka, "engine", lambda: module)
+    settings = kafka.producer_settings({"bootstrap.servers": "fake-slow"})
+    sending = kafka.Sending(settings, "t")
+    for spread in range(5):
+        sending.send(None, b"a", [], spread)
+    assert sent == [0, 1, 2, 0, 1]
     kafka._producer(settings).close()
 
 

@@ -8,6 +8,8 @@ import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +36,7 @@ from penstock.errors import (
     UnsupportedError,
 )
 from penstock.testing import CollectingSink, Stepper
-from tests.kafka.broker import PARTITIONS, Broker
+from tests.kafka.broker import PARTITIONS, Broker, until
 
 
 class Run:
@@ -158,10 +160,12 @@ def test_large_messages_come_in_small_lists(sc: Context, broker: Broker, topic: 
     texts = [f"{number}" * 200_000 for number in range(100, 150)]
     broker.send(topic, texts, partition=0)
     run = Run(sc, broker.params, [topic])
+    [reader] = KafkaUtils.createRDD(sc, broker.params, [OffsetRange(topic, 0, 0, 3)]).plan.readers
+    assert reader.bytes_hint is None  # any number of them might not fit into memory
     with run.stepper() as stepper:
         stepper.step()
     assert [value for _, value in run.sink.batches[0]] == texts
-    assert kafka.bytes_per_message(topic) == 600_000
+    assert reader.bytes_hint == 1_800_000
 
 
 # Where it begins
@@ -552,8 +556,47 @@ def test_offsets_are_committed_to_the_group(sc: Context, broker: Broker, topic: 
         assert [value for batch in run.sink.batches for _, value in batch] == wanted
     consumer = Consumer({"bootstrap.servers": broker.address, "group.id": f"group-{topic}"})
     places = [TopicPartition(topic, at) for at in range(PARTITIONS)]
-    assert [place.offset for place in consumer.committed(places, timeout=10)] == [-1001, 3, -1001, -1001]
+    assert [place.offset for place in consumer.committed(places, timeout=10)] == [0, 3, 0, 0]
     consumer.close()
+
+
+def test_without_a_checkpoint_a_group_goes_on_where_it_was(sc: Context, broker: Broker, topic: str) -> None:
+    """Also where nothing came while it ran, and with what was in a batch that failed."""
+    broker.send(topic, ["old"], partition=0)
+    params = {**broker.params, "auto.offset.reset": "latest", "group.id": f"group-{topic}"}
+    first = Run(sc, params, [topic], commitOffsets=True)
+    with first.stepper() as stepper:
+        stepper.step()
+    broker.send(topic, ["while nobody ran"], partition=0)
+    second = Run(sc, params, [topic], commitOffsets=True)
+    second.stream.foreachRDD(lambda rdd: 1 / 0)
+    with second.stepper() as stepper, pytest.raises(ZeroDivisionError):
+        stepper.step()
+    third = Run(sc, params, [topic], commitOffsets=True)
+    with third.stepper() as stepper:
+        stepper.step()
+    assert [run.sink.batches for run in (first, third)] == [[[]], [[(None, "while nobody ran")]]]
+
+
+def test_a_commit_that_nobody_answers_holds_nothing_up(
+    own_broker: Broker, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_broker.send(topic, ["a"], partition=0)
+    settings, _ = kafka.consumer_settings({**own_broker.params, "socket.timeout.ms": 4000})
+    cluster = kafka.Cluster(settings, 200)
+    with cluster.at_the_start():
+        cluster.ends([(topic, 0)])
+        cluster.commit({(topic, 0): 1})
+        until(lambda: cluster.commit({}) is None and not cluster._committing, "a commit")
+    own_broker.stall()
+    begun = time.monotonic()
+    cluster.commit({(topic, 0): 2})
+    cluster.commit({(topic, 0): 3})
+    cluster.close()
+    assert time.monotonic() - begun < 3
+    assert "1 partitions were committed" in caplog.text
+    own_broker.go_on()
+    until(lambda: "penstock-kafka-close" not in {each.name for each in threading.enumerate()}, "the close")
 
 
 def test_consumers_are_used_again(sc: Context, broker: Broker, topic: str) -> None:
@@ -571,6 +614,14 @@ def test_consumers_are_used_again(sc: Context, broker: Broker, topic: str) -> No
         assert kafka.idle_readers() == waiting - PARTITIONS
     assert [len(batch) for batch in run.sink.batches] == [4, 4, 4]
     assert len(made) == 1 + PARTITIONS
+
+
+def test_a_context_that_stops_keeps_no_consumers(broker: Broker, topic: str) -> None:
+    broker.send(topic, ["a"], partition=0)
+    with Context("local[2]") as sc:
+        KafkaUtils.createRDD(sc, broker.params, [OffsetRange(topic, 0, 0, 1)]).collect()
+        assert kafka.idle_readers() > 0
+    assert kafka.idle_readers() == 0
 
 
 def test_reading_the_beginning_of_a_range_leaves_the_rest(sc: Context, broker: Broker, topic: str) -> None:

@@ -123,7 +123,8 @@ def _lines(ssc: StreamingContext, options: Options) -> DStream:
         "bootstrap.servers": place.servers,
         "auto.offset.reset": "earliest" if options.available_now else "latest",
     }
-    return KafkaUtils.createDirectStream(ssc, [place.topic], params).map(lambda message: message[1])
+    messages = KafkaUtils.createDirectStream(ssc, [place.topic], params)
+    return messages.map(lambda message: message[1] or "")  # no value is no order, as an empty line is none
 
 
 class _RejectsFile:

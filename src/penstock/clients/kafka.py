@@ -16,8 +16,8 @@ import bisect
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from penstock.clients.shared import Shared
@@ -62,7 +62,7 @@ _WAIT_S = 0.5  # for one message, before it is looked at how long nothing came
 _FIRST_ANSWER_MS = 30_000
 _COMPLAIN_NS = 10 * 10**9
 _IDLE_READERS = 64  # as many as Spark keeps
-_GUESSED_BYTES = 256  # of a message, until some have been read
+_IDLE_NS = 60 * 10**9
 _END, _BEGINNING = -1, -2  # what Kafka's protocol has for these in the place of a time
 
 
@@ -86,6 +86,7 @@ _NOT_FOR_READING = {
     "enable.auto.commit": "offsets are recorded with the batches (ssc.checkpoint). "
     "Hint: commitOffsets=True commits them to the group too, when a batch is over",
     "enable.auto.offset.store": "offsets are recorded with the batches (ssc.checkpoint)",
+    "on_commit": "what could not be committed is logged, and committed later",
     "key.deserializer": "keyDecoder says how keys are decoded",
     "value.deserializer": "valueDecoder says how values are decoded",
     "zookeeper.connect": "consumers ask the brokers. Hint: bootstrap.servers",
@@ -208,13 +209,17 @@ def _made(kind: str, settings: Mapping[str, Any]) -> Any:
 class Cluster:
     """Which partitions topics have, and from where to where they reach. Connects when it is first asked.
 
-    Every question waits for ``timeout_ms`` at most and then raises ``StorageError``.
+    Every question waits for ``timeout_ms`` at most and then raises ``StorageError``. ``commit`` does not
+    wait: one commit at a time is on its way, and what comes meanwhile goes with the next.
     """
 
     def __init__(self, settings: Mapping[str, Any], timeout_ms: int) -> None:
         self._settings = dict(settings)
         self._timeout_ms = timeout_ms
         self._made: Any = None
+        self._uncommitted: dict[Place, int] = {}
+        self._committing: dict[Place, int] = {}  # on its way
+        self._refused: Any = None  # why the last one failed
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Cluster, (self._settings, self._timeout_ms)
@@ -225,7 +230,7 @@ class Cluster:
     @property
     def _consumer(self) -> Any:
         if self._made is None:
-            self._made = _made("Consumer", self._settings)
+            self._made = _made("Consumer", {**self._settings, "on_commit": self._heard})
         return self._made
 
     @property
@@ -303,19 +308,66 @@ class Cluster:
         }
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
-        """Commit offsets to the consumer group, and wait until that is done."""
+        """Begin to commit offsets to the consumer group. What cannot be committed is logged, and goes with
+        the next commit."""
+        self._uncommitted.update(offsets)
+        self._hear(0)
+        self._commit_next()
+
+    def _commit_next(self) -> None:
+        if self._committing or not self._uncommitted:
+            return
         kafka = engine()
-        asked = [kafka.TopicPartition(*place, offset) for place, offset in offsets.items()]
+        asked = [kafka.TopicPartition(*place, offset) for place, offset in self._uncommitted.items()]
         with _asking(self._settings, "committing offsets"):
-            for answer in self._consumer.commit(offsets=asked, asynchronous=False):
-                if answer.error is not None:
-                    raise kafka.KafkaException(answer.error)
+            self._consumer.commit(offsets=asked, asynchronous=True)
+        self._committing, self._uncommitted = self._uncommitted, {}
+
+    def _hear(self, timeout_s: float) -> None:
+        """Let the client say what became of a commit."""
+        while self._committing and self._consumer.poll(timeout_s) is not None:
+            pass
+
+    def _heard(self, error: Any, answers: Sequence[Any]) -> None:
+        """Called within ``poll``: a commit is over."""
+        refused = {(each.topic, each.partition): each.error or error for each in answers}
+        refused = {place: why for place, why in refused.items() if why is not None}
+        if error is not None or refused:
+            self._refused = error or next(iter(refused.values()))
+            _log.warning("%s", _problem(self._settings, "committing offsets", self._refused))
+        absent = engine().KafkaError.UNKNOWN_TOPIC_OR_PART  # deleted: nobody will ask for it
+        again = {
+            place: offset
+            for place, offset in self._committing.items()
+            if refused.get(place, error) is not None and refused.get(place, error).code() != absent
+        }
+        self._uncommitted = {**again, **self._uncommitted}
+        self._committing = {}
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect, when what is to be committed is, or after ``timeout_ms``."""
+        if self._made is None:
+            return
+        self._refused = None
+        deadline_ns = _clock.elapsed_ns() + self._timeout_ms * 1_000_000
+        try:
+            while (self._committing or self._uncommitted) and _clock.elapsed_ns() < deadline_ns:
+                self._commit_next()
+                self._hear(_HEAR_S)
+                if self._refused is not None:
+                    break
+        except StorageError as error:
+            _log.warning("%s", error)
         made, self._made = self._made, None
-        if made is not None:
+        if not self._committing:
             made.close()
+            return
+        _log.warning(
+            "Kafka at %s: it is not known whether the offsets of %d partitions were committed",
+            self, len(self._committing),
+        )  # fmt: skip
+        # With a commit on its way the client closes when its brokers have answered, which may be never.
+        threading.Thread(target=made.close, name="penstock-kafka-close", daemon=True).start()
 
 
 def _search(name: str) -> Any:
@@ -339,6 +391,8 @@ class _Reader:
         self.next = self.known = -1
         self._held: list[Any] = []  # fetched, but behind the end of the range
         self._end = -1  # up to where all has been fetched; the client says it once
+        self._doubted = -1  # an offset that the client said is not there, and the broker that it is
+        self.lost = 0  # offsets of the range that were passed over
         self._size = _FIRST_MESSAGES
         self._consumer = _made("Consumer", settings)
 
@@ -355,27 +409,30 @@ class _Reader:
             self.next = start
         else:
             self._go_to(start)
+        self.lost = 0
         since_ns, complained = _clock.elapsed_ns(), False
         while self.known < until:
             messages, self._held = self._held or self._fetched(until - self.known), []
-            if messages:
+            problem, trouble = None, 0
+            telling = [message for message in messages if message.error() is not None]
+            for message in telling:
+                if message.error().code() == kafka.KafkaError._PARTITION_EOF:
+                    self._end = max(self._end, message.offset())
+                    continue
+                trouble += 1
+                if message.error().code() not in _passing(kafka):
+                    problem = message.error()
+            if len(messages) > trouble:
                 since_ns = _clock.elapsed_ns()
             elif not complained and _clock.elapsed_ns() - since_ns > _COMPLAIN_NS:
                 complained = True
                 _log.warning("nothing has come of %s for %d s", self._range(until), _COMPLAIN_NS // 10**9)
-            elif _clock.elapsed_ns() - since_ns > stall_ms * 1_000_000:
+            elif problem is None and _clock.elapsed_ns() - since_ns > stall_ms * 1_000_000:
                 raise StorageError(
                     f"Kafka at {self.settings['bootstrap.servers']}: nothing came of {self._range(until)} "
                     f"for {stall_ms} ms. Hint: are its brokers up? spark.streaming.kafka.consumer.poll.ms is "
                     f"how long that is waited for."
                 )
-            problem = None
-            telling = [message for message in messages if message.error() is not None]
-            for message in telling:
-                if message.error().code() == kafka.KafkaError._PARTITION_EOF:
-                    self._end = max(self._end, message.offset())
-                elif message.error().code() not in _passing(kafka):
-                    problem = message.error()
             if telling:
                 messages = [message for message in messages if message.error() is None]
             if messages and messages[-1].offset() >= until:
@@ -387,6 +444,7 @@ class _Reader:
             if messages:
                 self._learn(messages)
                 yield messages
+                since_ns = _clock.elapsed_ns()  # what is done with them may take long
             if problem is not None:
                 self._overcome(problem, until, on_loss, timeout_ms)
 
@@ -421,10 +479,19 @@ class _Reader:
         if bounds is None:
             raise _problem(self.settings, f"reading {self._range(until)}", error)
         low, high = bounds
+        if (
+            low <= self.next < high
+        ):  # it is there: the client says what was so before, or is of another replica
+            if self.next == self._doubted:
+                raise _problem(self.settings, f"reading {self._range(until)}", error)
+            self._doubted = self.next
+            self._go_to(self.next)
+            return
         if on_loss == "fail":
             raise lost(self.topic, self.partition, self.next, low, high)
         goes_on = low if low > self.next else until
         count = min(goes_on, until) - self.next
+        self.lost += count
         _log.warning("%d messages of %s are gone and are passed over", count, self._range(until))
         self._go_to(goes_on)
 
@@ -462,28 +529,36 @@ def lost(topic: str, partition: int, offset: int, low: int, high: int) -> Storag
 
 
 class _Readers:
-    """The consumers of a process that nobody reads with at the moment, those used longest ago first."""
+    """The consumers of a process that nobody reads with at the moment, those used longest ago first.
+
+    Batches read the same partitions again and again, so if these are more than are kept, it is always the
+    same ones that are: those used longest ago are the next ones to be used.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: list[tuple[Any, _Reader]] = []
+        self._idle: list[tuple[Any, _Reader, int]] = []  # and since when
 
     def take(self, settings: Mapping[str, Any], topic: str, partition: int, start: int) -> _Reader:
         """One that is there already, or else any of this partition, or else a new one."""
         key = (_key(settings), topic, partition)
         with self._lock:
-            fitting = [at for at, (known, _) in enumerate(self._idle) if known == key]
+            fitting = [at for at, (known, *_) in enumerate(self._idle) if known == key]
             if fitting:
                 best = [at for at in fitting if self._idle[at][1].is_at(start)]
                 return self._idle.pop((best or fitting)[0])[1]
         return _Reader(settings, topic, partition)
 
     def give_back(self, reader: _Reader) -> None:
-        """It may be used again; one that is too many is closed."""
-        key = (_key(reader.settings), reader.topic, reader.partition)
+        """It may be used again, or is closed if it is too many, and so is who was not used for a minute."""
+        key, now_ns = (_key(reader.settings), reader.topic, reader.partition), _clock.elapsed_ns()
         with self._lock:
-            self._idle.append((key, reader))
-            over = [self._idle.pop(0)[1] for _ in range(len(self._idle) - _IDLE_READERS)]
+            old = sum(now_ns - since_ns > _IDLE_NS for *_, since_ns in self._idle)
+            over, self._idle = [each for _, each, _ in self._idle[:old]], self._idle[old:]
+            if len(self._idle) < _IDLE_READERS:
+                self._idle.append((key, reader, now_ns))
+            else:
+                over.append(reader)
         for each in over:
             each.close()
 
@@ -496,7 +571,7 @@ class _Readers:
         with self._lock:
             closing = [idle for idle in self._idle if key in (None, idle[0][0])]
             self._idle = [idle for idle in self._idle if idle not in closing]
-        for _, reader in closing:
+        for _, reader, _ in closing:
             reader.close()
 
 
@@ -508,8 +583,9 @@ def _key(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, repr(value)) for name, value in settings.items()))
 
 
-def close_readers(settings: Mapping[str, Any]) -> None:
-    """Close the consumers with these settings that nobody reads with: there will be no next range."""
+def close_readers(settings: Mapping[str, Any] | None = None) -> None:
+    """Close the consumers, or those with these settings, that nobody reads with: there will be no next
+    range."""
     _readers.get().close(settings)
 
 
@@ -518,9 +594,9 @@ def idle_readers() -> int:
     return len(_readers.get())
 
 
-def bytes_per_message(topic: str) -> int:
-    """About how large the messages of a topic are, as far as this process has read them."""
-    return _sizes.get(topic, _GUESSED_BYTES)
+def bytes_per_message(topic: str) -> int | None:
+    """About how large the messages of a topic are, as far as this process has read them; ``None`` before."""
+    return _sizes.get(topic)
 
 
 def read_range(
@@ -532,12 +608,14 @@ def read_range(
     on_loss: OnDataLoss,
     stall_ms: int,
     timeout_ms: int,
+    note_lost: Callable[[int], object] = lambda count: None,
 ) -> Iterator[list[Any]]:
     """The client's messages of one partition with offsets from ``start`` up to but without ``until``, in
     lists of about 8 MB at most.
 
     Offsets without a message are normal. ``InputVanished`` if messages are gone, ``InputChanged`` if the
-    partition was made anew, but with ``on_loss="earliest"`` what is gone is logged and passed over.
+    partition was made anew, but with ``on_loss="earliest"`` what is gone is logged and passed over, and
+    ``note_lost`` is told how many offsets that were, once all is read.
     ``StorageError`` if nothing comes for ``stall_ms``.
     """
     if start >= until:
@@ -552,7 +630,10 @@ def read_range(
     except BaseException:
         reader.close()
         raise
+    lost = reader.lost
     readers.give_back(reader)
+    if lost:
+        note_lost(lost)
 
 
 # ------------------------------------------------------------------------------------------ sending
@@ -560,6 +641,7 @@ def read_range(
 _producers: dict[Any, Shared[Any]] = {}
 _RANDOM_WITHOUT_KEY = ("murmur2_random", "fnv1a_random", "consistent_random")
 _ASK_MS = 30_000  # where messages can go
+_MAKING_NS = 5 * 10**9  # how long a broker may take to make a topic that it was asked for
 _POLL_EVERY = 1_000  # messages; what has arrived is heard of then
 _HEAR_S = 0.01
 _ANY_PARTITION = -1  # the partitioner finds one
@@ -574,7 +656,8 @@ def _producer(settings: Mapping[str, Any]) -> Shared[Any]:
 
 
 def _flushed(producer: Any) -> None:
-    producer.flush(_WAIT_S)
+    with suppress(engine().KafkaException):  # that it can do nothing any more was said before
+        producer.flush(_WAIT_S)
 
 
 class Sending:
@@ -597,13 +680,18 @@ class Sending:
         self._error: Any = None
 
     def _count_of_partitions(self) -> int:
-        """0 if the topic is not there yet: whoever asks for it first may have it made."""
+        """0 if there is no such topic, even after a while: whoever asks for it first may have it made."""
         if str(self._settings["partitioner"]) not in _RANDOM_WITHOUT_KEY:
             return 0
         given = self._settings.get("message.timeout.ms", self._settings.get("delivery.timeout.ms", _ASK_MS))
-        with _asking(self._settings, f"which partitions {self._topic} has"):
-            topics = self._producer.list_topics(self._topic, timeout=(int(given) or _ASK_MS) / 1000).topics
-        return len(topics[self._topic].partitions) if self._topic in topics else 0
+        timeout_s, since_ns = (int(given) or _ASK_MS) / 1000, _clock.elapsed_ns()
+        while True:
+            with _asking(self._settings, f"which partitions {self._topic} has"):
+                topics = self._producer.list_topics(self._topic, timeout=timeout_s).topics
+            count = len(topics[self._topic].partitions) if self._topic in topics else 0
+            if count or _clock.elapsed_ns() - since_ns > _MAKING_NS:
+                return count
+            self._poll(_WAIT_S / 5)
 
     def send(
         self, key: bytes | str | None, value: bytes | str | None, headers: list[Any], spread: int
@@ -626,21 +714,28 @@ class Sending:
                 )
                 break
             except BufferError:  # the queue is full
-                self._producer.poll(_HEAR_S)
+                self._poll(_HEAR_S)
                 self._must_not_have_failed()
             except kafka.KafkaException as error:
                 self._forget_if_fatal(error.args[0])
                 raise _problem(self._settings, f"sending to {self._topic}", error.args[0]) from error
         self._sent += 1
         if self._sent % _POLL_EVERY == 0:
-            self._producer.poll(0)
+            self._poll(0)
             self._must_not_have_failed()
 
     def finish(self) -> None:
         """Wait until all have arrived. How long one may take is librdkafka's ``message.timeout.ms``."""
         while self._heard < self._sent:
-            self._producer.poll(_HEAR_S)
+            self._poll(_HEAR_S)
         self._must_not_have_failed()
+
+    def _poll(self, timeout_s: float) -> None:
+        try:
+            self._producer.poll(timeout_s)
+        except engine().KafkaException as error:  # the producer's own, which says so once and to one thread
+            self._forget_if_fatal(error.args[0])
+            raise _problem(self._settings, f"sending to {self._topic}", error.args[0]) from error
 
     def _arrived(self, error: Any, message: Any) -> None:
         """Called within ``poll``, on any thread that sends."""
@@ -657,6 +752,8 @@ class Sending:
             raise _problem(self._settings, what, self._error)
 
     def _forget_if_fatal(self, error: Any) -> None:
-        """A producer that can do nothing any more makes way for another one."""
-        if error.fatal():
+        """A producer that can do nothing any more makes way for another one. What it says of a message is
+        then ``_FATAL``, and not itself marked as fatal."""
+        is_fatal = error.fatal() or error.code() == engine().KafkaError._FATAL
+        if is_fatal and self._handle.get() is self._producer:
             self._handle.close()

@@ -88,7 +88,6 @@ class _Place:
 
 
 _places: dict[str, _Place] = {}
-_of_parents: list[dict[str, _Place]] = []  # never looked at, and never let go: see _leave_all
 
 
 def _place_of(key: str) -> _Place:
@@ -98,9 +97,12 @@ def _place_of(key: str) -> _Place:
 def _leave_all() -> None:
     """In a process that was forked: the locks may be held by threads that are not there, and what was made
     belongs to the other process. To let go of it would run what ends it, which may wait for such threads, or
-    crash."""
+    crash. So it stays even when all that the module has is let go of, at the end of the process."""
     global _places
-    _of_parents.append(_places)
+    if any(place.pid for place in _places.values()):
+        import ctypes  # only where it is needed
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_places))
     _places = {}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from penstock.chunk import Chunk, Columns
+from penstock.clients import kafka
 from penstock.conf import APP_NAME, DEFAULT_PARALLELISM, INLINE_ROWS, MASTER, SPLIT_BYTES, Conf
 from penstock.errors import ArgumentError, SignatureError, StateError, UnsupportedError, joined
 from penstock.executors import Executor, LocalExecutor, Prefetch
@@ -430,6 +431,7 @@ class Context:
             return
         self._stopped = True
         self._executor.close()
+        kafka.close_readers()
         if Context._active is self:
             Context._active = None
 

@@ -66,9 +66,10 @@ class KafkaUtils:
 
         A partition begins at ``fromOffsets[TopicAndPartition(topic, partition)]``, else where
         ``auto.offset.reset`` says: ``latest`` (the default), ``earliest``, or ``error``. With
-        ``commitOffsets`` the group ``group.id`` is told what has been read when a batch is over, and without
-        a checkpoint a program begins there. With one (``ssc.checkpoint``) each message belongs to exactly one
-        batch, whatever crashes. ``rdd.offsetRanges()`` of the stream's own RDDs says which these are.
+        ``commitOffsets`` the group ``group.id`` is told where each partition goes on when a batch has
+        succeeded, and without a checkpoint a program begins there. With one (``ssc.checkpoint``) each message
+        belongs to exactly one batch, whatever crashes. ``rdd.offsetRanges()`` of the stream's own RDDs says
+        which these are.
 
         >>> stream = KafkaUtils.createDirectStream(
         ...     StreamingContext(sc, 1), ["orders"], {"bootstrap.servers": "localhost:9092"}

@@ -195,7 +195,8 @@ class RDD(Actions):
         ``kafkaParams`` are librdkafka's settings of a producer, ``bootstrap.servers`` among them.
         ``key(record)`` and ``value(record)`` give ``bytes``, ``str`` or ``None``; without them a pair gives
         its key and its value, any other record is the value: ``str`` and ``bytes`` as they are, all else as
-        ``str(record)``. ``headers(record)`` gives pairs of a name and ``bytes`` or ``str``.
+        ``str(record)``. ``headers(record)`` gives pairs of a name and ``bytes`` or ``str``, in
+        a list or as a dict.
 
         One producer per process and ``kafkaParams`` sends them, idempotently. Each message has the header
         ``penstock-record``: ``0/<partition>/<number>``.

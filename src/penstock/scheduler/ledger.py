@@ -89,11 +89,14 @@ class BatchRecord:
     def _inputs(self) -> dict[int, StreamInputInfo]:
         counted = self.counted()
         more: dict[object, dict[str, int]] = {}
-        for figure in ("bad_utf8", "partial_records", "partial_bytes"):
+        for figure in ("bad_utf8", "lost", "partial_records", "partial_bytes"):
             for place, count in self.metrics.places(figure).items():
                 origin = place[0] if isinstance(place, tuple) else None
                 found = more.setdefault(origin, {})
                 found[figure] = found.get(figure, 0) + count
+        for id, intent in self.intents.items():
+            if id in more and "lost" in more[id]:  # some when it was planned, some when it was read
+                more[id]["lost"] += intent.metadata.get("lost", 0)
         return {
             id: StreamInputInfo(
                 inputStreamId=id,

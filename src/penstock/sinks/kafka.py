@@ -73,7 +73,10 @@ class MessageShape:
                     f"{what} of {self.site} should return bytes, str or None, not {type(given).__name__}: "
                     f"{shown(given, 60)}"
                 )
-        return key, value, [] if self.headers is None else list(self.headers(record) or ())
+        headers = None if self.headers is None else self.headers(record)
+        if isinstance(headers, Mapping):
+            headers = headers.items()
+        return key, value, list(headers or ())
 
 
 def _plain(given: Any) -> bytes | str | None:
@@ -110,8 +113,9 @@ class KafkaRepeats:
     remembers which records of the newest batch of each output it has seen. A message of an older batch is a
     repeat, since a batch begins only when all messages of the one before have arrived. So it suits programs
     that run a batch that failed again (``ssc.checkpoint``), compute the same records each time, and write to
-    a topic whose number of partitions stays. Messages without the headers, and those of ``RDD.saveToKafka``,
-    are never repeats. It can be pickled: who keeps it with what was read goes on.
+    a topic whose number of partitions stays and to which no other program writes: its messages would be
+    taken for repeats. Messages without the headers, and those of ``RDD.saveToKafka``, are never repeats. It
+    can be pickled: who keeps it with what was read goes on.
 
     >>> repeats = KafkaRepeats()
     >>> headers = [("penstock-batch-time", b"5000"), ("penstock-record", b"0/3/17")]

@@ -23,7 +23,7 @@ import pyarrow as pa
 from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Optional, Rows, RowType, Scalar, Tuple
 from penstock.clients import kafka
 from penstock.clients.kafka import Cluster, OnDataLoss, Place, Reset
-from penstock.errors import ArgumentError, CallSite, StateError
+from penstock.errors import ArgumentError, CallSite, StateError, StorageError
 from penstock.plan import Node, PartitionReader, Source, Task, raise_located
 from penstock.sources.base import Intent, StreamSource
 from penstock.times import BatchTime
@@ -216,13 +216,15 @@ class KafkaRange(PartitionReader):
         return self.reading.decoding.row_type
 
     @property
-    def bytes_hint(self) -> int:
-        return self.range.count() * kafka.bytes_per_message(self.range.topic)
+    def bytes_hint(self) -> int | None:
+        each = kafka.bytes_per_message(self.range.topic)
+        return None if each is None else self.range.count() * each
 
     def read(self, task: Task) -> Iterator[Chunk]:
         topic, partition, start, until = self.range
         reading = self.reading
         count = damaged = 0
+        place = (reading.origin, topic, partition, start)
         for messages in kafka.read_range(
             reading.settings,
             (topic, partition),
@@ -231,12 +233,12 @@ class KafkaRange(PartitionReader):
             on_loss=reading.on_loss,
             stall_ms=reading.stall_ms,
             timeout_ms=reading.timeout_ms,
+            note_lost=lambda lost: task.metrics.note("lost", place, lost),
         ):
             count += len(messages)
             for chunk, bad in reading.decoding.chunks(messages):
                 damaged += bad
                 yield chunk
-        place = (reading.origin, topic, partition, start)
         task.metrics.note("records", place, count)
         if damaged:
             task.metrics.note("bad_utf8", place, damaged)
@@ -271,7 +273,8 @@ class KafkaSource(StreamSource):
 
     ``topics`` may be patterns (``^...``). A partition begins at ``from_offsets``; with ``commits`` where its
     group has committed; at the end of the partition or at its beginning, as ``reset`` says. What appears
-    later begins at its beginning. ``max_rate`` and ``min_rate`` are messages per second and partition.
+    later begins at its beginning. ``max_rate`` and ``min_rate`` are messages per second and partition. With
+    ``commits`` the group is told where each partition goes on behind the batches that succeeded.
     """
 
     recoverable = True
@@ -307,8 +310,10 @@ class KafkaSource(StreamSource):
         self._restored = False
         self._limits: dict[Place, int] | None = None  # after only_available
         self._rate: float | None = None
+        self._gone = 0  # that no batch has told of yet
         self._missing: set[str] = set()  # what was reported to be missing
         self._to_commit: deque[tuple[BatchTime, dict[Place, int]]] = deque()
+        self._promised: dict[Place, int] = {}  # what is in there, or was
 
     def restore(self, position: Any, taken: Sequence[Intent]) -> None:
         self._next = {(topic, partition): offset for topic, partition, offset in position}
@@ -354,7 +359,7 @@ class KafkaSource(StreamSource):
 
     def only_available(self) -> None:
         with self._cluster.at_the_start():
-            ahead, ends, _ = self._looked()
+            ahead, ends, self._gone = self._looked()
         self._next = ahead
         self._limits = ends
         if not self._restored and self._reset == "latest" and not any(self._lags(ahead, ends).values()):
@@ -374,17 +379,20 @@ class KafkaSource(StreamSource):
         if self._limits is None:
             ahead, ends, gone = self._looked()
         else:  # nothing is asked: what was there at the start is what is given out
-            ahead, ends, gone = dict(self._next), self._limits, 0
+            ahead, ends, gone = dict(self._next), self._limits, self._gone
+            self._gone = 0
         lags = self._lags(ahead, ends)
-        counts = self._counts(lags)
+        counts = self._counts(lags, time)
         items = tuple(
             (*place, ahead[place], ahead[place] + count) for place, count in sorted(counts.items()) if count
         )
         for topic, partition, _, until in items:
             ahead[topic, partition] = until
         self._next = ahead
-        if self._commits and items:
-            self._to_commit.append((time, {(topic, at): until for topic, at, _, until in items}))
+        if self._commits:  # of quiet partitions too: else the next run begins behind what comes meanwhile
+            news = {place: ahead[place] for place in ends if self._promised.get(place) != ahead[place]}
+            self._promised.update(news)
+            self._to_commit.append((time, news))
         taken = sum(counts.values())
         metadata: dict[str, Any] = {
             "offsets": [list(item) for item in items],
@@ -397,14 +405,14 @@ class KafkaSource(StreamSource):
     def node(self, intent: Intent, site: CallSite) -> Node:
         return ranges_node([OffsetRange(*item) for item in intent.items], self._reading, site)
 
-    def done(self, time: BatchTime) -> None:
+    def committed(self, time: BatchTime) -> None:
         offsets: dict[Place, int] = {}
         while self._to_commit and self._to_commit[0][0] <= time:
             offsets.update(self._to_commit.popleft()[1])
         if offsets:
             try:
                 self._cluster.commit(offsets)
-            except OSError as error:  # it is for others to look at: the next one says the same and more
+            except StorageError as error:  # they go with the next ones
                 _log.warning("%s", error)
 
     def close(self) -> None:
@@ -447,7 +455,7 @@ class KafkaSource(StreamSource):
     def _lags(self, ahead: Mapping[Place, int], ends: Mapping[Place, int]) -> dict[Place, int]:
         return {place: max(end - ahead.get(place, end), 0) for place, end in ends.items()}
 
-    def _counts(self, lags: Mapping[Place, int]) -> dict[Place, int]:
+    def _counts(self, lags: Mapping[Place, int], time: BatchTime) -> dict[Place, int]:
         """How many offsets of each partition the next batch gets: a rate is shared by what is waiting."""
         total, rate = sum(lags.values()), self._rate
         if rate is None and self._max_rate is None:
@@ -457,9 +465,11 @@ class KafkaSource(StreamSource):
         for place, lag in lags.items():
             per_s = float(lag) if rate is None else rate * lag / total if total else 0.0
             allowed = lag if rate is None else int(max(per_s, self._min_rate) * seconds)
-            if self._max_rate is not None:
-                allowed = min(allowed, int(self._max_rate * seconds))
             counts[place] = min(lag, max(1, allowed))
+        if self._max_rate is not None:  # what is not whole in one batch is in a later one
+            before = time - self._interval_ms
+            most = self._max_rate * time // 1000 - self._max_rate * before // 1000
+            counts = {place: min(count, most) for place, count in counts.items()}
         return counts
 
 
