@@ -412,12 +412,14 @@ def test_arguments_that_will_not_do(options: dict[str, Any], error: type[Excepti
 def test_two_outputs_into_one_set_need_names(tmp_path: Path) -> None:
     folder = str(tmp_path / "set")
 
-    def build(stream: DStream, name: str = "") -> None:
+    def build(stream: DStream, name: str = "", place: str = folder) -> None:
         stream.saveAsFileSet(folder, "text")
-        stream.map(lambda n: -n).saveAsFileSet(folder, "text", name=name)
+        stream.map(lambda n: -n).saveAsFileSet(place, "text", name=name)
 
     with pytest.raises(ArgumentError, match="writes to the set in"):
         run_batches([[1]], build)
+    with pytest.raises(ArgumentError, match="which may be the same"):
+        run_batches([[1]], lambda s: build(s, place=f"{folder}/./"))
     run_batches([[1]], lambda s: build(s, "negative"))
     assert sorted(exact(folder)) == [-1, 1]
 

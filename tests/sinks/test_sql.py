@@ -282,6 +282,19 @@ def test_two_outputs_into_one_table_need_names(place: Place) -> None:
     assert [row[0] for row in place.rows()] == [-3, -2, -1, 1, 2, 3]
 
 
+def test_two_ways_to_one_database_need_names(sqlite: Place) -> None:
+    def build(stream: DStream, **names: Any) -> None:
+        stream.saveToSql(sqlite.url, "orders")
+        stream.map(lambda order: order._replace(id=-order.id)).saveToSql(
+            lambda: sqlite.url, "orders", **names
+        )
+
+    with pytest.raises(ArgumentError, match="writes to orders in the database of .*, which may be the same"):
+        run_batches(BATCHES, build)
+    run_batches(BATCHES, lambda s: build(s, name="again"))
+    assert [row[0] for row in sqlite.rows()] == [-3, -2, -1, 1, 2, 3]
+
+
 def test_without_sqlalchemy_or_a_driver_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnsupportedError, match="driver"):
         run_batches([[(1,)]], lambda s: s.saveToSql("oracle://u:p@h/d", "t"))

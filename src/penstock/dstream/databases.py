@@ -54,7 +54,8 @@ class Databases(Saves):
 
         A missing table is made, unless ``createTable`` is false: with the annotated fields of the class
         ``schema`` as columns, or else what the first records hold; ``keys`` are its primary key. ``name``
-        tells outputs into one table apart. ``chunkSize`` rows go to the driver at once. ``engineOptions`` go
+        tells outputs into tables of one name apart, in several databases too: no two outputs of a program
+        may have the same. ``chunkSize`` rows go to the driver at once. ``engineOptions`` go
         to ``sqlalchemy.create_engine``.
 
         An error names the table, and the first record that the database refuses; nothing of the batch is
@@ -96,7 +97,7 @@ class Databases(Saves):
         )
         run, label = self._ssc.graph.run, _name_of(name, table, "saveToSql")
         save = _writing(output, run, label)
-        self._output("saveToSql", save, writes=f"{label} in {database.label}")
+        self._output("saveToSql", save, writes=f"{label} in {database.label}", place=_place_of(label))
 
     def saveToSqlWith(
         self,
@@ -144,7 +145,7 @@ class Databases(Saves):
 
             database.once(key, work)
 
-        self._output("saveToSqlWith", save, writes=f"{label} in {database.label}")
+        self._output("saveToSqlWith", save, writes=f"{label} in {database.label}", place=_place_of(label))
 
 
 def _writing(output: TableOutput, run: Run, label: str) -> Callable[[BatchTime, RDD], None]:
@@ -152,6 +153,11 @@ def _writing(output: TableOutput, run: Run, label: str) -> Callable[[BatchTime, 
         output.write(rdd.context, rdd.plan, BatchKey(run.id, label, time))
 
     return save
+
+
+def _place_of(label: str) -> str:
+    """The guard rows of an output. One database has many URLs, so which it is does not matter."""
+    return f"{label} in a database"
 
 
 def _name_of(name: str | None, default: str, operation: str) -> str:
