@@ -53,11 +53,11 @@ class Databases(Saves):
         the last stays.
 
         A missing table is made, unless ``createTable`` is false: with the annotated fields of the class
-        ``schema`` as columns, or else what the first records hold (numbers that are not all of one type as the
-        wider one, times with an offset as such); ``keys`` are its primary key. ``name``
-        tells outputs into tables of one name apart, in several databases too: no two outputs of a program
-        may have the same. ``chunkSize`` rows go to the driver at once. ``engineOptions`` go
-        to ``sqlalchemy.create_engine``.
+        ``schema`` as columns, or else what the first records hold (numbers that are not all of one type as
+        the wider one, times with an offset as such); ``keys`` are its primary key. ``name`` tells outputs
+        into tables of one name apart, in several databases too: no two outputs of a program may have the
+        same. ``chunkSize`` rows go to the driver at once. ``engineOptions`` go to
+        ``sqlalchemy.create_engine``.
 
         An error names the table, and the first record that the database refuses, or would keep only a part
         of (a fraction in a column of integers, an offset in one that has none); nothing of the batch is

@@ -166,9 +166,10 @@ class Saves(Windowed):
 
         A batch that is run again after a crash is left out if it was added, and else writes its own files
         again; programs may add to one set at the same time. ``retain`` drops files whose newest batch is
-        older than that. ``schema`` and ``compression`` are those of ``saveAsParquetFiles``, ``header`` and
-        ``sep`` those of ``saveAsCsvFiles``; ``name`` tells several outputs into one set apart. A merge holds
-        about ``maxFileBytes`` in memory. The store must be able to create a file if there is none.
+        older than that; of sets of more than two thousand sealed files a thousand at a time. ``schema`` and
+        ``compression`` are those of ``saveAsParquetFiles``, ``header`` and ``sep`` those of
+        ``saveAsCsvFiles``; ``name`` tells several outputs into one set apart. A merge holds about
+        ``maxFileBytes`` in memory. The store must be able to create a file if there is none.
 
         >>> import tempfile
         >>> folder = tempfile.mkdtemp()

@@ -72,10 +72,11 @@ class CsvFormat(PartFormat):
         return found
 
     def kind_of(self, found: Any) -> str:
-        return "" if found is None else self._header_of(found.names).decode()
+        header = "" if found is None else self._header_of(found.names).decode()
+        return header if self.header else header.removesuffix("\n")
 
     def merged(self, kind: str, pieces: Sequence[bytes]) -> bytes:
-        if not self.header:
+        if not kind.endswith("\n"):  # whatever this program writes: these have no header
             return b"".join(pieces)
         begin = len(kind.encode())
         return b"".join([pieces[0], *(piece[begin:] for piece in pieces[1:])])
