@@ -621,6 +621,37 @@ def test_a_connection_that_breaks_while_rows_are_inserted(postgres: Server) -> N
     assert place.rows() == [(1,), (2,), (3,)]
 
 
+def test_a_transaction_that_gives_way_is_begun_again(postgres: Server) -> None:
+    place = Place(postgres.url, f"t{uuid.uuid4().hex[:12]}")
+    place.do(f"create table {place.table} (id integer primary key, n integer)")
+    place.do(f"insert into {place.table} values (1, 1)")
+    database = SqlDatabase(place.url, {"isolation_level": "REPEATABLE READ"}, "test")
+    table = sql.SqlTable(place.table, ["id"], 10)
+    table.ensure(database, None, create=False)
+    attempts: list[int] = []
+
+    def work(connection: sa.Connection) -> int:
+        attempts.append(1)
+        if len(attempts) < 3:
+            place.do(f"update {place.table} set n = n + 1")
+        return table.write(connection, [{"id": 1, "n": 7}])
+
+    assert database.once(BatchKey("run", place.table, 1), work)
+    assert place.rows() == [(1, 7)]
+    assert len(attempts) == 3
+    attempts.clear()
+
+    def always(connection: sa.Connection) -> int:
+        attempts.append(1)
+        place.do(f"update {place.table} set n = n + 1")
+        return table.write(connection, [{"id": 1, "n": 8}])
+
+    with pytest.raises(sa.exc.OperationalError, match="concurrent update"):
+        database.once(BatchKey("run", place.table, 2), always)
+    assert len(attempts) == 3
+    assert [row[2] for row in place.guards()] == [1]
+
+
 PROGRAM = """
 import sys
 from penstock import Conf, Context, StreamingContext

@@ -34,6 +34,8 @@ GUARDS_KEPT = 100
 """Newest guard rows of an output that are kept: only the newest batch can ever be run again after it was
 written, since a batch begins when those before it are over."""
 
+_ATTEMPTS = 3
+
 _log = logging.getLogger(__name__)
 
 
@@ -113,18 +115,20 @@ class SqlDatabase:
 
     def once(self, key: BatchKey, work: Callable[[Connection], int]) -> bool:
         """``work(connection)`` in one transaction with the guard row of the batch; false if it was done
-        before. ``work`` returns how many rows it has written. It is called once more if the connection broke,
-        whatever the server has made of it: the guard row tells.
+        before. ``work`` returns how many rows it has written. It is called again if the connection broke,
+        whatever the server has made of it: the guard row tells; and if the server gave this transaction up
+        for another one's sake.
         """
         from sqlalchemy.exc import DBAPIError
 
-        try:
-            return self._attempt(key, work)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            _log.warning("the connection to %s broke, once more: %s", self.label, error.orig)
-        return self._attempt(key, work)
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                return self._attempt(key, work)
+            except DBAPIError as error:
+                if not left or not _is_passing(error):
+                    raise
+                _log.warning("a transaction in %s did not work out, once more: %s", self.label, error.orig)
+        raise AssertionError("the last attempt raises")
 
     def _attempt(self, key: BatchKey, work: Callable[[Connection], int]) -> bool:
         self._prepare()
@@ -278,7 +282,7 @@ class SqlTable:
             try:
                 connection.execute(self._statement(connection, table, piece[0]), piece)
             except Exception as error:
-                if getattr(error, "connection_invalidated", False):  # it is no row's fault
+                if _is_passing(error):  # it is no row's fault
                     raise
                 raise RowRefused(places[start], error, exact=False) from error
         return len(places)
@@ -344,6 +348,16 @@ class SqlTable:
 
 _CONFLICT = ("postgresql", "sqlite")
 """Dialects whose INSERT can say what to do where a key is there."""
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether a transaction may work if it is begun again: the connection broke, or it stood in the way of
+    another."""
+    if getattr(error, "connection_invalidated", False):
+        return True
+    orig = getattr(error, "orig", None)
+    state = getattr(orig, "sqlstate", None) or getattr(orig, "pgcode", None)
+    return state in ("40001", "40P01")  # cannot be serialised, deadlock
 
 
 def _is_autocommit(connection: Connection) -> bool:
