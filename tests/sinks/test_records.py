@@ -246,6 +246,17 @@ def test_csv_of_columns_is_csv_of_rows(rows: list[Any], sep: str, header: bool) 
         assert written(format, columns.slice(half, len(rows))) == written(format, Rows(rows[half:]))
 
 
+def test_csv_of_columns_that_may_lack_records(sc: Context) -> None:
+    columns = Columns.from_rows([Order(1, "a"), Order(2, "b"), None, None])
+    assert written(csv_format(), columns.slice(0, 2)) == b"1,a,\n2,b,\n"
+    assert written(csv_format(), columns.slice(2, 4)) == written(csv_format(), Rows([None, None]))
+    with pytest.raises(RowTypeError, match=r"fields \['value'\] is in no file") as caught:
+        written(csv_format(), columns)
+    failure = failure_of(caught.value)
+    assert failure is not None
+    assert failure.record == "None"
+
+
 @given(st.lists(st.floats(), min_size=1))
 @example([1e14, 99999999999999.98, 1e-4, 9.999999999999999e-05, 123456.0, -1e13, 2.0**53, 1e22, 5e-324])
 def test_floats_are_written_as_python_writes_them(numbers: list[float]) -> None:
