@@ -185,7 +185,8 @@ class SqlDatabase:
         guard = self._guard()
         _created(self.engine, guard)
         with self.engine.connect() as connection:
-            connection.execute(guard.delete().where(_sqlalchemy().false()))  # SQLite begins with a change
+            if connection.dialect.name == "sqlite":  # where a transaction begins with the first change
+                connection.execute(guard.delete().where(_sqlalchemy().false()))
             if _is_autocommit(connection):
                 raise ArgumentError(
                     f"{self._operation} needs transactions, but in {self.label} each statement is committed "
