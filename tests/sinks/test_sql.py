@@ -652,6 +652,36 @@ def test_a_transaction_that_gives_way_is_begun_again(postgres: Server) -> None:
     assert [row[2] for row in place.guards()] == [1]
 
 
+def test_programs_that_write_the_same_rows_wait_for_each_other(postgres: Server) -> None:
+    place = Place(postgres.url, f"t{uuid.uuid4().hex[:12]}")
+    place.do(f"create table {place.table} (id integer primary key, n integer)")
+    failed: list[Exception] = []
+
+    def write(name: str, ids: list[int]) -> None:
+        database = SqlDatabase(place.url, {"connect_args": {"options": "-c deadlock_timeout=20ms"}}, "test")
+        table = sql.SqlTable(place.table, ["id"], 1)
+        table.ensure(database, None, create=False)
+        for batch in range(15):
+            rows = [{"id": number, "n": batch} for number in ids]
+            try:
+                database.once(
+                    BatchKey(name, place.table, batch),
+                    lambda connection, rows=rows: table.write(connection, rows),  # type: ignore[misc]
+                )
+            except Exception as error:
+                failed.append(error)
+        database.engine.dispose()
+
+    ids = list(range(40))
+    threads = [threading.Thread(target=write, args=each) for each in (("a", ids), ("b", ids[::-1]))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert place.rows() == [(number, 14) for number in ids]
+
+
 PROGRAM = """
 import sys
 from penstock import Conf, Context, StreamingContext

@@ -335,11 +335,18 @@ class SqlTable:
     def _made_room(
         self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]
     ) -> Sequence[int]:
-        """The places of the rows to insert. Where INSERT cannot replace, that is the last row of each key,
-        the rows with these keys being deleted: what every database can do."""
-        if not self._keys or connection.dialect.name in _CONFLICT:
+        """The places of the rows to insert, in the order of their keys, so that programs that write the same
+        rows wait for each other and do not lock each other out. Where INSERT cannot replace, that is the
+        last row of each key, the rows with these keys being deleted: what every database can do."""
+        if not self._keys:
             return range(len(rows))
-        last = {tuple(row[key] for key in self._keys): place for place, row in enumerate(rows)}
+        keys = [tuple(row[key] for key in self._keys) for row in rows]
+        order = list(range(len(rows)))
+        with suppress(TypeError):  # of keys that have no order
+            order.sort(key=keys.__getitem__)
+        if connection.dialect.name in _CONFLICT:
+            return order
+        last = {keys[place]: place for place in order}
         sqlalchemy = _sqlalchemy()
         matching = [table.c[key] == sqlalchemy.bindparam(f"key_{key}") for key in self._keys]
         given = [{f"key_{key}": rows[place][key] for key in self._keys} for place in last.values()]
