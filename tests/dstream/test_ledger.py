@@ -73,6 +73,23 @@ def test_functions_of_one_and_of_two_arguments(place: str) -> None:
     assert seen[6:] == [(3.0, [3]), [3], "third"]
 
 
+@pytest.mark.usefixtures("sc")
+def test_two_outputs_need_names(place: str) -> None:
+    sent: list[Any] = []
+
+    def send(rdd: RDD) -> None:
+        sent.extend(rdd.collect())
+
+    def build(stream: DStream, name: str | None = None) -> None:
+        stream.foreachRDD(Ledger(place).once(send))
+        stream.map(lambda n: -n).foreachRDD(Ledger(place).once(send, name=name))
+
+    with pytest.raises(ArgumentError, match=r"writes to send in Ledger\(.* Hint"):
+        run_batches([[1]], build)
+    run_batches([[1]], lambda s: build(s, "negative"))
+    assert sent == [1, -1]
+
+
 def test_names_that_will_not_do(place: str) -> None:
     kept = Ledger(place)
     for wrong in ("", "a/b", "..", ".hidden", "a b", "<lambda>", None, 7):

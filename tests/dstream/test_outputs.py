@@ -130,6 +130,15 @@ class TestSaveAsTextFiles:
         assert "Hint: give each its own prefix or suffix" in str(caught.value)
         assert __file__ in str(caught.value)
 
+    @pytest.mark.parametrize("other", ["{0}/./out/p", "{0}//out/../out/p", "file://{0}/out/p"])
+    def test_one_place_has_many_spellings(self, tmp_path: Path, other: str) -> None:
+        def build(stream: DStream) -> None:
+            stream.saveAsTextFiles(f"{tmp_path}/out/p")
+            stream.map(abs).saveAsJsonFiles(other.format(tmp_path))
+
+        with pytest.raises(ArgumentError, match=r"writes to .*, and .* which may be the same"):
+            run_batches([[1]], build)
+
 
 def outputs(sc: Context, batches: list[Any], *actions: Callable[..., Any]) -> Exception | None:
     """Run one output for each action; what the first batch raised."""

@@ -24,6 +24,7 @@ from penstock.errors import ArgumentError, CorruptInput, RowTypeError, Signature
 from penstock.rdd import RDD
 from penstock.sinks import CsvFormat, FileSet, JsonFormat, ParquetFormat, PartFormat, Rolling, TextFormat
 from penstock.sinks import file_set as module
+from penstock.sinks import manifest as manifests
 from penstock.sinks.manifest import Entry, Manifest, State
 from penstock.storage import Storage, join, storage_for
 from penstock.storage.faulty import Fault, FaultyStorage, Moment
@@ -99,6 +100,11 @@ def read(paths: list[str]) -> list[int]:
         else:
             found += [int(line) for line in data.splitlines() if line != b"value"]
     return found
+
+
+def read_text(url: str) -> str:
+    storage, path = storage_for(url)
+    return storage.read(path).decode()
 
 
 def exact(place: str) -> list[int]:
@@ -221,6 +227,23 @@ def test_the_manifest_stays_small(sc: Context, place: str) -> None:
     assert [url.rpartition("-")[2] for url in files_of_set(place)] == [str(file) for file in range(2500)]
 
 
+def test_retention_of_more_files_than_a_version_holds(
+    sc: Context, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifests, "_SEGMENT", 3)
+    clock = ManualClock()
+    writer = Writer(sc, place, "text", retain_ms=30, max_age_ms=2, grace_ms=5, clock=clock)
+    for batch in range(1, 101):
+        clock.set(batch)
+        writer.add(batch)
+        found = set(exact(place))
+        assert found >= {n for done in range(max(1, batch - 30), batch + 1) for n in numbers_of(done)}
+    assert min(found) >= 10 * (100 - 30 - 3 * 4)
+    storage, path = storage_for(place)
+    assert len(storage.glob(join(path, "*.text"))) < 25
+    assert len(storage.glob(join(path, "_manifest/sealed-*"))) < 12
+
+
 # --------------------------------------------------------------------------------- several at a time
 
 
@@ -263,6 +286,33 @@ def test_a_writer_that_was_asleep_for_long_adds_to_the_newest_version(place: str
     assert last is not None
     assert last.done["sleeper"] == (1,)
     assert last.done["other"][-1] == 59
+
+
+def test_a_first_version_that_comes_late_is_none(place: str) -> None:
+    storage, path = storage_for(place)
+    sleeper, other = Manifest(storage, path), Manifest(storage, path)
+    assert sleeper.load() is None
+    for batch in range(60):
+        assert other.commit((other.load() or State("text")).with_batch("other", batch, []))
+    assert not sleeper.commit(State("text").with_batch("sleeper", 1, []))
+    again = sleeper.load()
+    assert again is not None
+    assert sleeper.commit(again.with_batch("sleeper", 1, []))
+    last = other.load()
+    assert last is not None
+    assert last.done["sleeper"] == (1,)
+    assert last.done["other"][-1] == 59
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_who_merges_may_write_other_headers(sc: Context, place: str, header: bool) -> None:
+    for number, own in enumerate([header, header, header, not header, not header], 1):
+        format = CsvFormat("saveAsFileSet", header=own, sep=",", codec=None)
+        output = FileSet(place, format, "csv", Rolling(BIG, 3, 0, None), "", ManualClock())
+        output.write(sc, sc.parallelize(numbers_of(number), 2).plan, 10 if number == 4 else number, "run")
+    texts = [read_text(path) for path in files_of_set(place)]
+    assert sum(text.count("value") for text in texts) == sum(text.startswith("value") for text in texts)
+    assert sorted(exact(place)) == [n for number in range(1, 6) for n in numbers_of(number)]
 
 
 # ------------------------------------------------------------------------------------------- crashes
@@ -412,12 +462,14 @@ def test_arguments_that_will_not_do(options: dict[str, Any], error: type[Excepti
 def test_two_outputs_into_one_set_need_names(tmp_path: Path) -> None:
     folder = str(tmp_path / "set")
 
-    def build(stream: DStream, name: str = "") -> None:
+    def build(stream: DStream, name: str = "", place: str = folder) -> None:
         stream.saveAsFileSet(folder, "text")
-        stream.map(lambda n: -n).saveAsFileSet(folder, "text", name=name)
+        stream.map(lambda n: -n).saveAsFileSet(place, "text", name=name)
 
     with pytest.raises(ArgumentError, match="writes to the set in"):
         run_batches([[1]], build)
+    with pytest.raises(ArgumentError, match="which may be the same"):
+        run_batches([[1]], lambda s: build(s, place=f"{folder}/./"))
     run_batches([[1]], lambda s: build(s, "negative"))
     assert sorted(exact(folder)) == [-1, 1]
 

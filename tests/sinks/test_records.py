@@ -27,9 +27,11 @@ from hypothesis import strategies as st
 
 from penstock import Context
 from penstock.chunk import Columns, Rows
+from penstock.dstream import DStream
 from penstock.errors import ArgumentError, OutputExists, RowTypeError, SignatureError, failure_of
 from penstock.plan import SliceReader, Source, call_site
 from penstock.sinks import CsvFormat, JsonFormat, ParquetFormat, PartFormat
+from penstock.storage import storage_for
 from penstock.testing import run_batches
 from tests.chunk.samples import EDGES, SCALAR_STRATEGIES, same, uniform_rows
 
@@ -100,6 +102,7 @@ CSV = [
     ("two\nlines", '"two\nlines"'),
     ("re\rturn", '"re\rturn"'),
     ("ä€😀", "ä€😀"),
+    ("\ufeffa", '"\ufeffa"'),  # else it would be taken for a mark of the file
     (b"\xff\x00", "/wA="),
     (datetime(2016, 3, 22, 20, 25, 28), "2016-03-22 20:25:28"),
     (datetime(2016, 3, 22, 20, 25, 28, 1), "2016-03-22 20:25:28.000001"),
@@ -241,6 +244,17 @@ def test_csv_of_columns_is_csv_of_rows(rows: list[Any], sep: str, header: bool) 
         assert written(format, columns) == written(format, Rows(rows))
         half = len(rows) // 2
         assert written(format, columns.slice(half, len(rows))) == written(format, Rows(rows[half:]))
+
+
+def test_csv_of_columns_that_may_lack_records(sc: Context) -> None:
+    columns = Columns.from_rows([Order(1, "a"), Order(2, "b"), None, None])
+    assert written(csv_format(), columns.slice(0, 2)) == b"1,a,\n2,b,\n"
+    assert written(csv_format(), columns.slice(2, 4)) == written(csv_format(), Rows([None, None]))
+    with pytest.raises(RowTypeError, match=r"fields \['value'\] is in no file") as caught:
+        written(csv_format(), columns)
+    failure = failure_of(caught.value)
+    assert failure is not None
+    assert failure.record == "None"
 
 
 @given(st.lists(st.floats(), min_size=1))
@@ -567,6 +581,22 @@ def test_a_directory_a_batch(
         assert same(found, BATCHES[index])
         marker = json.loads((tmp_path / "out" / name / "_SUCCESS").read_text())
         assert sorted(marker["parts"]) == sorted(content(tmp_path / "out" / name))
+
+
+@pytest.mark.parametrize("root", ["", "memory://"], ids=["local", "memory"])
+@pytest.mark.usefixtures("sc")
+def test_of_an_earlier_run_nothing_stays_in_the_place_of_an_empty_batch(tmp_path: Path, root: str) -> None:
+    def save(stream: DStream) -> None:
+        stream.saveAsJsonFiles(f"{root}{tmp_path}/out/orders", skipEmpty=True)
+
+    storage, folder = storage_for(f"{root}{tmp_path}/out")
+    for batches in ([[1], [2]], [[3], []]):
+        run_batches(batches, save, numPartitions=1)
+    names = storage.list_names(folder).directories
+    assert [name for name in names if not name.startswith(".")] == ["orders-1000"]
+    found = storage.glob(f"{folder}/.orders-2000.replaced-1/part-*")
+    assert [storage.read(info.path) for info in found] == [b'{"value":2}\n'], "it was moved, not deleted"
+    storage.remove_tree(folder)
 
 
 @pytest.mark.parametrize(("save", "options"), SAVES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import random
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import threading
 import uuid
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -245,6 +246,65 @@ def test_a_table_or_key_that_is_not_there(sqlite: Place) -> None:
     assert "the table orders has no column id, which is to be its key" in str(error)
 
 
+@pytest.mark.parametrize("record", [(1 << 70,), ("\ud800",), ({},)], ids=["integer", "surrogate", "dict"])
+@pytest.mark.parametrize("dialects", [("postgresql", "sqlite"), ()], ids=["on conflict", "delete and insert"])
+def test_a_record_that_the_driver_refuses(
+    place: Place, record: Any, dialects: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "_CONFLICT", dialects)
+    kind = type(record[0]) if record[0] != {} else int
+    place.do(f"create table {place.table} (_1 {'text' if kind is str else 'bigint'}, _2 integer primary key)")
+    good = [(kind(number), number) for number in (1, 2, 3, 2)]
+    failure = failure_of(refused(place, [[*good, (*record, 4), (*record, 5)]], mode="upsert", keys="_2"))
+    assert failure is not None
+    assert failure.record == repr((*record, 4))
+    assert place.rows() == place.guards() == []
+
+
+ZONED = datetime(2020, 1, 1, 12, tzinfo=timezone(timedelta(hours=5)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "lost"),
+    [
+        ("date", datetime(2020, 1, 1, 5), "the time of day"),
+        ("timestamp", ZONED, "the offset"),
+        ("time", ZONED.timetz(), "the offset"),
+        ("bigint", 2.5, "the fraction"),
+        ("numeric", Decimal("12345678901234567890.1"), "digits"),
+    ],
+)
+def test_a_column_that_would_keep_a_part_of_a_value(place: Place, kind: str, value: Any, lost: str) -> None:
+    keeps = kind in ("bigint", "numeric") and place.url.startswith("sqlite") == (kind == "bigint")
+    place.do(f"create table {place.table} (n integer, _2 {kind})")
+    columns = {"columns": lambda pair: {"n": pair[0], "_2": pair[1]}}
+    if keeps:
+        run_batches([[(1, value)]], lambda s: s.saveToSql(place.url, place.table, **columns))
+        assert [type(value)(row[1]) for row in place.rows()] == [value]
+        return
+    error = refused(place, [[(1, None), (2, value)]], **columns)
+    failure = failure_of(error)
+    assert f"the column _2 of {place.table} would lose {lost} of {value!r}" in str(error)
+    assert failure is not None
+    assert failure.record == repr((2, value))
+    assert place.rows() == place.guards() == []
+
+
+def test_a_new_table_has_room_for_all_first_records(postgres: Server) -> None:
+    place = Place(postgres.url, f"t{uuid.uuid4().hex[:12]}")
+    rows = [
+        (1, 1, date(2020, 1, 1), ZONED),
+        (2.5, Decimal("0.5"), datetime(2020, 1, 2, 3), None),
+        (None,) * 4,
+    ]
+    run_batches([rows], lambda s: s.saveToSql(place.url, place.table), numPartitions=1)
+    engine = sa.create_engine(place.url)
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(sa.text(f"select * from {place.table}"))]
+    engine.dispose()
+    assert found == [(1.0, 1, datetime(2020, 1, 1), ZONED), *rows[1:]]
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -282,6 +342,19 @@ def test_two_outputs_into_one_table_need_names(place: Place) -> None:
     assert [row[0] for row in place.rows()] == [-3, -2, -1, 1, 2, 3]
 
 
+def test_two_ways_to_one_database_need_names(sqlite: Place) -> None:
+    def build(stream: DStream, **names: Any) -> None:
+        stream.saveToSql(sqlite.url, "orders")
+        stream.map(lambda order: order._replace(id=-order.id)).saveToSql(
+            lambda: sqlite.url, "orders", **names
+        )
+
+    with pytest.raises(ArgumentError, match=r"writes to orders in the database of .*, which may be the same"):
+        run_batches(BATCHES, build)
+    run_batches(BATCHES, lambda s: build(s, name="again"))
+    assert [row[0] for row in sqlite.rows()] == [-3, -2, -1, 1, 2, 3]
+
+
 def test_without_sqlalchemy_or_a_driver_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnsupportedError, match="driver"):
         run_batches([[(1,)]], lambda s: s.saveToSql("oracle://u:p@h/d", "t"))
@@ -302,6 +375,10 @@ def test_the_password_shows_nowhere(place: Place, tmp_path: Path, caplog: pytest
     with pytest.raises(ArgumentError) as unreadable:
         run_batches([[(1,)]], lambda s: s.saveToSql("tester:secret-word@nowhere", "t"))
     assert "secret-word" not in str(unreadable.value)
+    with pytest.raises(ArgumentError) as no_port:
+        run_batches([[(1,)]], lambda s: s.saveToSql("postgresql://tester:half@nowhere:secret-word/t", "t"))
+    assert "secret-word" not in str(no_port.value)
+    assert "secret" not in repr(SqlDatabase("postgresql+psycopg://t@h/d?password=secret-word", None, "x"))
 
 
 # ------------------------------------------------------------------------------------------------ once
@@ -325,6 +402,37 @@ def test_a_batch_that_was_written_is_left_out(place: Place) -> None:
     assert database.once(key._replace(stream="another run"), work)
     assert database.once(key._replace(batch_ms=2000), work)
     assert len(done) == len(place.rows()) == 3
+
+
+@pytest.mark.parametrize(
+    "options", [{"isolation_level": "AUTOCOMMIT"}, {"execution_options": {"isolation_level": "AUTOCOMMIT"}}]
+)
+def test_without_transactions_nothing_is_written(place: Place, options: dict[str, Any]) -> None:
+    place.do(f"create table {place.table} (_1 integer)")
+    error = refused(place, [[(1,)]], engineOptions=options)
+    assert "saveToSql needs transactions" in str(error)
+    assert place.rows() == place.guards() == []
+
+
+def test_a_driver_that_commits_each_statement(sqlite: Place) -> None:
+    error = refused(sqlite, [[(1,)]], engineOptions={"connect_args": {"isolation_level": None}})
+    assert "saveToSql needs transactions" in str(error)
+
+
+def test_one_connection_is_enough(postgres: Server) -> None:
+    place = Place(postgres.url, f"t{uuid.uuid4().hex[:12]}")
+    options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 1}
+    run_batches(BATCHES, lambda s: s.saveToSql(place.url, place.table, engineOptions=options))
+    assert len(place.rows()) == 3
+
+
+def test_who_goes_on_may_meet_a_new_database(sqlite: Place, tmp_path: Path) -> None:
+    database = SqlDatabase(sqlite.url, None, "test")
+    key = BatchKey("run", "orders", 1000)
+    assert database.once(key, lambda connection: 0)
+    database.engine.dispose()
+    (tmp_path / "test.db").unlink()
+    assert pickle.loads(pickle.dumps(database)).once(key, lambda connection: 0)
 
 
 def test_of_two_writers_at_once_one_writes(place: Place) -> None:
@@ -486,6 +594,92 @@ def test_a_connection_that_breaks_within_the_transaction(postgres: Server) -> No
     run_batches([[1]], lambda s: s.saveToSqlWith(place.url, write, name=place.table))
     assert place.rows() == [(1,), (2,)]
     assert len(attempts) == 2
+
+
+def test_a_connection_that_breaks_while_rows_are_inserted(postgres: Server) -> None:
+    place = Place(postgres.url, f"t{uuid.uuid4().hex[:12]}")
+    place.do(f"create table {place.table} (_1 integer)")
+    database = SqlDatabase(place.url, None, "test")
+    table = sql.SqlTable(place.table, None, 1)
+    table.ensure(database, None, create=False)
+    attempts: list[int] = []
+
+    def cut(connection: sa.Connection, *rest: Any) -> None:
+        if "(2" in str(rest[2]) and not attempts:
+            attempts.append(1)
+            pid = connection.connection.dbapi_connection.info.backend_pid  # type: ignore[union-attr]
+            place.do(f"select pg_terminate_backend({pid})")
+
+    rows = [{"_1": 1}, {"_1": 2}, {"_1": 3}]
+    sa.event.listen(
+        database.engine,
+        "before_cursor_execute",
+        lambda c, cursor, statement, parameters, context, many: cut(c, 0, 0, tuple(parameters.values())),
+    )
+    assert database.once(BatchKey("run", place.table, 1), lambda connection: table.write(connection, rows))
+    assert attempts
+    assert place.rows() == [(1,), (2,), (3,)]
+
+
+def test_a_transaction_that_gives_way_is_begun_again(postgres: Server) -> None:
+    place = Place(postgres.url, f"t{uuid.uuid4().hex[:12]}")
+    place.do(f"create table {place.table} (id integer primary key, n integer)")
+    place.do(f"insert into {place.table} values (1, 1)")
+    database = SqlDatabase(place.url, {"isolation_level": "REPEATABLE READ"}, "test")
+    table = sql.SqlTable(place.table, ["id"], 10)
+    table.ensure(database, None, create=False)
+    attempts: list[int] = []
+
+    def work(connection: sa.Connection) -> int:
+        attempts.append(1)
+        if len(attempts) < 3:
+            place.do(f"update {place.table} set n = n + 1")
+        return table.write(connection, [{"id": 1, "n": 7}])
+
+    assert database.once(BatchKey("run", place.table, 1), work)
+    assert place.rows() == [(1, 7)]
+    assert len(attempts) == 3
+    attempts.clear()
+
+    def always(connection: sa.Connection) -> int:
+        attempts.append(1)
+        place.do(f"update {place.table} set n = n + 1")
+        return table.write(connection, [{"id": 1, "n": 8}])
+
+    with pytest.raises(sa.exc.OperationalError, match="concurrent update"):
+        database.once(BatchKey("run", place.table, 2), always)
+    assert len(attempts) == 3
+    assert [row[2] for row in place.guards()] == [1]
+
+
+def test_programs_that_write_the_same_rows_wait_for_each_other(postgres: Server) -> None:
+    place = Place(postgres.url, f"t{uuid.uuid4().hex[:12]}")
+    place.do(f"create table {place.table} (id integer primary key, n integer)")
+    failed: list[Exception] = []
+
+    def write(name: str, ids: list[int]) -> None:
+        database = SqlDatabase(place.url, {"connect_args": {"options": "-c deadlock_timeout=20ms"}}, "test")
+        table = sql.SqlTable(place.table, ["id"], 1)
+        table.ensure(database, None, create=False)
+        for batch in range(15):
+            rows = [{"id": number, "n": batch} for number in ids]
+            try:
+                database.once(
+                    BatchKey(name, place.table, batch),
+                    lambda connection, rows=rows: table.write(connection, rows),  # type: ignore[misc]
+                )
+            except Exception as error:
+                failed.append(error)
+        database.engine.dispose()
+
+    ids = list(range(40))
+    threads = [threading.Thread(target=write, args=each) for each in (("a", ids), ("b", ids[::-1]))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert place.rows() == [(number, 14) for number in ids]
 
 
 PROGRAM = """

@@ -13,24 +13,28 @@ inserts the records, so the two are there together or not at all, whenever the p
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.clients.shared import Shared
-from penstock.errors import ArgumentError, SignatureError, UnsupportedError
+from penstock.errors import ArgumentError, RowTypeError, SignatureError, UnsupportedError
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine, Table
 
-__all__ = ["GUARD_TABLE", "BatchKey", "RowRefused", "SqlDatabase", "SqlTable"]
+__all__ = ["GUARD_TABLE", "AwareDatetime", "BatchKey", "RowRefused", "SqlDatabase", "SqlTable"]
 
 GUARD_TABLE = "penstock_batches"
 GUARDS_KEPT = 100
 """Newest guard rows of an output that are kept: only the newest batch can ever be run again after it was
 written, since a batch begins when those before it are over."""
+
+_ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
 
@@ -52,12 +56,18 @@ class _Taken(Exception):
 
 
 class RowRefused(Exception):
-    """The database refused a row; ``index`` is its place, ``error`` what was said."""
+    """The database refused a row; ``index`` is its place, ``error`` what was said. If it is not ``exact`` a
+    piece of rows was refused, which begins there."""
 
-    def __init__(self, index: int, error: Exception) -> None:
+    def __init__(self, index: int, error: Exception, *, exact: bool = True) -> None:
         super().__init__(index, error)
         self.index = index
         self.error = error
+        self.exact = exact
+
+
+class AwareDatetime(datetime):
+    """Stands for times with an offset among the types of a table."""
 
 
 def _sqlalchemy() -> Any:
@@ -80,11 +90,14 @@ class SqlDatabase:
         if callable(location) and not isinstance(location, (str, sqlalchemy.URL)):
             self.label = f"the database of {getattr(location, '__qualname__', 'a function')}"
         else:
-            self.label = _url_of(location, operation).render_as_string(hide_password=True)
+            self.label = _shown(_url_of(location, operation))
         self._shared: Shared[Engine] = Shared(
             _engine_for, location, dict(options or {}), operation, close=_disposed
         )
         self._guards = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_guards": 0}  # who goes on may meet another database
 
     def __repr__(self) -> str:
         return f"SqlDatabase({self.label})"
@@ -96,25 +109,29 @@ class SqlDatabase:
 
     def is_done(self, key: BatchKey) -> bool:
         """Whether the batch was written before."""
+        self._prepare()
         with self.engine.connect() as connection:
             return self._has_guard(connection, key)
 
     def once(self, key: BatchKey, work: Callable[[Connection], int]) -> bool:
         """``work(connection)`` in one transaction with the guard row of the batch; false if it was done
-        before. ``work`` returns how many rows it has written. It is called once more if the connection broke,
-        whatever the server has made of it: the guard row tells.
+        before. ``work`` returns how many rows it has written. It is called again if the connection broke,
+        whatever the server has made of it: the guard row tells; and if the server gave this transaction up
+        for another one's sake.
         """
         from sqlalchemy.exc import DBAPIError
 
-        try:
-            return self._attempt(key, work)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            _log.warning("the connection to %s broke, once more: %s", self.label, error.orig)
-        return self._attempt(key, work)
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                return self._attempt(key, work)
+            except DBAPIError as error:
+                if not left or not _is_passing(error):
+                    raise
+                _log.warning("a transaction in %s did not work out, once more: %s", self.label, error.orig)
+        raise AssertionError("the last attempt raises")
 
     def _attempt(self, key: BatchKey, work: Callable[[Connection], int]) -> bool:
+        self._prepare()
         guard = self._guard()
         with self.engine.connect() as connection:
             if self._has_guard(connection, key):
@@ -146,8 +163,6 @@ class SqlDatabase:
     def _has_guard(self, connection: Connection, key: BatchKey) -> bool:
         guard = self._guard()
         statement = guard.select().where(*_matching(guard, key))
-        if self._guards == 0:
-            self._make_guard(guard)
         return connection.execute(statement).first() is not None
 
     def _guard(self) -> Table:
@@ -163,8 +178,21 @@ class SqlDatabase:
         )
         return made
 
-    def _make_guard(self, guard: Table) -> None:
+    def _prepare(self) -> None:
+        """The first time: see that there is a guard table, and that there are transactions."""
+        if self._guards:
+            return
+        guard = self._guard()
         _created(self.engine, guard)
+        with self.engine.connect() as connection:
+            if connection.dialect.name == "sqlite":  # where a transaction begins with the first change
+                connection.execute(guard.delete().where(_sqlalchemy().false()))
+            if _is_autocommit(connection):
+                raise ArgumentError(
+                    f"{self._operation} needs transactions, but in {self.label} each statement is committed "
+                    f"by itself. Hint: leave AUTOCOMMIT, or a driver's word for it, out of engineOptions."
+                )
+            connection.rollback()
         self._guards = 1
 
     def _prune(self, connection: Connection, guard: Table, key: BatchKey) -> None:
@@ -235,6 +263,7 @@ class SqlTable:
         if missing:
             raise ArgumentError(f"the table {self.name} has no column {missing[0]}, which is to be its key")
         known = set(table.c.keys())
+        checks = _checks(table, connection.dialect.name)
         for index, row in enumerate(rows):
             unknown = row.keys() - known
             if unknown:
@@ -243,26 +272,34 @@ class SqlTable:
             lacking = [key for key in self._keys if row.get(key) is None]
             if lacking:
                 raise RowRefused(index, ArgumentError(f"the key {lacking[0]} has no value"))
-        if self._keys and connection.dialect.name not in _CONFLICT:
-            rows = self._replaced(connection, table, rows)
-        for start, piece in self._pieces(rows):
+            for name, loss in checks:
+                lost = loss(row[name]) if row.get(name) is not None else ""
+                if lost:
+                    what = f"the column {name} of {self.name} would lose {lost} of {row[name]!r}"
+                    way_out = "Hint: create the table with a column that keeps it, or convert the value."
+                    raise RowRefused(index, RowTypeError(f"{what}. {way_out}"))
+        places = self._made_room(connection, table, rows)
+        for start, piece in self._pieces([rows[place] for place in places]):
             try:
                 connection.execute(self._statement(connection, table, piece[0]), piece)
             except Exception as error:
-                raise RowRefused(start, error) from error
-        return len(rows)
+                if _is_passing(error):  # it is no row's fault
+                    raise
+                raise RowRefused(places[start], error, exact=False) from error
+        return len(places)
 
     def first_refused(self, database: SqlDatabase, rows: Sequence[dict[str, Any]], start: int) -> int | None:
         """Which row it is that the database refuses, the piece from ``start`` on being known to be refused;
         ``None`` if it takes them all one by one. Nothing is kept of that."""
         table = self._known
         assert table is not None, "a table that was not looked up"
-        stop = min(start + self._chunk_rows, len(rows))
         with database.engine.connect() as connection:
             try:
-                for _, piece in self._pieces(rows[:start]):
+                places = self._made_room(connection, table, rows)
+                before = places.index(start)
+                for _, piece in self._pieces([rows[place] for place in places[:before]]):
                     connection.execute(self._statement(connection, table, piece[0]), piece)
-                for index in range(start, stop):
+                for index in places[before : before + self._chunk_rows]:
                     try:
                         connection.execute(self._statement(connection, table, rows[index]), [rows[index]])
                     except Exception:
@@ -295,20 +332,88 @@ class SqlTable:
             return insert.on_conflict_do_nothing(index_elements=list(self._keys))
         return insert.on_conflict_do_update(index_elements=list(self._keys), set_=others)
 
-    def _replaced(
+    def _made_room(
         self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
-        """The last row of each key, the rows with these keys being deleted: what every database can do."""
-        last = {tuple(row[key] for key in self._keys): row for row in rows}
+    ) -> Sequence[int]:
+        """The places of the rows to insert, in the order of their keys, so that programs that write the same
+        rows wait for each other and do not lock each other out. Where INSERT cannot replace, that is the
+        last row of each key, the rows with these keys being deleted: what every database can do."""
+        if not self._keys:
+            return range(len(rows))
+        keys = [tuple(row[key] for key in self._keys) for row in rows]
+        order = list(range(len(rows)))
+        with suppress(TypeError):  # of keys that have no order
+            order.sort(key=keys.__getitem__)
+        if connection.dialect.name in _CONFLICT:
+            return order
+        last = {keys[place]: place for place in order}
         sqlalchemy = _sqlalchemy()
         matching = [table.c[key] == sqlalchemy.bindparam(f"key_{key}") for key in self._keys]
-        given = [{f"key_{key}": row[key] for key in self._keys} for row in last.values()]
+        given = [{f"key_{key}": rows[place][key] for key in self._keys} for place in last.values()]
         connection.execute(table.delete().where(*matching), given)
         return list(last.values())
 
 
 _CONFLICT = ("postgresql", "sqlite")
 """Dialects whose INSERT can say what to do where a key is there."""
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether a transaction may work if it is begun again: the connection broke, or it stood in the way of
+    another."""
+    if getattr(error, "connection_invalidated", False):
+        return True
+    orig = getattr(error, "orig", None)
+    state = getattr(orig, "sqlstate", None) or getattr(orig, "pgcode", None)
+    return state in ("40001", "40P01")  # cannot be serialised, deadlock
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    """Whether what was just changed is committed already. The driver knows; one that does not say is
+    believed to have transactions."""
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite" and hasattr(driver, "in_transaction"):
+        return not driver.in_transaction
+    try:
+        return bool(connection.dialect.detect_autocommit_setting(driver))
+    except NotImplementedError:
+        return False
+
+
+def _checks(table: Table, dialect: str) -> list[tuple[str, Callable[[Any], str]]]:
+    """For the columns that take values which do not fit and keep a part of them: what they would lose, or an
+    empty text."""
+    sqlalchemy = _sqlalchemy()
+    found: list[tuple[str, Callable[[Any], str]]] = []
+    for name, column in table.c.items():
+        if isinstance(column.type, sqlalchemy.Integer) and dialect != "sqlite":  # there any column takes any
+            found.append((name, _fraction))
+        elif isinstance(column.type, sqlalchemy.Numeric) and dialect == "sqlite":  # which has floats only
+            found.append((name, _digits))
+        elif isinstance(column.type, sqlalchemy.Date):
+            found.append((name, _time_of_day))
+        elif isinstance(column.type, (sqlalchemy.DateTime, sqlalchemy.Time)) and not column.type.timezone:
+            found.append((name, _offset))
+    return found
+
+
+def _fraction(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return "the fraction" if value.is_finite() and value != int(value) else ""
+    return "the fraction" if isinstance(value, float) and math.isfinite(value) and value != int(value) else ""
+
+
+def _digits(value: Any) -> str:
+    exact = not isinstance(value, Decimal) or not value.is_finite() or Decimal(repr(float(value))) == value
+    return "" if exact else "digits"
+
+
+def _time_of_day(value: Any) -> str:
+    return "the time of day" if isinstance(value, datetime) and value.timetz() != time() else ""
+
+
+def _offset(value: Any) -> str:
+    return "the offset" if isinstance(value, (datetime, time)) and value.tzinfo is not None else ""
 
 
 def _matching(guard: Table, key: BatchKey) -> list[Any]:
@@ -333,6 +438,7 @@ def _type_of(kind: type, table: str, column: str) -> Any:
         float: sqlalchemy.Double,
         str: sqlalchemy.Text,
         bytes: sqlalchemy.LargeBinary,
+        AwareDatetime: partial(sqlalchemy.DateTime, timezone=True),
         datetime: sqlalchemy.DateTime,
         date: sqlalchemy.Date,
         time: sqlalchemy.Time,
@@ -358,12 +464,19 @@ def _url_of(location: Any, operation: str) -> URL:
         raise SignatureError(f"{operation} needs the URL of a database, not {type(location).__name__}")
     try:
         url: URL = sqlalchemy.make_url(location)
-    except NoUrl:  # whose text shows the URL, password included
+    except (NoUrl, ValueError):  # whose text shows the URL, password included
         raise ArgumentError(
             f"{operation} cannot read the URL of the database. Hint: sqlite:///orders.db, or "
             f"postgresql+psycopg://user:password@host/name."
         ) from None
     return url
+
+
+def _shown(url: URL) -> str:
+    """The URL without what is secret in it. Drivers take passwords as options too."""
+    secret = ("pass", "pwd", "secret", "odbc")
+    hidden = {name: "hidden" for name in url.query if any(word in name.lower() for word in secret)}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 def _engine_for(location: Any, options: dict[str, Any], operation: str) -> Engine:

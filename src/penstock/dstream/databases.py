@@ -53,12 +53,15 @@ class Databases(Saves):
         the last stays.
 
         A missing table is made, unless ``createTable`` is false: with the annotated fields of the class
-        ``schema`` as columns, or else what the first records hold; ``keys`` are its primary key. ``name``
-        tells outputs into one table apart. ``chunkSize`` rows go to the driver at once. ``engineOptions`` go
-        to ``sqlalchemy.create_engine``.
+        ``schema`` as columns, or else what the first records hold (numbers that are not all of one type as
+        the wider one, times with an offset as such); ``keys`` are its primary key. ``name`` tells outputs
+        into tables of one name apart, in several databases too: no two outputs of a program may have the
+        same. ``chunkSize`` rows go to the driver at once. ``engineOptions`` go to
+        ``sqlalchemy.create_engine``.
 
-        An error names the table, and the first record that the database refuses; nothing of the batch is
-        written then.
+        An error names the table, and the first record that the database refuses, or would keep only a part
+        of (a fraction in a column of integers, an offset in one that has none); nothing of the batch is
+        written then. ``engineOptions`` that make each statement a transaction of its own are refused.
 
         >>> import sqlite3, tempfile
         >>> file = tempfile.mkdtemp() + "/shop.db"
@@ -96,7 +99,7 @@ class Databases(Saves):
         )
         run, label = self._ssc.graph.run, _name_of(name, table, "saveToSql")
         save = _writing(output, run, label)
-        self._output("saveToSql", save, writes=f"{label} in {database.label}")
+        self._output("saveToSql", save, writes=f"{label} in {database.label}", place=_place_of(label))
 
     def saveToSqlWith(
         self,
@@ -144,7 +147,7 @@ class Databases(Saves):
 
             database.once(key, work)
 
-        self._output("saveToSqlWith", save, writes=f"{label} in {database.label}")
+        self._output("saveToSqlWith", save, writes=f"{label} in {database.label}", place=_place_of(label))
 
 
 def _writing(output: TableOutput, run: Run, label: str) -> Callable[[BatchTime, RDD], None]:
@@ -152,6 +155,11 @@ def _writing(output: TableOutput, run: Run, label: str) -> Callable[[BatchTime, 
         output.write(rdd.context, rdd.plan, BatchKey(run.id, label, time))
 
     return save
+
+
+def _place_of(label: str) -> str:
+    """The guard rows of an output. One database has many URLs, so which it is does not matter."""
+    return f"{label} in a database"
 
 
 def _name_of(name: str | None, default: str, operation: str) -> str:

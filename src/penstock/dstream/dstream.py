@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from penstock.dstream.handle import Streaming, callback
+from penstock.dstream.ledger import Once
 from penstock.dstream.mapped import MapWithState, emitted_by, snapshots_of
 from penstock.dstream.node import StreamNode
 from penstock.dstream.outputs import print_batch
@@ -45,7 +46,7 @@ class DStream(Topics):
         [3, 3]
         """
         run = callback(func, (1, 2), "foreachRDD")
-        self._output("foreachRDD", run)
+        self._output("foreachRDD", run, writes=func.place if isinstance(func, Once) else None)
 
     def pprint(self, num: int = 10) -> None:
         """Print the first ``num`` records of each batch under its time.

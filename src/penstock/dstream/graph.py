@@ -81,12 +81,15 @@ class StreamGraph:
     def _collisions(self) -> Iterator[str]:
         writers: dict[str, Output] = {}
         for output in self.outputs:
-            if output.writes is None:
+            if output.place is None:
                 continue
-            first = writers.setdefault(output.writes, output)
+            first = writers.setdefault(output.place, output)
             if first is not output:
+                other = f"so does {first.site}"
+                if first.writes != output.writes:
+                    other = f"{first.site} to {first.writes}, which may be the same"
                 yield (
-                    f"{output.site} writes to {output.writes}, and so does {first.site}. "
+                    f"{output.site} writes to {output.writes}, and {other}. "
                     f"Hint: give each its own prefix or suffix, or name."
                 )
 

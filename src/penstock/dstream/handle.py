@@ -111,10 +111,14 @@ class Handle:
         return partitioner_of(given, lambda: self._ssc.sparkContext.defaultParallelism)
 
     def _output(
-        self, operation: str, action: Callable[[BatchTime, RDD], Any], writes: str | None = None
+        self,
+        operation: str,
+        action: Callable[[BatchTime, RDD], Any],
+        writes: str | None = None,
+        place: str | None = None,
     ) -> None:
         self._ssc.must_be_open()
-        self._ssc.graph.outputs.append(Output(call_site(operation), self._node, action, writes))
+        self._ssc.graph.outputs.append(Output(call_site(operation), self._node, action, writes, place))
 
     def name(self, name: str) -> Self:
         """Give this stream a name, under which a checkpoint keeps its state, its windows, or where an input

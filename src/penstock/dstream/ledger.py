@@ -70,7 +70,8 @@ class Ledger:
         """Of a function for ``foreachRDD``, ``f(rdd)`` or ``f(time, rdd)``: one that is left out for a batch
         that was completed before. Of a batch time: a context manager, whose value is whether to do it.
 
-        ``name`` tells outputs apart; without it the function's is taken.
+        ``name`` tells outputs apart; without it the function's is taken. Two outputs of a program with one
+        name are refused.
 
         >>> import tempfile
         >>> ledger = Ledger(tempfile.mkdtemp())
@@ -81,7 +82,7 @@ class Ledger:
         False
         """
         if callable(what):
-            return _Once(self, what, self._name_of(name or str(getattr(what, "__name__", ""))))
+            return Once(self, what, self._name_of(name or str(getattr(what, "__name__", ""))))
         return self._once(moment_ms(what, "time"), self._name_of(name or ""))
 
     def key(self, time: TimeLike, *, name: str = "") -> str:
@@ -128,7 +129,7 @@ class Ledger:
             _tidied(self._storage, directory, self._keep)
 
 
-class _Once:
+class Once:
     """A function that is called for a batch that was not completed before."""
 
     def __init__(self, ledger: Ledger, func: Callable[..., Any], name: str) -> None:
@@ -136,6 +137,7 @@ class _Once:
         self._func = func
         self._name = name
         self._with_time = arity(func, (1, 2), "Ledger.once") == 2
+        self.place = f"{name} in {ledger!r}"
 
     def __call__(self, time: datetime, rdd: Any) -> None:
         with self._ledger.once(time, name=self._name) as fresh:

@@ -12,16 +12,18 @@ from penstock.dstream.node import StreamNode
 from penstock.errors import CallSite
 from penstock.rdd import RDD
 from penstock.sinks import PartFormat, replace_directory
+from penstock.storage import storage_for
 from penstock.times import BatchTime, local_datetime
 
-__all__ = ["Output", "Run", "batch_directory", "print_batch", "save_batch"]
+__all__ = ["Output", "Run", "batch_directory", "place_of", "print_batch", "save_batch"]
 
 
 class Output:
     """One output operation: ``action(time, rdd)`` once a batch, in the order of registration.
 
     Nothing is done in a batch for which ``node`` has no RDD. ``writes`` names the place that it replaces
-    in every batch, if there is one: no two outputs may have the same.
+    in every batch, if there is one, as the user wrote it; ``place`` is the same for all ways to write it. No
+    two outputs may have the same.
     """
 
     def __init__(
@@ -30,11 +32,13 @@ class Output:
         node: StreamNode,
         action: Callable[[BatchTime, RDD], Any],
         writes: str | None = None,
+        place: str | None = None,
     ) -> None:
         self.site = site
         self.node = node
         self.action = action
         self.writes = writes
+        self.place = place or writes
 
     def __repr__(self) -> str:
         return f"Output({self.site})"
@@ -57,6 +61,16 @@ def batch_directory(prefix: str, suffix: str | None, time: int | str) -> str:
     """
     name = f"{prefix}-{time}" if prefix else str(time)
     return f"{name}.{suffix}" if suffix else name
+
+
+def place_of(location: str) -> str:
+    """A path or URL in the form that all ways to write it have in common.
+
+    >>> place_of("file:///out/./orders/")
+    '/out/orders'
+    """
+    storage, path = storage_for(location)
+    return storage.url(path)
 
 
 def save_batch(

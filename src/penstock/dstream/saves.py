@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, Literal
 
 from penstock.conf import SIZE
-from penstock.dstream.outputs import batch_directory, save_batch
+from penstock.dstream.outputs import batch_directory, place_of, save_batch
 from penstock.dstream.windowed import Windowed
 from penstock.errors import ArgumentError, SignatureError
 from penstock.rdd import RDD
@@ -166,9 +166,10 @@ class Saves(Windowed):
 
         A batch that is run again after a crash is left out if it was added, and else writes its own files
         again; programs may add to one set at the same time. ``retain`` drops files whose newest batch is
-        older than that. ``schema`` and ``compression`` are those of ``saveAsParquetFiles``, ``header`` and
-        ``sep`` those of ``saveAsCsvFiles``; ``name`` tells several outputs into one set apart. A merge holds
-        about ``maxFileBytes`` in memory. The store must be able to create a file if there is none.
+        older than that; of sets of more than two thousand sealed files a thousand at a time. ``schema`` and
+        ``compression`` are those of ``saveAsParquetFiles``, ``header`` and ``sep`` those of
+        ``saveAsCsvFiles``; ``name`` tells several outputs into one set apart. A merge holds about
+        ``maxFileBytes`` in memory. The store must be able to create a file if there is none.
 
         >>> import tempfile
         >>> folder = tempfile.mkdtemp()
@@ -212,7 +213,8 @@ class Saves(Windowed):
         def save(time: BatchTime, rdd: RDD) -> None:
             target.write(rdd.context, rdd.plan, time, run.id, durable=run.sync_outputs)
 
-        self._output("saveAsFileSet", save, writes=f"{name or 'the set'} in {place}")
+        own = name or "the set"
+        self._output("saveAsFileSet", save, writes=f"{own} in {place}", place=f"{own} in {place_of(place)}")
 
     def _save(
         self,
@@ -230,4 +232,5 @@ class Saves(Windowed):
             raise SignatureError(f"skipEmpty of {operation} must be True or False, not {skip_empty!r}")
         prefix = fspath(prefix)
         save = save_batch(prefix, suffix, self._ssc.graph.run, format(), skip_empty)
-        self._output(operation, save, writes=batch_directory(prefix, suffix, "<ms>"))
+        writes = batch_directory(prefix, suffix, "<ms>")
+        self._output(operation, save, writes=writes, place=place_of(writes))

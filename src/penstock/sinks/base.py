@@ -187,8 +187,8 @@ def write_directory(
     The marker is JSON: the ``run`` that wrote it, and of each part its bytes and CRC-32. If ``path`` is
     there: ``OutputExists``, or with ``replace`` it is left alone if this run has completed it already, and
     else moved aside (to a hidden name, never deleted). With ``skip_empty`` nothing is put in place if there
-    was no record. An error of the store names the file; whatever fails, what was at ``path`` is still there,
-    whole.
+    was no record; what is there makes way all the same. An error of the store names the file; whatever
+    fails, what was at ``path`` is still there, whole.
     """
     storage, final = storage_for(path)
     placing: Placing = "error"
@@ -214,7 +214,8 @@ def write_directory(
         written = jobs.run(plan, write_part)
         format.check([each.found for each in written])
         if skip_empty and not any(each.rows for each in written):
-            return  # what was written is removed
+            staged.leave_out()
+            return
         parts = {each.name: {"bytes": each.bytes, "crc32": each.crc} for each in written if each.there}
         marker = {"run": run_id, "parts": parts}
         staged.commit(MARKER, json.dumps(marker, sort_keys=True).encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from penstock.chunk import Chunk, Columns
+from penstock.chunk import Chunk, Columns, Optional, RowType, Scalar
 from penstock.errors import ArgumentError, RowTypeError, shown
 from penstock.plan import Node, call_site, raise_located
 from penstock.sinks.base import Jobs, PartFormat
@@ -72,10 +72,11 @@ class CsvFormat(PartFormat):
         return found
 
     def kind_of(self, found: Any) -> str:
-        return "" if found is None else self._header_of(found.names).decode()
+        header = "" if found is None else self._header_of(found.names).decode()
+        return header if self.header else header.removesuffix("\n")
 
     def merged(self, kind: str, pieces: Sequence[bytes]) -> bytes:
-        if not self.header:
+        if not kind.endswith("\n"):  # whatever this program writes: these have no header
             return b"".join(pieces)
         begin = len(kind.encode())
         return b"".join([pieces[0], *(piece[begin:] for piece in pieces[1:])])
@@ -93,7 +94,7 @@ class CsvFormat(PartFormat):
 
     def _pieces(self, chunk: Chunk) -> Iterator[tuple[tuple[str, ...], Any, bytes]]:
         """The lines of records with the same fields, with the names of those and the first record."""
-        if isinstance(chunk, Columns) and len(chunk):
+        if isinstance(chunk, Columns) and len(chunk) and not _may_lack_records(chunk.row_type):
             from penstock.sinks.text_columns import lines_of_columns, slices_of
 
             for part in slices_of(chunk):
@@ -151,6 +152,11 @@ class _Found(NamedTuple):
 
     names: tuple[str, ...]
     record: Any
+
+
+def _may_lack_records(row_type: RowType) -> bool:
+    """Whether some of the records may be ``None``, which have other fields than the rest."""
+    return isinstance(row_type, Optional) and not isinstance(row_type.inner, Scalar)
 
 
 def _other_fields(names: Sequence[str], first: Sequence[str]) -> RowTypeError:

@@ -67,6 +67,7 @@ class FileSet:
         self._name = name
         self._clock = clock
         self._tidied = ""
+        self._newest: dict[str, int] = {}  # the newest batch by segment, which never changes
 
     def write(self, jobs: Jobs, plan: Node, batch_ms: int, run_id: str, *, durable: bool = False) -> bool:
         """Add a batch; false if this run has added it before."""
@@ -102,6 +103,7 @@ class _Work:
     ) -> None:
         self._format = owner._format
         self._kind = owner._kind
+        self._newest = owner._newest
         self._rolling = owner._rolling
         self._clock = owner._clock or SystemClock()
         self._storage = storage
@@ -156,7 +158,19 @@ class _Work:
             return state
         limit = batch_ms - self._rolling.retain_ms
         old = {entry.name for entry in state.files if entry.last < limit}
-        return state.without(old, self._clock.now_ms()) if old else state
+        if old:
+            state = state.without(old, self._clock.now_ms())
+        for segment in state.segments:
+            if self._newest.get(segment, 0) >= limit:
+                continue
+            try:
+                entries = self._manifest.sealed(segment)
+            except FileNotFoundError:  # somebody has dropped it since the version was read
+                continue
+            self._newest[segment] = max(entry.last for entry in entries)
+            if self._newest[segment] < limit:
+                state = state.without_segment(segment, entries, self._clock.now_ms())
+        return state
 
     def decided(self, state: State, batch_ms: int) -> State:
         """With the next merge, if one is due."""

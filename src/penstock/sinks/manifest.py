@@ -95,6 +95,13 @@ class State:
             self, files=files, retired=(*self.retired, *((name, now_ms) for name in sorted(names)))
         )
 
+    def without_segment(self, segment: str, entries: Sequence[Entry], now_ms: int) -> State:
+        """The files of a segment, and itself, do not count any more."""
+        names = [*sorted(entry.name for entry in entries), f"{MANIFEST}/{segment}"]
+        segments = tuple(name for name in self.segments if name != segment)
+        retired = (*self.retired, *((name, now_ms) for name in names))
+        return replace(self, segments=segments, retired=retired)
+
     def to_json(self) -> bytes:
         """As it is written."""
         return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
@@ -147,7 +154,7 @@ class Manifest:
         data = state.to_json()
         if not self._storage.create_if_absent(path, data, durable=self._durable):
             return False
-        if self._version and not self._storage.exists(self._path(self._version)):
+        if not self._follows():
             # Others were so far ahead that the version was tidied away: ours is one that nobody looks at.
             with suppress(FileNotFoundError):
                 self._storage.remove(path)
@@ -155,6 +162,12 @@ class Manifest:
         self._version += 1
         self._tidy()
         return True
+
+    def _follows(self) -> bool:
+        """Whether the version that was just made goes on from one that is there, or is the very first."""
+        if self._version:
+            return self._storage.exists(self._path(self._version))
+        return self._versions()[:2] in ([1], [1, 2])
 
     def sealed(self, segment: str) -> list[Entry]:
         """The files of a segment."""

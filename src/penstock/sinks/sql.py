@@ -5,10 +5,12 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from penstock.chunk import Chunk
-from penstock.clients.sql import BatchKey, RowRefused, SqlDatabase, SqlTable
+from penstock.clients.sql import AwareDatetime, BatchKey, RowRefused, SqlDatabase, SqlTable
 from penstock.errors import CallSite, RowTypeError, SignatureError
 from penstock.plan import Node, Task, raise_located
 from penstock.sinks.base import Jobs
@@ -54,9 +56,7 @@ class TableOutput:
         except RowRefused as refused:
             error, index = refused.error, refused.index
             error.add_note(f"while writing to the table {self._table.name} of {self._database.label}")
-            if getattr(error, "connection_invalidated", False):
-                raise error from None
-            if hasattr(error, "orig"):  # a piece of rows was refused: find out which
+            if not refused.exact:
                 found = self._table.first_refused(self._database, rows, index)
                 if found is None:
                     raise error from None
@@ -96,13 +96,30 @@ class TableOutput:
 
 
 def _types_of(rows: Sequence[dict[str, Any]]) -> dict[str, type]:
-    """The columns of rows, each with the class of its first value; text for one without any."""
+    """The columns of rows, each with the class of its first value, or one that holds the others too; text for
+    a column without any."""
     found: dict[str, type] = {}
     for row in rows:
         for name, value in row.items():
             if value is not None:
-                found.setdefault(name, type(value))
+                found[name] = _wider(found.get(name), _class_of(value))
     return {name: found.get(name, str) for name in dict.fromkeys(name for row in rows for name in row)}
+
+
+_WIDER: tuple[tuple[type, ...], ...] = ((bool, int, float, Decimal), (date, datetime, AwareDatetime))
+
+
+def _wider(one: type | None, other: type) -> type:
+    if one is None or one is other:
+        return other
+    for kinds in _WIDER:
+        if issubclass(one, kinds) and issubclass(other, kinds):
+            return max(one, other, key=lambda kind: [issubclass(kind, each) for each in kinds][::-1])
+    return one
+
+
+def _class_of(value: Any) -> type:
+    return AwareDatetime if isinstance(value, datetime) and value.tzinfo is not None else type(value)
 
 
 def column_types(cls: Any, operation: str) -> dict[str, type]:

@@ -110,7 +110,7 @@ def _csv_column(row_type: RowType, leaves: Iterator[pa.Array], sep: str) -> pa.A
         raise RowTypeError(f"a {inner} is no field of a CSV file")
     array = next(leaves)
     if inner.python_type is str:
-        special = pc.match_substring_regex(array, f'^$|["\r\n\\x{ord(sep):02x}]')
+        special = pc.match_substring_regex(array, f'^$|["\r\n\ufeff\\x{ord(sep):02x}]')
         return _mended(array, special, array, quoting(sep))
     if inner.python_type is float:
         return _float_texts(array)

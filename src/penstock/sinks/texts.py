@@ -109,7 +109,7 @@ def quoting(sep: str) -> Callable[[str], str]:
     >>> list(map(quoting(","), ["a", "", "a,b"]))
     ['a', '""', '"a,b"']
     """
-    special = [sep, '"', "\n", "\r"]
+    special = [sep, '"', "\n", "\r", "\ufeff"]  # the last at the start of a file would be left out
 
     def quoted(text: str) -> str:
         if text and not any(each in text for each in special):

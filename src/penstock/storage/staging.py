@@ -153,6 +153,12 @@ class StagedDirectory:
         self._ended = True
         return outcome
 
+    def leave_out(self) -> None:
+        """Put nothing in place, but let what is there make way as for a commit; then :meth:`abort`."""
+        if self._storage.atomic_rename:
+            self._make_way()
+        self.abort()
+
     def abort(self) -> None:
         """Remove what was written, unless it is in place already. Again, or after the commit: nothing."""
         if self._ended:
