@@ -77,6 +77,8 @@ def test_places(text: str, place: object) -> None:
     ("text", "problem"),
     [
         ("tcp://localhost", "tcp://localhost has no port. Hint: tcp://localhost:9999."),
+        ("tcp:/localhost:9", "tcp:/localhost:9 is no address: // is missing behind tcp:. Hint: tcp://localhost"),
+        ("kafka:a:9/orders", "// is missing behind kafka:. Hint: kafka://localhost:9092/orders."),
         ("tcp://localhost:0", "tcp://localhost:0 has no port. Hint: tcp://localhost:9999."),
         ("tcp://:9999", "tcp://:9999 has no host. Hint: tcp://localhost:9999."),
         ("tcp://localhost:99999", "no address: Port out of range 0-65535"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,6 +25,7 @@ from penstock.brokerage.run import _RejectsFile, run
 from penstock.brokerage.view import View
 from penstock.errors import ArgumentError
 from penstock.sources import Reject
+from penstock.storage import storage_for
 
 ORDERS = 3_000
 
@@ -207,6 +209,17 @@ def test_notes_on_what_may_be_lost(tmp_path: Path) -> None:
     assert notes_before(Options("kafka://a/b", out, available_now=True), goes_on=False) == []
     [on] = notes_before(Options("kafka://a/b", out), goes_on=True)
     assert "messages that came meanwhile are taken" in on
+
+
+def test_outputs_in_a_store_that_knows_no_empty_directories(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    url = f"memory://{uuid.uuid4().hex}/out/figures"
+    options = Options(str(tmp_path / "in"), url, available_now=True, rejects=str(tmp_path / "r.tsv"))
+    assert notes_before(options, goes_on=False) == []
+    storage, prefix = storage_for(url)
+    storage.write_atomic(f"{prefix}-1000.txt/part-00000", b"")
+    [note] = notes_before(options, goes_on=False)
+    assert note.startswith("The figures of 1 batch of an earlier run")
 
 
 # The file of rejects
