@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from penstock.brokerage.direct import figures, report
-from penstock.brokerage.drawing import Totals
+from penstock.brokerage.drawing import Totals, summary
 from penstock.brokerage.feed_lines import Acknowledged, Unacknowledged
 from penstock.brokerage.generate import write_orders
 from penstock.brokerage.options import Options
@@ -155,6 +155,35 @@ def test_messages_of_a_topic(source: Path, tmp_path: Path) -> None:
     rejected = rejected_in(options)
     assert len(rejected) == len(wanted["rejected"])
     assert {source for source, _ in rejected} == {url}
+
+
+def test_a_message_without_a_value_is_rejected_and_stops_nothing(tmp_path: Path) -> None:
+    kafka = pytest.importorskip(
+        "confluent_kafka", reason="needs confluent-kafka. Hint: pip install 'penstock[kafka]'."
+    )
+    from penstock.brokerage.servers import kafka_cluster
+
+    with kafka_cluster() as servers:
+        producer = kafka.Producer({"bootstrap.servers": servers, "log_level": 0})
+        producer.produce("orders", None, b"key", 0)
+        producer.produce("orders", b"2016-03-22 20:25:28,1,80,EPE,710,51.00,B", None, 0)
+        assert producer.flush(30) == 0
+        options = Options(f"kafka://{servers}/orders", str(tmp_path / "f"), available_now=True)
+        view, _ = run_until_all(options, 2)
+        del producer
+    assert (view.totals.orders, view.totals.rejected) == (1, 1)
+    assert options.rejects_file.read_text().split("\t")[2] == "an empty line"
+
+
+def test_a_line_that_is_too_long_counts_as_rejected(tmp_path: Path) -> None:
+    source = tmp_path / "orders.txt"
+    source.write_bytes(b"x" * 2_000_000 + b"\n2016-03-22 20:25:28,1,80,EPE,710,51.00,B\n")
+    sender = Acknowledged(source, "localhost", 0, every_s=0)
+    options = Options(f"tcp://localhost:{sender.port}", str(tmp_path / "f"), interval_s=0.2, acked=True)
+    with sending(sender):
+        view, _ = run_until_all(options, 2)
+    assert (view.totals.orders, view.totals.rejected) == (1, 1)
+    assert summary(view.totals, options, "Done").startswith("Done after")
 
 
 # What is refused

@@ -112,7 +112,9 @@ def _lines(ssc: StreamingContext, options: Options) -> DStream:
         "bootstrap.servers": place.servers,
         "auto.offset.reset": "earliest" if options.available_now else "latest",
     }
-    return KafkaUtils.createDirectStream(ssc, [place.topic], params).map(lambda message: message[1])
+    messages = KafkaUtils.createDirectStream(ssc, [place.topic], params)
+    # One without a value is no order, and is rejected as an empty line is.
+    return messages.map(lambda message: "" if message[1] is None else message[1])
 
 
 class _RejectsFile:
