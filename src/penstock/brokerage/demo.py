@@ -99,6 +99,7 @@ def _ran(options: Options, view: View, stop: Event, way: Way, intake: _Intake, o
             ),
             started=feeder.start,
             listeners=[intake],
+            notes=False,  # their hints are options of other commands
         )
     finally:
         feeder.end()

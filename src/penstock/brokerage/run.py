@@ -37,12 +37,14 @@ def run(
     started: Callable[[], None] | None = None,
     listeners: Iterable[StreamingListener] = (),
     verbose: bool = False,
+    notes: bool = True,
 ) -> None:
     """Run until ``stop`` is set, until ``enough`` of the view's totals says so, until nobody looks at the
     view any more, or until the input is used up with ``available_now``; the batch that is running completes.
 
     Calls ``started`` once what comes is seen. Raises what fails a batch, with no batch after it.
-    What Penstock logs goes to the view, whole if ``verbose``, else a line each.
+    What Penstock logs goes to the view, whole if ``verbose``, else a line each; and first, with ``notes``,
+    what one should know of the places.
     """
     with ExitStack() as stack:
         conf = Conf().setMaster(options.master).setAppName("brokerage")
@@ -51,7 +53,8 @@ def run(
         sc = stack.enter_context(Context(conf=conf))
         goes_on = not options.fresh and has_checkpoint(options.checkpoint_directory)
         for note in notes_before(options, goes_on=goes_on):
-            view.note(note)
+            if notes:
+                view.note(note)
         program = partial(_program, sc, options, view, goes_on)
         if options.fresh:
             ssc = program()
