@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -214,8 +215,39 @@ def test_over_each_source_the_figures_are_those_of_the_file(over: str, tmp_path:
     assert lines[0].startswith(f"2,500 orders in {tmp_path / 'demo' / 'orders.txt'}; 4 ")
     assert any(line.startswith("2,500 orders in ") and line.endswith(" 0 lines rejected.") for line in lines)
     assert lines[-1].startswith("Checked: every figure of every batch equals a direct computation")
+    assert "Hint: --" not in result.stderr, "a hint at an option that this command has not"
     again = command(tmp_path / "demo", "--over", over, "--orders", "100")
     assert again.stdout.startswith("100 orders in "), "it begins anew"
+
+
+SERVED = """
+import sys
+from pathlib import Path
+from penstock.brokerage.servers import s3_server
+import fsspec
+with s3_server(Path(sys.argv[1])):
+    print(fsspec.config.conf["s3"]["endpoint_url"].rpartition(":")[2], flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_server_of_a_demonstration_that_was_killed_ends_too(tmp_path: Path) -> None:
+    pytest.importorskip("s3fs", reason="Hint: pip install 'penstock[s3]'")
+    pytest.importorskip("moto.server", reason="Hint: pip install 'moto[server]'")
+    line = [sys.executable, "-c", SERVED, str(tmp_path)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        socket.create_connection(("127.0.0.1", port), 5).close()
+        process.kill()
+        process.wait()
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", port), 5).close()
+            except ConnectionError:
+                return
+            time.sleep(0.05)
+    pytest.fail(f"a server is left behind at port {port}")
 
 
 def test_a_batch_that_had_other_lines_is_found_out_over_a_connection(

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -77,6 +78,11 @@ def test_places(text: str, place: object) -> None:
     ("text", "problem"),
     [
         ("tcp://localhost", "tcp://localhost has no port. Hint: tcp://localhost:9999."),
+        (
+            "tcp:/localhost:9",
+            "tcp:/localhost:9 is no address: // is missing behind tcp:. Hint: tcp://localhost",
+        ),
+        ("kafka:a:9/orders", "// is missing behind kafka:. Hint: kafka://localhost:9092/orders."),
         ("tcp://localhost:0", "tcp://localhost:0 has no port. Hint: tcp://localhost:9999."),
         ("tcp://:9999", "tcp://:9999 has no host. Hint: tcp://localhost:9999."),
         ("tcp://localhost:99999", "no address: Port out of range 0-65535"),
@@ -452,3 +458,76 @@ def test_a_feed_that_was_killed_is_gone_on_with(source: Path) -> None:
     out, err = process.communicate(timeout=30)
     assert (out, err) == (f"100 lines of {stream_id_of(source)} acknowledged\n", "")
     assert b"".join(receiver.stored) == source.read_bytes()
+
+
+# To a topic
+
+
+@contextmanager
+def cluster() -> Iterator[Any]:
+    pytest.importorskip(
+        "confluent_kafka", reason="needs confluent-kafka. Hint: pip install 'penstock[kafka]'."
+    )
+    from tests.kafka.broker import Broker
+
+    broker = Broker()
+    try:
+        yield broker
+    finally:
+        broker.close()
+
+
+def test_brokers_that_are_not_there_do_not_keep_a_feed_from_stopping(source: Path) -> None:
+    pytest.importorskip(
+        "confluent_kafka", reason="needs confluent-kafka. Hint: pip install 'penstock[kafka]'."
+    )
+    from penstock.brokerage.feed_kafka import feed_kafka
+
+    stop = threading.Event()
+    found: list[Fed] = []
+    feeding = threading.Thread(target=lambda: found.append(feed_kafka(source, "localhost:1", "t", stop=stop)))
+    feeding.start()
+    threading.Timer(0.3, stop.set).start()
+    feeding.join(15)
+    assert found == [Fed(0, 0, finished=False)]
+
+
+def test_brokers_that_fall_silent_do_not_keep_a_feed_from_stopping(source: Path) -> None:
+    with cluster() as broker:
+        from penstock.brokerage.feed_kafka import feed_kafka
+
+        stop = threading.Event()
+        problems: list[StorageError] = []
+        parts: list[int] = []
+        second = threading.Event()
+
+        def on_progress(byte_count: int, line_count: int) -> None:
+            parts.append(line_count)
+            broker.stall()
+            second.set()
+
+        def feed() -> None:
+            try:
+                feed_kafka(source, broker.address, "t", 10, 0, on_progress=on_progress, stop=stop)
+            except StorageError as problem:
+                problems.append(problem)
+
+        feeding = threading.Thread(target=feed)
+        feeding.start()
+        assert second.wait(30)
+        threading.Timer(0.3, stop.set).start()
+        feeding.join(20)
+        assert not feeding.is_alive()
+    assert parts == [10]
+    [problem] = problems
+    assert "whether the last 10 messages to t have arrived is not known" in str(problem)
+
+
+def test_a_line_that_no_message_can_hold_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "orders.txt"
+    source.write_bytes(b"short\n" + b"x" * 2_000_000 + b"\n")
+    with cluster() as broker:
+        from penstock.brokerage.feed_kafka import feed_kafka
+
+        with pytest.raises(StorageError, match=r"at line 2 of .*orders\.txt: .*MSG_SIZE_TOO_LARGE"):
+            feed_kafka(source, broker.address, "t", every_s=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from penstock.brokerage.direct import figures, report
-from penstock.brokerage.drawing import Totals
+from penstock.brokerage.drawing import Totals, summary
 from penstock.brokerage.feed_lines import Acknowledged, Unacknowledged
 from penstock.brokerage.generate import write_orders
 from penstock.brokerage.options import Options
@@ -24,6 +25,7 @@ from penstock.brokerage.run import _RejectsFile, run
 from penstock.brokerage.view import View
 from penstock.errors import ArgumentError
 from penstock.sources import Reject
+from penstock.storage import storage_for
 
 ORDERS = 3_000
 
@@ -159,6 +161,35 @@ def test_messages_of_a_topic(source: Path, tmp_path: Path) -> None:
     assert {source for source, _ in rejected} == {url}
 
 
+def test_a_message_without_a_value_is_rejected_and_stops_nothing(tmp_path: Path) -> None:
+    kafka = pytest.importorskip(
+        "confluent_kafka", reason="needs confluent-kafka. Hint: pip install 'penstock[kafka]'."
+    )
+    from penstock.brokerage.servers import kafka_cluster
+
+    with kafka_cluster() as servers:
+        producer = kafka.Producer({"bootstrap.servers": servers, "log_level": 0})
+        producer.produce("orders", None, b"key", 0)
+        producer.produce("orders", b"2016-03-22 20:25:28,1,80,EPE,710,51.00,B", None, 0)
+        assert producer.flush(30) == 0
+        options = Options(f"kafka://{servers}/orders", str(tmp_path / "f"), available_now=True)
+        view, _ = run_until_all(options, 2)
+        del producer
+    assert (view.totals.orders, view.totals.rejected) == (1, 1)
+    assert options.rejects_file.read_text().split("\t")[2] == "an empty line"
+
+
+def test_a_line_that_is_too_long_counts_as_rejected(tmp_path: Path) -> None:
+    source = tmp_path / "orders.txt"
+    source.write_bytes(b"x" * 2_000_000 + b"\n2016-03-22 20:25:28,1,80,EPE,710,51.00,B\n")
+    sender = Acknowledged(source, "localhost", 0, every_s=0)
+    options = Options(f"tcp://localhost:{sender.port}", str(tmp_path / "f"), interval_s=0.2, acked=True)
+    with sending(sender):
+        view, _ = run_until_all(options, 2)
+    assert (view.totals.orders, view.totals.rejected) == (1, 1)
+    assert summary(view.totals, options, "Done").startswith("Done after")
+
+
 # What is refused
 
 
@@ -211,6 +242,17 @@ def test_notes_on_what_may_be_lost(tmp_path: Path) -> None:
     assert notes_before(Options("kafka://a/b", out, available_now=True), goes_on=False) == []
     [on] = notes_before(Options("kafka://a/b", out), goes_on=True)
     assert "messages that came meanwhile are taken" in on
+
+
+def test_outputs_in_a_store_that_knows_no_empty_directories(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    url = f"memory://{uuid.uuid4().hex}/out/figures"
+    options = Options(str(tmp_path / "in"), url, available_now=True, rejects=str(tmp_path / "r.tsv"))
+    assert notes_before(options, goes_on=False) == []
+    storage, prefix = storage_for(url)
+    storage.write_atomic(f"{prefix}-1000.txt/part-00000", b"")
+    [note] = notes_before(options, goes_on=False)
+    assert note.startswith("The figures of 1 batch of an earlier run")
 
 
 # The file of rejects

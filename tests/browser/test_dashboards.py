@@ -1,6 +1,7 @@
 """Dashboards in a real browser: what they say, how soon, in which theme and width, and what they never do.
 
-With ``PENSTOCK_PICTURES=docs/pictures`` the test of the brokerage's page makes the pictures of the README anew.
+With ``PENSTOCK_PICTURES=docs/pictures`` the test of the brokerage's page makes the pictures of the README
+anew.
 """
 
 from __future__ import annotations

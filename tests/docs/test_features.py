@@ -15,9 +15,6 @@ TEXT = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
 CLASSES = ("StreamingContext", "DStream", "StreamingListener", "Dashboard", "Context", "RDD")
 STATUSES = {"works", "planned", "not planned"}
 
-# Hooks that can be overridden already, of events that nothing sends yet.
-HOOKS = {"onReceiverError", "onReceiverStarted", "onReceiverStopped"}
-
 # The public names of PySpark 4.3.0's classes, as dir() lists them.
 PYSPARK = {
     "StreamingContext": """
@@ -91,7 +88,7 @@ def test_the_rows_say_what_is_true(name: str) -> None:
     for method, status in rows(name):
         assert status in STATUSES
         there = hasattr(class_named(name), method)
-        if there != (status == "works" or method in HOOKS):
+        if there != (status == "works"):
             wrong.append(f"{method}: {status}, but it is {'there' if there else 'not there'}")
     assert not wrong, "\n".join(wrong)
 
@@ -122,3 +119,30 @@ def test_sources_and_sinks_that_work_are_there() -> None:
     named = re.findall(r"`(ssc|sc|DStream|RDD)\.(\w+)`", section("Sources") + section("Sinks"))
     assert len(named) >= 15
     assert [f"{holder}.{name}" for holder, name in named if not hasattr(holders[holder], name)] == []
+
+
+def test_the_tests_that_prove_a_guarantee_are_there() -> None:
+    shown = section("Sources") + section("Sinks")
+    files = [ROOT / path for path in re.findall(r"tests/[\w/]+\.py", shown)]
+    # "`tests/stores/test_streams.py`, `test_crashes.py`": a name by itself is in the folder before it.
+    for folder, name in re.findall(r"`(tests/[\w/]+)/\w+\.py`, `(\w+\.py)`", shown):
+        files.append(ROOT / folder / name)
+    assert len(files) >= 25
+    assert [str(file) for file in files if not file.is_file()] == []
+    functions = re.findall(r"`(test_\w+)`", shown)
+    assert len(functions) >= 5
+    written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name in functions if f"def {name}(" not in written] == []
+
+
+WITHOUT_GUARANTEE = {"pickle files", "Arrow tables", "Arrow, pandas", "the terminal"}
+
+
+def test_every_source_and_sink_of_streams_names_its_proof() -> None:
+    unproven = []
+    for kind in ("Sources", "Sinks"):
+        for row in re.findall(r"^\| (?!source|sink|option|---)(.*) \|$", section(kind), re.MULTILINE):
+            name, streams, *_, proof = row.split(" | ")
+            if streams.startswith("works") and ".py" not in proof and name not in WITHOUT_GUARANTEE:
+                unproven.append(name)
+    assert unproven == []

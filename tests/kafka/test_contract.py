@@ -16,7 +16,7 @@ from tests.sources.contract import World, live_through
 
 
 class Topic(World):
-    """One partition, since others would come in an order of their own."""
+    """A topic of which a batch has three messages of each partition at most."""
 
     def __init__(self, params: dict[str, Any], topic: str) -> None:
         self.params = params
@@ -35,7 +35,7 @@ class Topic(World):
             interval_ms=1000,
             reset=reset,
             from_offsets={},
-            max_rate=40,
+            max_rate=3,
         )
 
     def died(self, source: StreamSource) -> None:
@@ -53,6 +53,15 @@ class OverTcp(Topic):
         self.broker.send(self.topic, records, partition=0)
 
 
+class OverPartitions(OverTcp):
+    """Messages in all partitions, which come in an order of their own."""
+
+    in_order = False
+
+    def bring(self, records: list[str]) -> None:
+        self.broker.send(self.topic, records)
+
+
 class Faked(Topic):
     def __init__(self, cluster: Cluster) -> None:
         self.log = cluster.log()
@@ -67,6 +76,11 @@ class Faked(Topic):
 @pytest.mark.parametrize("chance", range(2))
 def test_over_tcp(sc: Context, broker: Broker, topic: str, seed: int, chance: int) -> None:
     live_through(sc, OverTcp(broker, topic), seed + chance, steps=25)
+
+
+@pytest.mark.parametrize("chance", range(2))
+def test_over_many_partitions(sc: Context, broker: Broker, topic: str, seed: int, chance: int) -> None:
+    live_through(sc, OverPartitions(broker, topic), seed + chance, steps=25)
 
 
 @pytest.mark.parametrize("chance", range(20))

@@ -16,6 +16,7 @@ from penstock.clock import SystemClock
 from penstock.sources import (
     TEXT,
     FileSource,
+    Limits,
     LogPlace,
     ReceiverSettings,
     ReceiverSource,
@@ -102,6 +103,8 @@ WORLDS: dict[str, Callable[[Path], World]] = {
     "acknowledged lines": lambda home: Acknowledged(str(home)),
     "acknowledged lines, logged in memory": lambda home: Acknowledged(f"memory://contract{home}"),
     "files, also below": lambda home: Folder(str(home / "in"), recursive=True),
+    "files, one a batch": lambda home: Folder(str(home / "in"), limits=Limits(max_files=1)),
+    "files, some bytes a batch": lambda home: Folder(str(home / "in"), limits=Limits(max_bytes=40)),
     "files in memory": lambda home: Folder(f"memory://contract{home}"),
 }
 

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 import pytest
 
 from penstock.errors import ArgumentError, SignatureError, StorageError, UnsupportedError, UsageError
+from penstock.sources.receivers import outgoing
 from penstock.sources.receivers.line_protocol import ProtocolError
 from penstock.sources.receivers.line_sender import ReliableLineSender, Sent
-from penstock.sources.receivers.outgoing import Peer, shown_address
+from penstock.sources.receivers.outgoing import Link, Peer, shown_address
 
 LINES = [b"line %d\n" % number for number in range(100)]
 
@@ -370,6 +371,49 @@ def test_an_id_that_is_none(stream_id: object) -> None:
 def test_blocks_that_are_no_function() -> None:
     with pytest.raises(SignatureError, match="must be a function"):
         ReliableLineSender("orders-1", [b"a\n"], "localhost", 0)  # type: ignore[arg-type]
+
+
+@contextmanager
+def flooded(stop: threading.Event, *, answers: bool) -> Iterator[Link]:
+    """A connection whose other side sends and sends, and reads nothing."""
+    ours, theirs = socket.socketpair()
+
+    def flood() -> None:
+        with theirs:
+            try:
+                while True:
+                    theirs.sendall(bytes(1 << 16))
+            except OSError:  # the connection has been closed
+                return
+
+    flooding = threading.Thread(target=flood)
+    with Link(ours, stop, answers=answers) as link:
+        flooding.start()
+        yield link
+    flooding.join(30)
+    assert not flooding.is_alive()
+
+
+def test_a_peer_that_sends_without_end_takes_no_memory() -> None:
+    with flooded(threading.Event(), answers=True) as link:
+        while link.wait():
+            link._read()
+        assert link.unfinished_bytes <= outgoing._MOST_BACK_BYTES + 65536
+        assert "more has come back" in str(link.problem)
+
+
+def test_what_nobody_looks_at_is_thrown_away_and_keeps_nobody_from_stopping() -> None:
+    stop = threading.Event()
+    sent: list[int] = []
+    with flooded(stop, answers=False) as link:
+        sending = threading.Thread(target=lambda: sent.append(link.send(bytes(1 << 24))))
+        sending.start()
+        threading.Timer(0.2, stop.set).start()
+        sending.join(30)
+        assert not sending.is_alive()
+        assert sent[0] < 1 << 24
+        assert link.unfinished_bytes == 0
+        assert not link.is_over
 
 
 def test_an_address_that_is_taken() -> None:

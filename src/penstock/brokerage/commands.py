@@ -254,7 +254,8 @@ def run_command(
     """Show the dashboard of the orders that appear in a directory or come otherwise, and write its figures.
 
     Every batch writes BUYS, SELLS, TOP5CLIENTS and TOP5STOCKS. A line that is no order is counted and
-    written to the rejects file with its file, line number and reason. Files that are there at the start
+    written to the rejects file with its file, line number and reason. (One of more than 1 MB that comes
+    through a connection is only counted.) Files that are there at the start
     are left alone, unless --available-now asks for them. Ctrl-C and SIGTERM let the running batch complete.
 
     The dashboard is a page, too, on this machine alone; its address is printed (needs the ui extra).

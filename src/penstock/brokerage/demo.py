@@ -113,6 +113,7 @@ def _ran(
             ),
             started=feeder.start,
             listeners=[intake],
+            notes=False,  # their hints are options of other commands
         )
     finally:
         feeder.end()

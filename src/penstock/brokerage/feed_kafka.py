@@ -10,7 +10,7 @@ from pathlib import Path
 from penstock.brokerage.feed import Fed, Pace
 from penstock.clients.kafka import Sending, producer_settings
 from penstock.clock import Clock
-from penstock.errors import ArgumentError
+from penstock.errors import ArgumentError, StorageError
 
 __all__ = ["feed_kafka"]
 
@@ -34,8 +34,9 @@ def feed_kafka(
     each in turns, always the same ones.
 
     The first ``skip_lines`` lines are left out. ``on_progress`` is told how many bytes and lines of the file
-    are behind us. Setting ``stop`` ends the feed between two parts. Raises ``StorageError`` if messages do
-    not arrive, and ``UnsupportedError`` where the client is not installed.
+    are behind us. Setting ``stop`` ends the feed between two parts, and where brokers do not answer within
+    some seconds. Raises ``StorageError`` if messages do not arrive, and ``UnsupportedError`` where the client
+    is not installed.
     """
     if lines < 1:
         raise ArgumentError(f"lines must be 1 or more, not {lines}")
@@ -48,13 +49,16 @@ def feed_kafka(
         for line in islice(source, skip_lines):
             byte_count += len(line)
         while part := list(islice(source, lines)):
-            if not pace.wait():
+            if not pace.wait() or not (part_count or sending.ready(stop)):
                 return Fed(part_count, line_count, finished=False)
             for line in part:
-                sending.send(None, line.removesuffix(b"\n").removesuffix(b"\r"), [], number)
+                try:
+                    sending.send(None, line.removesuffix(b"\n").removesuffix(b"\r"), [], number)
+                except StorageError as problem:
+                    raise StorageError(f"at line {number + 1:,} of {file}: {problem}") from problem
                 byte_count += len(line)
                 number += 1
-            sending.finish()
+            sending.finish(stop)
             part_count += 1
             line_count += len(part)
             on_progress(byte_count, skip_lines + line_count)

@@ -89,7 +89,8 @@ class Unacknowledged:
     What the system has taken of a connection that breaks is gone; the next connection goes on with the first
     line that was not taken whole. ``lines`` are sent every ``every_s``, or all as fast as they are taken with
     0. With ``listen`` it waits to be connected to, else it connects. ``on_progress`` is told how many bytes
-    and lines of the file are behind us; ``waiting`` a sentence, when nobody is there.
+    and lines of the file are behind us; ``waiting`` a sentence, when nobody is there. What the other side
+    sends is not looked at.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class Unacknowledged:
     ) -> None:
         self._stop = stop or threading.Event()
         self._blocks = _Blocks(Path(file), lines, Pace(every_s, clock, self._stop), on_progress)
-        self._peer = Peer(host, port, listen=listen, stop=self._stop, waiting=waiting)
+        self._peer = Peer(host, port, listen=listen, stop=self._stop, waiting=waiting, answers=False)
 
     @property
     def address(self) -> str:

@@ -54,11 +54,13 @@ def place_of(text: str | os.PathLike[str], *, any_port: bool = False) -> Place:
     Directory(location='s3://bucket/in')
     """
     location = os.fspath(text)
-    scheme = location.partition("://")[0].lower() if "://" in location else ""
-    if scheme == "tcp":
-        return _tcp(location, any_port=any_port)
-    if scheme == "kafka":
-        return _kafka(location)
+    scheme, colon, rest = location.partition(":")
+    if colon and scheme.lower() in ("tcp", "kafka"):
+        is_tcp = scheme.lower() == "tcp"
+        if not rest.startswith("//"):
+            hint = _TCP_HINT if is_tcp else _KAFKA_HINT
+            raise ArgumentError(f"{location} is no address: // is missing behind {scheme}:. {hint}")
+        return _tcp(location, any_port=any_port) if is_tcp else _kafka(location)
     return Directory(location)
 
 

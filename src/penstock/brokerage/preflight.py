@@ -119,7 +119,11 @@ def _output_notes(options: Options) -> list[str]:
 
     directory = parent_of(prefix)
     form = re.compile(re.escape(name_of(prefix)) + r"-[0-9]+\.txt")
-    earlier = sum(form.fullmatch(name) is not None for name in storage.list_names(directory).directories)
+    try:
+        names = storage.list_names(directory).directories
+    except FileNotFoundError:  # of stores that know no empty directories
+        return []
+    earlier = sum(form.fullmatch(name) is not None for name in names)
     if not earlier:
         return []
     batches = "1 batch" if earlier == 1 else f"{earlier:,} batches"

@@ -39,13 +39,15 @@ def run(
     started: Callable[[], None] | None = None,
     listeners: Iterable[StreamingListener] = (),
     verbose: bool = False,
+    notes: bool = True,
 ) -> Dashboard | None:
     """Run until ``stop`` is set, until ``enough`` of the view's totals says so, until nobody looks at the
     view any more, or until the input is used up with ``available_now``; the batch that is running completes.
 
     Calls ``started`` once what comes is seen. Raises what fails a batch, with no batch after it.
-    What Penstock logs goes to the view, whole if ``verbose``, else a line each. Returns the page, with
-    what it showed last; without ``options.serves``, nothing.
+    What Penstock logs goes to the view, whole if ``verbose``, else a line each; and first, with ``notes``,
+    what one should know of the places. Returns the page, with what it showed last; without
+    ``options.serves``, nothing.
     """
     with ExitStack() as stack:
         conf = Conf().setMaster(options.master).setAppName("brokerage")
@@ -55,7 +57,8 @@ def run(
         sc = stack.enter_context(Context(conf=conf))
         goes_on = not options.fresh and has_checkpoint(options.checkpoint_directory)
         for note in notes_before(options, goes_on=goes_on):
-            view.note(note)
+            if notes:
+                view.note(note)
         program = partial(_program, sc, options, view, goes_on)
         if options.fresh:
             ssc = program()
@@ -124,7 +127,8 @@ def _lines(ssc: StreamingContext, options: Options) -> DStream:
         "auto.offset.reset": "earliest" if options.available_now else "latest",
     }
     messages = KafkaUtils.createDirectStream(ssc, [place.topic], params)
-    return messages.map(lambda message: message[1] or "")  # no value is no order, as an empty line is none
+    # One without a value is no order, and is rejected as an empty line is.
+    return messages.map(lambda message: "" if message[1] is None else message[1])
 
 
 class _RejectsFile:

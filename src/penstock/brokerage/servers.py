@@ -25,6 +25,12 @@ owner = Producer({"test.mock.num.brokers": 1, "log_level": 0})
 print(f"{broker.host}:{broker.port}", flush=True)
 sys.stdin.read()
 """
+_STORE: Final = """
+import os, sys, threading
+from moto.server import main
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+main(sys.argv[1:])
+"""  # it ends with us, however we end
 _KEYS: Final = {"key": "testing", "secret": "testing"}
 _LOOKS, _LOOK_S = 300, 0.1
 
@@ -73,7 +79,8 @@ def s3_server(folder: Path) -> Iterator[str]:
     with (
         (folder / "s3-server.log").open("w") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            [sys.executable, "-c", _STORE, "-H", "127.0.0.1", "-p", str(port)],
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             env=environ,

@@ -128,6 +128,8 @@ class View(StreamingListener):
         info: BatchInfo = batchCompleted.batchInfo
         news = self._news.pop(local_datetime(info.batchTime), _News())
         before, failed = self.totals, info.failureReason is not None
+        # Lines that were too long never came as far as the outputs.
+        news.rejected += sum(found.metadata.get("too_long", 0) for found in info.streamIdToInputInfo.values())
         buys, sells = news.sides.get(True, 0), news.sides.get(False, 0)
         self.totals = Totals(
             batches=before.batches + 1,

@@ -111,6 +111,8 @@ def consumer_settings(params: Mapping[str, Any]) -> tuple[dict[str, Any], Reset]
         raise ArgumentError(f"kafkaParams: auto.offset.reset should be one of {known}, not {given!r}")
     settings.setdefault("group.id", "penstock")
     settings.setdefault("queued.max.messages.kbytes", 16_384)  # of each partition; the client's own is 64 MB
+    # Small messages take half a kilobyte each there. The client's own 100,000 of a partition are no faster.
+    settings.setdefault("queued.min.messages", 20_000)
     settings.setdefault("fetch.queue.backoff.ms", 10)  # a full queue is emptied in no time; not after 1 s
     settings.setdefault("allow.auto.create.topics", False)  # a topic that is waited for is not made
     settings |= {
@@ -176,7 +178,10 @@ def _asking(settings: Mapping[str, Any], what: str) -> Iterator[None]:
 
 
 def _problem(settings: Mapping[str, Any], what: str, error: Any) -> StorageError:
-    return StorageError(f"Kafka at {settings['bootstrap.servers']}: {what}: {_text(error)}")
+    hint = ""
+    if hasattr(error, "code") and error.code() in _passing(engine()):
+        hint = ". Hint: are its brokers up, and is that their address?"
+    return StorageError(f"Kafka at {settings['bootstrap.servers']}: {what}: {_text(error)}{hint}")
 
 
 def _text(error: Any) -> str:
@@ -644,6 +649,8 @@ _ASK_MS = 30_000  # where messages can go
 _MAKING_NS = 5 * 10**9  # how long a broker may take to make a topic that it was asked for
 _POLL_EVERY = 1_000  # messages; what has arrived is heard of then
 _HEAR_S = 0.01
+_LOOK_S = 0.1
+_LAST_NS = 3_000_000_000  # for those on their way when it is time to stop
 _ANY_PARTITION = -1  # the partitioner finds one
 
 
@@ -693,6 +700,27 @@ class Sending:
                 return count
             self._poll(_WAIT_S / 5)
 
+    def ready(self, stop: threading.Event) -> bool:
+        """Ask the brokers now where messages without a key can go; false if ``stop`` is set meanwhile.
+
+        Without this the first ``send`` asks, and hears nothing else as long as that takes.
+        """
+        problem: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                self._partitions = self._count_of_partitions()
+            except BaseException as error:
+                problem.append(error)
+
+        asking = threading.Thread(target=ask, name="penstock-kafka-ask", daemon=True)
+        asking.start()
+        while asking.is_alive() and not stop.is_set():
+            asking.join(_LOOK_S)
+        if problem:
+            raise problem[0]
+        return not stop.is_set()
+
     def send(
         self, key: bytes | str | None, value: bytes | str | None, headers: list[Any], spread: int
     ) -> None:
@@ -724,10 +752,23 @@ class Sending:
             self._poll(0)
             self._must_not_have_failed()
 
-    def finish(self) -> None:
-        """Wait until all have arrived. How long one may take is librdkafka's ``message.timeout.ms``."""
+    def finish(self, stop: threading.Event | None = None) -> None:
+        """Wait until all have arrived. How long one may take is librdkafka's ``message.timeout.ms``.
+
+        Once ``stop`` is set it takes some seconds at most: then ``StorageError`` says what is not known to
+        have arrived.
+        """
+        since_ns: int | None = None
         while self._heard < self._sent:
             self._poll(_HEAR_S)
+            if stop is None or not stop.is_set():
+                continue
+            since_ns = since_ns or _clock.elapsed_ns()
+            if _clock.elapsed_ns() - since_ns > _LAST_NS:
+                raise StorageError(
+                    f"Kafka at {self._settings['bootstrap.servers']} was not heard of again: whether the "
+                    f"last {self._sent - self._heard} messages to {self._topic} have arrived is not known"
+                )
         self._must_not_have_failed()
 
     def _poll(self, timeout_s: float) -> None:

@@ -21,6 +21,7 @@ _CONNECT_S: Final = 3.0
 _PAUSE_MIN_S: Final = 0.1
 _PAUSE_MAX_S: Final = 5.0
 _AT_ONCE: Final = 1 << 20
+_MOST_BACK_BYTES: Final = 1 << 20  # that have come and nobody has asked for
 
 
 def shown_address(host: str, port: int) -> str:
@@ -37,9 +38,12 @@ class Link:
 
     Nothing here raises because the other side has gone: ``is_over`` tells it, and ``problem`` says how it
     ended if that was no orderly end. Every wait ends when ``stop`` is set.
+
+    What comes back is for ``lines``; with ``answers=False`` it is thrown away. Of what nobody has asked for
+    1 MiB is kept: a connection that brings more is over.
     """
 
-    def __init__(self, connection: socket.socket, stop: threading.Event) -> None:
+    def __init__(self, connection: socket.socket, stop: threading.Event, *, answers: bool = True) -> None:
         connection.setblocking(False)
         with contextlib.suppress(OSError):  # not every kind of connection has these
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -48,6 +52,7 @@ class Link:
         self._stop = stop
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ)
+        self._answers = answers
         self._received = bytearray()
         self.is_over = False
         self.problem: OSError | None = None
@@ -110,18 +115,22 @@ class Link:
         self.close()
 
     def _read(self) -> None:
-        while not self.is_over:
-            try:
-                received = self._connection.recv(65536)
-            except BlockingIOError:
-                return
-            except OSError as problem:
-                self._end(problem)
-                return
-            if not received:
-                self._end(None)
-                return
+        """Some of what has come, so that whoever sends without end keeps us from nothing."""
+        if self.is_over:
+            return
+        try:
+            received = self._connection.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError as problem:
+            self._end(problem)
+            return
+        if not received:
+            self._end(None)
+        elif self._answers:
             self._received += received
+            if len(self._received) > _MOST_BACK_BYTES:
+                self._end(OSError(errno.EMSGSIZE, "more has come back than there can be answers"))
 
     def _wait(self, events: int) -> None:
         self._selector.modify(self._connection, events)
@@ -138,7 +147,7 @@ class Peer:
     With ``listen`` it is whoever connects to the address, which is bound at once; port 0 takes a free one,
     and ``port`` says which. Others who connect meanwhile wait in line. Without, the address is connected to,
     again and again, with pauses that grow to 5 s, until somebody answers. ``waiting`` is told when nobody is
-    there.
+    there. ``answers`` is that of each :class:`Link`.
 
     Raises ``StorageError`` for an address that cannot be listened at, ``ArgumentError`` for a host that
     does not exist.
@@ -152,8 +161,10 @@ class Peer:
         listen: bool,
         stop: threading.Event,
         waiting: Callable[[str], object] = lambda message: None,
+        answers: bool = True,
     ) -> None:
         self._host, self._stop, self._waiting = host, stop, waiting
+        self._answers = answers
         self._pause_s = 0.0
         self._has_answered = False
         self._told = False
@@ -171,7 +182,7 @@ class Peer:
         if connection is None:
             return None
         self._told, self._has_answered = False, True
-        return Link(connection, self._stop)
+        return Link(connection, self._stop, answers=self._answers)
 
     def has_taken(self) -> None:
         """The last connection was of use, so there is no reason to hesitate long with the next."""
