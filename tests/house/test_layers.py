@@ -18,6 +18,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 # The total order. Names on one line are on one level: none of them imports another of them.
 LEVELS = (
+    "values",
     "errors",
     "times",
     "conf",

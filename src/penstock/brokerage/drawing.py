@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from rich.console import Group
 from rich.rule import Rule
@@ -13,6 +13,7 @@ from penstock.brokerage.options import Options
 from penstock.brokerage.words import cause_of, counted, dollars, span, took
 from penstock.scheduler import BatchInfo
 from penstock.times import local_datetime, milliseconds_of, shown_ms
+from penstock.values import dataclass
 
 __all__ = ["Shown", "Totals", "header", "line", "summary", "table"]
 
@@ -21,7 +22,7 @@ _HALVES_WIDTH_MIN = 76
 _RANKS = 5
 
 
-@dataclass(slots=True)
+@dataclass
 class Totals:
     """The figures after the newest batch.
 
@@ -41,7 +42,7 @@ class Totals:
     stocks: list[tuple[str, int]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shown:
     """All that is drawn. ``newest`` is the last batch that is over, ``running`` the one that runs,
     ``waiting`` how many are in line behind it; ``now_ms`` is ``None`` once no batch will follow.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.brokerage.feed import Fed, Part
@@ -13,11 +12,12 @@ from penstock.brokerage.feed_lines import Acknowledged, Unacknowledged
 from penstock.brokerage.places import Directory, Kafka, Tcp, place_of
 from penstock.brokerage.words import counted
 from penstock.errors import ArgumentError, joined
+from penstock.values import dataclass
 
 __all__ = ["Feeding", "feed_to"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Feeding:
     """Which file, where to, how fast. ``ArgumentError``, in the words of the command line and all at once,
     for what cannot be meant.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.brokerage.places import Directory, Place, Tcp, place_of
@@ -10,11 +9,12 @@ from penstock.errors import ArgumentError, joined
 from penstock.sources import is_visible
 from penstock.storage import LocalStorage, has_wildcard, storage_for
 from penstock.times import milliseconds_of, shown_ms
+from penstock.values import dataclass
 
 __all__ = ["Options"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Options:
     """What to read, where to write, how often; durations in seconds, ``None`` where there is a default.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from penstock.errors import ArgumentError
+from penstock.values import dataclass
 
 __all__ = ["Directory", "Kafka", "Place", "Tcp", "place_of"]
 
@@ -17,14 +17,14 @@ _TCP_HINT: Final = "Hint: tcp://localhost:9999."
 _KAFKA_HINT: Final = "Hint: kafka://localhost:9092/orders."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Directory:
     """A directory of files, or a pattern of such: a path, or any URL of a storage."""
 
     location: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tcp:
     """Lines through a connection."""
 
@@ -32,7 +32,7 @@ class Tcp:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kafka:
     """A topic; ``servers`` are the brokers to ask first, between commas."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -23,13 +23,14 @@ from penstock.clock import Clock, SystemClock
 from penstock.rdd import RDD
 from penstock.scheduler import BatchInfo, StreamingListener
 from penstock.times import local_datetime
+from penstock.values import dataclass
 
 __all__ = ["View"]
 
 _REFRESH_NS = 1_000_000_000
 
 
-@dataclass(slots=True)
+@dataclass
 class _News:
     """What the outputs of a batch that is not over have brought."""
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from penstock.checkpoint.image import Commit, Image, Plain, Record, intent_record
@@ -21,6 +20,7 @@ from penstock.checkpoint.journal import Journal, Loaded
 from penstock.errors import CorruptCheckpoint
 from penstock.sources import Intent, LogPlace
 from penstock.storage import Storage, clean_leftovers, join, storage_for
+from penstock.values import dataclass
 
 __all__ = ["Checkpoint", "Planned", "RecordedBatch", "recorded_batches"]
 
@@ -215,7 +215,7 @@ class Checkpoint:
         self._journal.close()
 
 
-@dataclass(slots=True)
+@dataclass
 class RecordedBatch:
     """A batch as a checkpoint tells of it: its intents by input, and whether it is over."""
 

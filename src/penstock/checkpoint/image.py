@@ -17,7 +17,7 @@ end         the image is whole
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from penstock.chunk import Chunk
 from penstock.encoding import Frame, Plain, Trust, decoded, encoded
 from penstock.errors import CorruptCheckpoint
 from penstock.state import TableChange, changed
+from penstock.values import dataclass
 
 __all__ = [
     "Commit",
@@ -43,7 +44,7 @@ Record = tuple[dict[str, Any], list[Any]]
 """The head of a frame and its parts, ready to be written."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OperatorRecord:
     """One stream whose data lives on from batch to batch.
 
@@ -58,7 +59,7 @@ class OperatorRecord:
     remember_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InputRecord:
     """One input: its source by name, and where that was when the run began."""
 
@@ -68,7 +69,7 @@ class InputRecord:
     position: Any = None
 
 
-@dataclass(slots=True)
+@dataclass
 class Commit:
     """What a batch leaves behind. ``slides`` hold the chunks of each partition; ``lost`` the outputs that
     were given up, with what is needed to write them again. ``given_up``: the batch was, maybe with all its
@@ -101,7 +102,7 @@ class Commit:
         return head, parts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _StoredTable:
     """A change of a table as it was read: nothing in it is decoded yet."""
 
@@ -124,7 +125,7 @@ class _StoredTable:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredSlide:
     """What a stream held in a batch, as it was read."""
 

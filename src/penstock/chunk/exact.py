@@ -7,7 +7,7 @@ does not fit is it searched for the first record that does not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
@@ -17,6 +17,7 @@ from penstock.chunk.kinds import kinds_of
 from penstock.chunk.records import columns_of, record_fields
 from penstock.chunk.row_types import SCALARS, Optional, Record, RowType, Scalar, Tuple
 from penstock.errors import RowTypeError, shown
+from penstock.values import dataclass
 
 __all__ = ["check_rows", "exact_row_type", "fits"]
 
@@ -113,7 +114,7 @@ class Misfit(Exception):
         )
 
 
-@dataclass(slots=True)
+@dataclass
 class _Descent:
     leaves: int = 0
     changeable: list[Sequence[Any]] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 from penstock.checkpoint import Checkpoint, Plain, recorded_batches
@@ -14,6 +14,7 @@ from penstock.errors import ArgumentError, StateError
 from penstock.sources import COPYING, is_visible
 from penstock.storage import FileInfo, Storage, globs, has_wildcard, join, name_of, parent_of, storage_for
 from penstock.times import BatchTime, local_datetime
+from penstock.values import dataclass
 
 __all__ = ["Explained", "Question", "Report", "explained", "printed"]
 
@@ -50,7 +51,7 @@ class _Batch(NamedTuple):
     mtime_ns: int
 
 
-@dataclass(slots=True)
+@dataclass
 class _History:
     """What a checkpoint knows of files."""
 

@@ -27,10 +27,12 @@ block are made step by step while this one is filled. Which pieces are needed fo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from math import isqrt
 from typing import Any, NamedTuple
+
+from penstock.values import dataclass
 
 __all__ = ["Bracketing", "Piece", "bracketing", "bracketing_of"]
 
@@ -43,7 +45,7 @@ class Piece(NamedTuple):
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Bracketing:
     """How windows of so many ``slides`` are combined, in blocks of ``block`` slides."""
 

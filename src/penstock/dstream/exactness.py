@@ -8,7 +8,6 @@ An inverse function promises a value that is *equal*: with ``Fraction(1, 3)`` go
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from functools import reduce
@@ -17,6 +16,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from penstock.chunk import Chunk, Columns, Record, Rows, RowType, Scalar, Tuple
+from penstock.values import dataclass
 from penstock.vectorize import halves_of
 
 __all__ = ["NOTHING", "Inexact", "Shape", "joint_shape", "shape_of_pairs"]
@@ -29,7 +29,7 @@ _PLACES = 16
 _DEPTH = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Alike:
     """Lists or tuples of any lengths, of items of one shape."""
 
@@ -37,7 +37,7 @@ class _Alike:
     item: Shape
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Placed:
     """Lists or tuples of one length, with a shape for each place."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from penstock.chunk import Chunk, Columns, RowType, concatenated_columns
@@ -19,6 +18,7 @@ from penstock.state import (
     key_kinds_of,
     kinds_of,
 )
+from penstock.values import dataclass
 from penstock.vectorize import REFUSALS, MappingPlan, Untraced, halves_of, mapping_plan, programs
 
 __all__ = [
@@ -39,7 +39,7 @@ MANY_KEYS = 100_000
 _NOT_HERE = (*REFUSALS, RowTypeError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OnColumns:
     """The records of a batch in a partition, the version to go on from, and the function, all as columns."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from penstock.dstream.node import StreamNode
@@ -14,6 +14,7 @@ from penstock.rdd import RDD
 from penstock.sinks import PartFormat, replace_directory
 from penstock.storage import storage_for
 from penstock.times import BatchTime, local_datetime
+from penstock.values import dataclass
 
 __all__ = ["Output", "Run", "batch_directory", "place_of", "print_batch", "save_batch"]
 
@@ -44,7 +45,7 @@ class Output:
         return f"Output({self.site})"
 
 
-@dataclass(slots=True)
+@dataclass
 class Run:
     """Under which name a run of the program writes, and whether files are forced to the disk. A run that goes
     on from a checkpoint has the name of the one before."""

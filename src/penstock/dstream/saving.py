@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 
 import numpy as np
@@ -21,6 +20,7 @@ from penstock.dstream.looking import StateView, Tables
 from penstock.dstream.node import StreamNode
 from penstock.rdd import Partitioner
 from penstock.state import TableChange, whole
+from penstock.values import dataclass
 
 __all__ = [
     "Saved",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Saved:
     """One stream of which something is saved: its table, or its slides for ``remember_ms``."""
 

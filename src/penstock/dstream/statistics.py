@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 
 from penstock.conf import STATE_MAX_BYTES, STATE_MAX_KEYS, STATE_TTL, Conf
 from penstock.dstream.node import StreamNode
 from penstock.errors import CallSite, StateError
 from penstock.plan import Task
 from penstock.times import shown_ms
+from penstock.values import dataclass
 
 __all__ = ["ExpiryReport", "StateLimits", "StateMeter"]
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StateLimits:
     """How much an operator may remember, and for how long without news; ``None``: as much, or as long, as it
     likes."""

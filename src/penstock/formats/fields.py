@@ -17,7 +17,6 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -27,11 +26,12 @@ from penstock.chunk.row_types import Optional, Record, RowType, Scalar
 from penstock.errors import ArgumentError, RowTypeError, SignatureError
 from penstock.formats.kinds import Choice, Decimals, Floats, Kind, Texts, WholeNumbers
 from penstock.formats.moments import Dates, Moments, WrittenMoments, format_problem
+from penstock.values import dataclass
 
 __all__ = ["Field", "Format", "Words", "fields_of", "row_type_of_fields"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Words:
     """How a ``bool`` is written: ``Annotated[bool, Words("B", "S")]`` is true for ``B``, false for ``S``.
 
@@ -43,7 +43,7 @@ class Words:
     false: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Format:
     """How a ``datetime`` or ``date`` is written: ``Annotated[date, Format("%d.%m.%Y")]``.
 
@@ -57,7 +57,7 @@ class Format:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Field:
     """A field of a record class: what its texts mean, and whether it may be empty."""
 

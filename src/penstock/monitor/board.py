@@ -11,13 +11,13 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from penstock.clock import Clock
 from penstock.monitor.panels import BatchesPanel, Json, Panel, TableReading
 from penstock.scheduler import BatchInfo, StreamingListener
+from penstock.values import dataclass
 
 __all__ = ["Board", "Facts"]
 

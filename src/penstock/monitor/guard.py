@@ -13,8 +13,10 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from penstock.values import dataclass
 
 __all__ = ["SECURITY_HEADERS", "Guard", "Refusal", "is_loopback", "new_token"]
 
@@ -57,7 +59,7 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Refusal:
     """The answer to a question that goes no further."""
 

@@ -16,7 +16,6 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.conf import (
@@ -36,6 +35,7 @@ from penstock.monitor.application import Application, Running
 from penstock.monitor.history import History, Record, Recorder
 from penstock.monitor.log import BatchLog
 from penstock.monitor.progress import ProgressLine, on_a_terminal
+from penstock.values import dataclass
 
 if TYPE_CHECKING:
     from penstock.monitor.dashboard import Dashboard
@@ -54,7 +54,7 @@ _DRAIN_S = 2.0
 _JOIN_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MonitorOptions:
     """As the settings have it."""
 

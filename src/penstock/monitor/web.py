@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from penstock.errors import ArgumentError
+from penstock.values import dataclass
 
 __all__ = ["NotFound", "Reply", "Request", "Route", "StreamRoute", "json_text"]
 
@@ -17,7 +18,7 @@ class NotFound(ArgumentError):
     """What is asked for is not there; the message says what is. Answered with 404."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """A question: ``path`` holds what stood in the braces of the route, ``query`` the first value of each
     name, ``headers`` have names in small letters."""
@@ -42,7 +43,7 @@ class Request:
         return int(text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reply:
     """An answer. ``headers`` come on top of those that every answer has."""
 
@@ -66,7 +67,7 @@ class Reply:
         return cls(text.encode(), status=status)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Route:
     """``answer`` is called for each question to ``path``, which may hold names in braces:
     ``/api/v1/batches/{time}``; ``{name:path}`` takes slashes too.
@@ -81,7 +82,7 @@ class Route:
     quick: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StreamRoute:
     """An answer without an end: ``open`` gives its pieces, or ``None`` where there is no room for one more
     reader, which is 503. It runs on the loop of the server, and is closed when the reader is gone."""

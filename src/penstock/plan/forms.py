@@ -8,18 +8,18 @@ refuses, is computed by Python all the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from penstock.chunk import RowType
 from penstock.errors import CallSite
 from penstock.plan.nodes import Gather, Narrow, Node, Shuffle, Source, concatenated
+from penstock.values import dataclass
 from penstock.vectorize import Untraced
 
 __all__ = ["Form", "Lists", "States", "explained", "forms_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lists:
     """Columns of keys, and of the values that each has: pairs of a key and a list."""
 
@@ -30,7 +30,7 @@ class Lists:
         return f"tuple[{self.key_type}, list[{self.value_type}]]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class States:
     """State by key in columns, and what the function has returned that goes with it: columns, or nothing."""
 

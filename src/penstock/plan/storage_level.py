@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from penstock.values import dataclass
 
 __all__ = ["StorageLevel"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StorageLevel:
     """PySpark's storage level: its fields, its constants, its text.
 

@@ -17,12 +17,12 @@ says nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from penstock.values import dataclass
 
 __all__ = ["PidSettings", "RateController", "RateInfo"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RateInfo:
     """What the controller of an input made of a batch; all in records per second.
 
@@ -38,7 +38,7 @@ class RateInfo:
     change: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PidSettings:
     """The weights of the three terms, and the lowest limit in records per second; defaults as in Spark."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from penstock.clock import Clock
 from penstock.plan import Metrics
@@ -11,11 +11,12 @@ from penstock.scheduler.backpressure import RateInfo
 from penstock.scheduler.listener import BatchInfo, OutputOperationInfo, StateOperatorInfo, StreamInputInfo
 from penstock.sources import Intent
 from penstock.times import BatchTime
+from penstock.values import dataclass
 
 __all__ = ["BatchRecord"]
 
 
-@dataclass(slots=True)
+@dataclass
 class BatchRecord:
     """The facts of one batch as they come in. Times in ms, ``..._ns`` on the steady clock."""
 

@@ -6,10 +6,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from penstock.scheduler.backpressure import RateInfo
+from penstock.values import dataclass
 
 __all__ = [
     "BatchInfo",
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 _CAPACITY = 10_000  # events that wait for slow listeners; as in Spark
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StreamInputInfo:
     """What an input gave to a batch. ``numRecords`` is 0 until they are counted: files are counted while
     they are read, so the final figure is in ``onBatchCompleted``."""
@@ -36,7 +37,7 @@ class StreamInputInfo:
     metadataDescription: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OutputOperationInfo:
     """One output operation of a batch. Times in ms since the epoch, ``duration`` in ms; -1 for what is not
     yet known. ``failureReason`` is the exception with its traceback, or ``None``."""
@@ -51,7 +52,7 @@ class OutputOperationInfo:
     failureReason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StateOperatorInfo:
     """What an operator with state did in a batch: how many keys it remembers now, how many had records, and
     how many it forgot for want of them; and how much memory its state takes, exactly where it is in columns
@@ -64,7 +65,7 @@ class StateOperatorInfo:
     memoryUsedBytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BatchInfo:
     """One batch. Times in ms since the epoch, delays in ms; -1 for what is not yet known.
 
@@ -95,7 +96,7 @@ class BatchInfo:
         return sum(info.numRecords for info in self.streamIdToInputInfo.values())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReceiverInfo:
     """A receiver, as the receiver events tell of it."""
 
@@ -109,28 +110,28 @@ class ReceiverInfo:
     lastErrorTime: int = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StreamingStarted:
     """``time`` in ms since the epoch."""
 
     time: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BatchEvent:
     """What the batch events carry."""
 
     batchInfo: BatchInfo
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OutputOperationEvent:
     """What the output operation events carry."""
 
     outputOperationInfo: OutputOperationInfo
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReceiverEvent:
     """What the receiver events carry."""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, groupby
 
 from penstock.chunk import Chunk
@@ -26,6 +26,7 @@ from penstock.plan import Node, Task
 from penstock.sinks.base import Jobs, Measured, PartFormat
 from penstock.sinks.manifest import RECENT, Entry, Manifest, Merge, State
 from penstock.storage import Storage, join, storage_for
+from penstock.values import dataclass
 
 __all__ = ["FileSet", "Rolling"]
 
@@ -37,7 +38,7 @@ _ORPHAN_NS = 24 * 3600 * 1_000_000_000  # what is unknown and older was left by 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rolling:
     """When small files become a sealed one (bytes, or ms since their first batch), how long what was
     replaced stays (ms of the machine's clock), and how long records count (ms of batch time)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from penstock.chunk import Chunk
@@ -17,6 +17,7 @@ from penstock.clients import kafka
 from penstock.errors import ArgumentError, CallSite, SignatureError, shown
 from penstock.plan import Node, Task, must_be_callable, raise_located
 from penstock.sinks.base import Jobs
+from penstock.values import dataclass
 
 __all__ = ["BATCH_TIME", "RECORD", "KafkaRepeats", "MessageShape", "save_kafka"]
 

@@ -16,11 +16,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Any
 
 from penstock.errors import ArgumentError, CorruptInput
 from penstock.storage import Storage, join, storage_for
+from penstock.values import dataclass
 
 __all__ = ["Entry", "Manifest", "Merge", "State", "files_of_set"]
 
@@ -32,7 +33,7 @@ _SEGMENT = 1000
 _ATTEMPTS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """A file of the set: its name below the directory, what it holds, and of which batches (ms).
 
@@ -53,7 +54,7 @@ class Entry:
         return not self.name.startswith(RECENT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Merge:
     """A merge that was decided upon: until it is over nothing else is decided."""
 
@@ -61,7 +62,7 @@ class Merge:
     of: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
     """What a version says. ``done`` has by writer the newest batch times that were written, ``retired`` the
     files that do not count any more, since when (ms), and are still there."""

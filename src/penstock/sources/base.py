@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from penstock.chunk import RowType
@@ -12,11 +12,12 @@ from penstock.errors import CallSite
 from penstock.plan import Node
 from penstock.storage import Storage
 from penstock.times import BatchTime
+from penstock.values import dataclass
 
 __all__ = ["Intent", "LogPlace", "SourceEvent", "StreamSource"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Intent:
     """What a source says belongs to one batch. Decided once, before the batch's work begins.
 
@@ -31,7 +32,7 @@ class Intent:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SourceEvent:
     """What a source that runs by itself, such as a receiver, says between batches."""
 
@@ -42,7 +43,7 @@ class SourceEvent:
     """The exception with its traceback, if there was one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogPlace:
     """Where a source may keep what it has received, beside the checkpoint: ``directory`` of ``storage``, its
     own alone.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -27,6 +27,7 @@ from penstock.errors import ArgumentError, CallSite, StateError, StorageError
 from penstock.plan import Node, PartitionReader, Source, Task, raise_located
 from penstock.sources.base import Intent, StreamSource
 from penstock.times import BatchTime
+from penstock.values import dataclass
 
 __all__ = [
     "KAFKA_TEXT",
@@ -244,7 +245,7 @@ class KafkaRange(PartitionReader):
             task.metrics.note("bad_utf8", place, damaged)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class _Ranges(Source):
     """The ranges of a batch, which may be none."""
 

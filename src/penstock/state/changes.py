@@ -11,7 +11,7 @@ are different from before; where nothing is known of before, it is the whole tab
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Rows, concatenated_columns, rows_of
+from penstock.values import dataclass
 
 __all__ = ["TableChange", "changed", "difference", "whole"]
 
@@ -27,7 +28,7 @@ Slots = npt.NDArray[np.int64]
 _NONE: Slots = np.zeros(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TableChange:
     """A change of a table; see the top of this module.
 

@@ -21,12 +21,13 @@ import os
 import random
 import threading
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO, Literal, TypeVar, cast, get_args
 
 from penstock.storage.base import FileInfo, LogFile, Names, Storage, join
 from penstock.storage.temporaries import temporary_path
+from penstock.values import dataclass
 
 __all__ = ["Call", "Fault", "FaultyStorage", "Moment", "seeded_faults"]
 
@@ -36,7 +37,7 @@ Moment = Literal["before", "half", "after"]
 """How far a call gets before it fails."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fault:
     """The failure of one call: the ``call``-th (from 1) of ``operation``, or of all operations together."""
 
@@ -47,7 +48,7 @@ class Fault:
     lasting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """One call as it was made. ``open_write`` is followed by the ``write`` and ``close`` of its file."""
 

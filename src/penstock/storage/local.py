@@ -8,13 +8,13 @@ import io
 import os
 import stat as modes
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from penstock.clock import SystemClock
 from penstock.errors import OutputExists, UnsupportedError
 from penstock.storage.base import FileInfo, LogFile, Names, Storage, parent_of
 from penstock.storage.temporaries import temporary_path
+from penstock.values import dataclass
 
 __all__ = ["LocalStorage"]
 
@@ -25,7 +25,7 @@ _RESERVE_BYTES = 256 * 1024
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LocalStorage(Storage):
     """The operating system's files. Paths are absolute, so that they survive a change of directory."""
 

@@ -19,7 +19,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -36,6 +36,7 @@ from penstock.storage.resolve import wrapping
 from penstock.testing.assertions import same
 from penstock.testing.runs import Stepper
 from penstock.times import BatchTime, DurationLike, milliseconds_of
+from penstock.values import dataclass
 
 __all__ = ["CrashPoint", "Crashes", "crash_everywhere"]
 
@@ -46,7 +47,7 @@ class _Crashed(BaseException):
     """The process is gone."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CrashPoint:
     """Where a life ends: at the ``number``-th (from 1) call of a storage, or step of the batch machine."""
 
@@ -58,7 +59,7 @@ class CrashPoint:
         return f"{self.moment} {self.of} {self.number}"
 
 
-@dataclass(slots=True)
+@dataclass
 class Crashes:
     """What :func:`crash_everywhere` has tried: the points, and how many lives that took."""
 
@@ -128,7 +129,7 @@ def crash_everywhere(
     return crashes
 
 
-@dataclass(slots=True)
+@dataclass
 class _Outcome:
     records: dict[tuple[int, int], list[Any]] = field(default_factory=dict)  # by stream and batch time
     files: dict[str, bytes] = field(default_factory=dict)

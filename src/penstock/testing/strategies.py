@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from hypothesis import strategies as st
@@ -20,6 +19,7 @@ from penstock.plan import StorageLevel
 from penstock.rdd import Partitioner
 from penstock.testing import functions as fn
 from penstock.testing.graphs import Apply, Batches, Graph, Hole, Records, Template
+from penstock.values import dataclass
 
 __all__ = [
     "batches",
@@ -94,7 +94,7 @@ Kind = Literal["any", "pairs", "lists"]
 """What is known of a node's records: nothing; they are pairs; pairs whose values are lists."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Grown:
     """A node of a graph that grows, and the most rows it can have."""
 

@@ -16,8 +16,10 @@ divides only where ``b`` is not zero.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from penstock.values import dataclass
 
 if TYPE_CHECKING:
     from penstock.vectorize.kernels.base import Kernel
@@ -35,7 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Expression:
     """One value a row, all of exactly the class ``kind`` (or null, where the row is not live)."""
 
@@ -66,7 +68,7 @@ class Expression:
         return self._hash
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Leaf(Expression):
     """A column of the chunk. ``optional``: it may hold nulls, so a function must ask before it reads."""
 
@@ -77,7 +79,7 @@ class Leaf(Expression):
         self._identify(self.index, self.optional)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Constant(Expression):
     """A value that is the same in each row; ``None`` has the kind ``NoneType``."""
 
@@ -88,7 +90,7 @@ class Constant(Expression):
         self._identify(repr(self.value) if self.kind is float else self.value)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Call(Expression):
     """A kernel on expressions. ``live`` (``None``: all rows) only matters to kernels that may refuse."""
 
@@ -102,7 +104,7 @@ class Call(Expression):
         self._identify(self.kernel.name, self.kernel.takes, self.arguments, parameters, self.live)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Select(Expression):
     """The rows of ``of`` where ``mask``, a column of bools as long as it, is true."""
 

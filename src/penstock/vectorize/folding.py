@@ -13,11 +13,11 @@ alone::
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from penstock.chunk.row_types import Record, RowType, Tuple
+from penstock.values import dataclass
 from penstock.vectorize.expressions import Call, Constant, Expression, leaves_in, substituted
 from penstock.vectorize.guards import Guards, fingerprint
 from penstock.vectorize.kernels import find
@@ -29,7 +29,7 @@ __all__ = ["FoldPlan", "Part", "fold_plan", "halves_of", "takes_back"]
 Function = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Part:
     """One leaf of a partial: ``how`` it is folded, what the first value contributes and what each later one;
     both are expressions of the value's leaves."""
@@ -40,7 +40,7 @@ class Part:
     later: Expression
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FoldPlan:
     """A fold by key of pairs of ``pair_type``: a Tuple of two, or a NamedTuple of two fields.
 

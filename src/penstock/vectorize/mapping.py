@@ -16,7 +16,7 @@ What a way does not give matters to no row that goes it: there the columns hold 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NoReturn
 
 import numpy as np
@@ -26,6 +26,7 @@ from penstock.chunk import Columns, RowType
 from penstock.chunk import leaves as leaf
 from penstock.chunk.row_types import Optional, Scalar
 from penstock.errors import StateError
+from penstock.values import dataclass
 from penstock.vectorize.expressions import Constant, Expression, Leaf
 from penstock.vectorize.guards import Guards, fingerprint
 from penstock.vectorize.instances import instance_of
@@ -51,7 +52,7 @@ __all__ = ["Mapped", "MappingPlan", "mapping_plan"]
 _LEFT_OUT_MAX = 64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Mapped:
     """What a function has made of some records: ``emitted`` for those that ``emits`` says, and for each
     whether it has set the state or removed it; ``states`` are leaves of the new states, which mean something
@@ -64,7 +65,7 @@ class Mapped:
     states: list[pa.Array]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class MappingPlan:
     """A function of ``mapWithState`` as expressions. Their leaves are those of the key, of the value (of none
     if the state is timing out), and of the state, which is ``Optional`` (unless it is timing out).
@@ -176,7 +177,7 @@ def mapping_plan(
 # ------------------------------------------------------------------------------------- the ways
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Way:
     """What one run has come to: what it returned, unless that is ``None``; and what it set the state to, or
     that it removed it."""

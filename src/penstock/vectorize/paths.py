@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from penstock.values import dataclass
 from penstock.vectorize.expressions import Call, Constant, Expression
 from penstock.vectorize.kernels import find
 
@@ -36,7 +36,7 @@ class Untraceable(BaseException):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Refusal:
     """A path without a column form: a chunk in which a row takes it is computed by Python."""
 
@@ -44,7 +44,7 @@ class Refusal:
     live: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fork:
     """A question, and what comes after either answer."""
 

@@ -7,7 +7,7 @@ computed, once, and only on the rows that are left: a filter makes :class:`Selec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 from penstock.chunk import Columns
 from penstock.chunk import leaves as leaf
 from penstock.chunk.row_types import RowType
+from penstock.values import dataclass
 from penstock.vectorize.expressions import Call, Constant, Expression, Leaf, Select, substituted, within
 from penstock.vectorize.kernels import TYPES, Refused, call, scalar_of
 from penstock.vectorize.tracing import Traced, leaves_of
@@ -170,7 +171,7 @@ def _nothing(kind: type) -> Any:
     return pa.nulls(1, TYPES[kind])[0]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Chain:
     """Steps of map and filter as one: from a chunk of ``source`` to one of ``row_type``.
 

@@ -8,7 +8,6 @@ records.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from penstock.chunk import Chunk, Columns
 from penstock.chunk import leaves as leaf
 from penstock.chunk.row_types import Optional, Record, RowType, Scalar, Tuple
 from penstock.errors import RowTypeError
+from penstock.values import dataclass
 from penstock.vectorize import programs
 from penstock.vectorize.kernels import Refused, call
 
@@ -86,7 +86,7 @@ def alike(chunks: Sequence[Chunk]) -> list[Columns] | None:
     return columns
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SortKeys:
     """The keys of some rows: each part of them either as numbers or, of texts, as an Arrow array."""
 

@@ -14,7 +14,6 @@ The function is traced on a list of values of which only folds are known (``sum(
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ import pyarrow as pa
 from penstock.chunk import Columns, Grouped, RowType
 from penstock.chunk import leaves as leaf
 from penstock.chunk.row_types import Optional, Scalar, Tuple
+from penstock.values import dataclass
 from penstock.vectorize.encoding import encoded
 from penstock.vectorize.expressions import Call, Constant, Expression, Leaf, parts_of, within
 from penstock.vectorize.guards import Guards, fingerprint
@@ -40,7 +40,7 @@ __all__ = ["StatePlan", "state_plan"]
 Numbers = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class StatePlan:
     """A state function as expressions. Their leaves are those of the state, then the number of values, then
     the ``folds`` of them: each a name, and the expression of what is folded, of a value's leaves."""

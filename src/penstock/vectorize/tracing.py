@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from penstock.chunk.row_types import SCALARS, Optional, Record, RowType, Scalar, Tuple
+from penstock.values import dataclass
 from penstock.vectorize.expressions import Call, Constant, Expression, Leaf
 from penstock.vectorize.guards import Guards, fingerprint
 from penstock.vectorize.instances import Instance, LazyTuple, instance_of, present
@@ -39,14 +39,14 @@ _KEPT_MAX = 1024
 _TEXT = Scalar(str)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Untraced:
     """A function that has no column form, and why."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Traced:
     """A function as expressions.
 
@@ -59,7 +59,7 @@ class Traced:
     refusals: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shape:
     """What one run has returned: a row type, and the expressions of its leaves."""
 
@@ -178,7 +178,7 @@ def trace_items(function: Callable[[Any], Any], row_type: RowType) -> Traced | U
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Split:
     """A function that splits a text, and gives the pieces."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO, cast
 
@@ -14,11 +13,12 @@ from penstock.plan import PartitionReader, Task
 from penstock.sources.files.codecs import codec_of
 from penstock.sources.files.planned import open_content
 from penstock.storage import FileInfo, Storage
+from penstock.values import dataclass
 
 __all__ = ["FormatReader", "InputFormat", "Split", "format_readers"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Split:
     """A part of a file, which becomes a partition: the bytes from ``start`` up to but without ``stop``.
 

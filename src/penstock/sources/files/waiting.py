@@ -14,11 +14,11 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.clock import Clock
 from penstock.storage import FileInfo, Storage
+from penstock.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
@@ -78,7 +78,7 @@ def _pathlib_of(path: str) -> PurePosixPath:
     return PurePosixPath(path)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """What decides when a file is taken. ``accepts`` is asked once for each file; ``stable_ms`` is for how
     long neither size nor time of change may change; the others limit a batch."""
@@ -167,7 +167,7 @@ class Pace:
         return int(self._records_per_s * self._interval_ms / 1000 * size / records)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Place:
     """A file in line. ``seen`` is what it was when it was first seen as it is now, at ``since_ms``."""
 
@@ -176,7 +176,7 @@ class _Place:
     since_ms: int = 0
 
 
-@dataclass(slots=True)
+@dataclass
 class Taking:
     """What a batch gets, and what became of others on the way to it."""
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from penstock.errors import DataError
 from penstock.sources.receivers.blocks import Block, Spill, drop_unwritable
 from penstock.sources.receivers.received_log import ReceivedLog
+from penstock.values import dataclass
 
 __all__ = ["BlockStore", "Limits", "Line"]
 
@@ -37,7 +37,7 @@ class Line:
         self.error: BaseException | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """``memory`` bytes are kept in memory, further blocks in files if ``spills``; at ``waiting`` bytes of
     batches that are not over nothing more is taken in."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, BinaryIO, Protocol
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Lines, Rows, RowType
 from penstock.encoding import PREAMBLE, Frame, Frames, Plain, Trust, decoded, encoded, framed, pickled
 from penstock.errors import CorruptCheckpoint
 from penstock.plan import PartitionReader, Task
+from penstock.values import dataclass
 
 __all__ = [
     "Block",
@@ -33,7 +34,7 @@ _MOST_REFUSALS = 100  # that one block keeps; all are counted
 _SPILL_BYTES = 64 << 20  # of a temporary file, before the next is begun
 
 
-@dataclass(slots=True)
+@dataclass
 class Notes:
     """What there is to say of received text: stretches that were not UTF-8, lines that were too long."""
 
@@ -63,7 +64,7 @@ class Place(Protocol):
         """Nobody will read it again."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Block:
     """Records that were stored together. ``nbytes`` is about what they take in memory; ``metadata`` what the
     receiver gave with them. ``number`` counts the stored blocks of an input. ``over``: its batch is."""
@@ -272,7 +273,7 @@ class _SpillFile:
             self._file.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Spilled:
     file: _SpillFile
     start: int

@@ -24,7 +24,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -35,6 +34,7 @@ from penstock.errors import CorruptCheckpoint
 from penstock.sources.base import LogPlace
 from penstock.sources.receivers.blocks import Block, block_in, block_out, chunks_in
 from penstock.storage import LogFile, clean_leftovers, join, parent_of
+from penstock.values import dataclass
 
 __all__ = ["ReceivedLog"]
 
@@ -290,7 +290,7 @@ class ReceivedLog:
             self._file = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Logged:
     log: ReceivedLog
     segment: _Segment

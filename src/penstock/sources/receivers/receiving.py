@@ -14,7 +14,6 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from penstock.chunk import Chunk, RowType
@@ -28,6 +27,7 @@ from penstock.sources.receivers.intake import Intake, Limiter
 from penstock.sources.receivers.received_log import ReceivedLog
 from penstock.sources.receivers.receiver import Receiver
 from penstock.times import BatchTime
+from penstock.values import dataclass
 
 __all__ = ["ReceiverHost", "ReceiverSettings", "ReceiverSource"]
 
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _JOIN_S = 10.0  # what a receiver's threads get to come to an end
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReceiverSettings:
     """How a receiver is run; times in ms, sizes in bytes, rates in records per second."""
 
@@ -58,7 +58,7 @@ class _Life:
         self.threads: set[threading.Thread] = set()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Request:
     kind: Literal["restart", "stop", "end"]
     life: _Life | None = None

@@ -9,7 +9,6 @@ on all combinations of its operands' edge values before it may be used.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -19,6 +18,7 @@ import pyarrow as pa
 
 from penstock.chunk import leaves as leaf
 from penstock.chunk.row_types import SCALARS
+from penstock.values import dataclass
 
 __all__ = [
     "KERNELS",
@@ -42,7 +42,7 @@ class Refused(Exception):
     """A kernel cannot promise Python's result for these operands."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """One operation on operands of exact classes.
 
