@@ -32,8 +32,10 @@ An exception raised by a *user's* function is never wrapped: it is raised as it 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from penstock.values import dataclass
 
 __all__ = [
     "ArgumentError",
@@ -139,7 +141,7 @@ class OutputExists(StorageError, FileExistsError):
     """The directory to write is there already, and nothing says it may be replaced."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CallSite:
     """The line of the user's program that asked for an operation.
 
@@ -155,7 +157,7 @@ class CallSite:
         return f"{self.operation} ({self.file}:{self.line})" if self.file else self.operation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Failure:
     """Where a user's function failed. What is not known is ``None``.
 

@@ -26,7 +26,6 @@ import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -34,6 +33,7 @@ import pyarrow as pa
 
 from penstock.chunk.records import record_fields
 from penstock.errors import RowTypeError
+from penstock.values import dataclass
 
 __all__ = ["SCALARS", "Optional", "Record", "RowType", "Scalar", "Tuple", "row_type_of_class"]
 
@@ -71,7 +71,7 @@ class RowType(ABC):
         return sum(part.leaf_count for part in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scalar(RowType):
     """Values of exactly ``python_type``, a key of :data:`SCALARS`."""
 
@@ -98,7 +98,7 @@ class Scalar(RowType):
         return "None" if self.python_type is type(None) else self.python_type.__name__
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Optional(RowType):
     """A value of ``inner``, or ``None``. ``inner`` itself has no ``None``."""
 
@@ -126,7 +126,7 @@ class Optional(RowType):
         return f"{self.inner} | None"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tuple(RowType):
     """Plain tuples with these items.
 
@@ -144,7 +144,7 @@ class Tuple(RowType):
         return f"tuple[{', '.join(map(str, self.items)) or '()'}]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record(RowType):
     """Instances of exactly ``cls``, with the fields' names and row types in the order of the class.
 

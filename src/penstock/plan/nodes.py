@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from penstock.chunk import Chunk, RowType
 from penstock.errors import CallSite
 from penstock.plan.fusing import Fused
 from penstock.plan.metrics import Metrics
+from penstock.values import dataclass
 from penstock.vectorize import Chain, Untraced
 
 __all__ = [
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)
+@dataclass
 class Task:
     """What a step may know of the partition it works on.
 
@@ -195,7 +196,7 @@ class Router(ABC):
         raise AssertionError(f"{self.name} has nothing to decide")
 
 
-@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+@dataclass(frozen=True, eq=False)
 class Node:
     """A dataset that may be computed. Never changed after it is made. There are four kinds, all below.
 
@@ -216,7 +217,7 @@ class Node:
         raise AssertionError(f"{type(self).__name__} is no kind of node")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Source(Node):
     """Data that comes from outside the plan."""
 
@@ -232,7 +233,7 @@ class Source(Node):
         return ()
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Narrow(Node):
     """Each partition of ``parent`` through ``step``."""
 
@@ -252,7 +253,7 @@ class Narrow(Node):
         return (self.parent,)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Shuffle(Node):
     """The records of ``parent``, moved to ``targets`` partitions by ``router``.
 
@@ -283,7 +284,7 @@ def concatenated(task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
         yield from chunks
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Gather(Node):
     """Partitions that each read some partitions of ``sources``.
 
