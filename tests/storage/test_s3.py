@@ -53,6 +53,12 @@ class TestS3(StorageContract):
 
     # ---- what is S3's own
 
+    # moto looks whether the object is there and then writes it, without a lock: of twenty two may win.
+    @pytest.mark.parametrize("endpoint", ["ministack"], indirect=True)
+    @pytest.mark.parametrize("races", [4, pytest.param(20, marks=pytest.mark.long)])
+    def test_of_twenty_at_a_time_one_wins_each_race(self, storage: Storage, root: str, races: int) -> None:
+        super().test_of_twenty_at_a_time_one_wins_each_race(storage, root, races)
+
     def test_a_marker_of_a_directory_is_no_file_and_goes_with_it(self, storage: Storage, root: str) -> None:
         put(root, "in/", b"")
         put(root, "in/empty/", b"")
