@@ -80,13 +80,16 @@ def test_import_loads_nothing_that_is_not_used() -> None:
 
 @pytest.mark.timing
 def test_import_costs_little_more_than_pyarrow() -> None:
-    costs_ms = []
+    """At most 100 ms, or on a machine that is slow for everything, less than pyarrow itself."""
+    costs_ms, base_ms = [], []
     for _ in range(ROUNDS):  # a busy machine has a second and a third chance, a slow import has none
         costs_ms.append(extra_ms("penstock", "pyarrow", PAIRS))
-        if costs_ms[-1] <= COST_MS_MAX:
+        base_ms.append(statistics.median(import_ms("pyarrow") for _ in range(PAIRS)))
+        if costs_ms[-1] <= max(COST_MS_MAX, base_ms[-1]):
             return
     pytest.fail(
-        f"import penstock costs {costs_ms} ms over import pyarrow; at most {COST_MS_MAX} ms is allowed"
+        f"import penstock costs {costs_ms} ms over import pyarrow, which costs {base_ms} ms; "
+        f"at most {COST_MS_MAX} ms is allowed, or as much as pyarrow"
     )
 
 
