@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, overload
 
 from penstock.dstream.arity import arity
@@ -53,11 +54,8 @@ class Ledger:
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"url": self._url, "keep": self._keep}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["url"], keep=state["keep"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Ledger, keep=self._keep), (self._url,)
 
     def __repr__(self) -> str:
         return f"Ledger({self._storage.url(self._path)})"

@@ -8,6 +8,7 @@ are JSON. Its ``view(since)`` has what came after the first ``since`` entries, a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class Panel(ABC):
     """What all panels have: ``noun`` is what its records are, ``width`` in twelfths of a wide page."""
 
     kind = ""
@@ -71,9 +72,9 @@ class Panel:
         more than the bound, and then there are more in the batch. ``DataError`` for a record that does not
         fit."""
 
+    @abstractmethod
     def memory(self) -> Memory:
         """What it shows, with nothing in it."""
-        raise NotImplementedError
 
     def described(self) -> Json:
         """What the page has to know of it before any data."""

@@ -35,11 +35,11 @@ nothing else is under way for the batch.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
-from typing import Any, ClassVar, dataclass_transform
 
 from penstock.times import BatchTime
+from penstock.values import dataclass
 
 __all__ = [
     "Again",
@@ -64,63 +64,31 @@ __all__ = [
 ]
 
 
-_MISSING = object()
-
-
-@dataclass_transform(frozen_default=True)
-class Message:
-    """A value with the fields that its class names, in that order. What ``dataclass`` would make of the many
-    classes below takes as long as loading a tenth of Penstock."""
-
-    __match_args__: ClassVar[tuple[str, ...]] = ()
-
-    def __init_subclass__(cls) -> None:
-        cls.__match_args__ = tuple(cls.__annotations__)  # type: ignore[misc]
-
-    def __init__(self, *values: Any, **named: Any) -> None:
-        names = self.__match_args__
-        given = {**dict(zip(names, values, strict=False)), **named}
-        for name in names:
-            given.setdefault(name, getattr(type(self), name, _MISSING))
-        if len(values) > len(names) or given.keys() != set(names) or _MISSING in given.values():
-            raise TypeError(f"{type(self).__name__} has the fields {', '.join(names)}, not {values} {named}")
-        self.__dict__.update(given)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{self} cannot be changed")
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.__dict__ == self.__dict__
-
-    def __hash__(self) -> int:
-        return hash((type(self), *(self.__dict__[name] for name in self.__match_args__)))
-
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self.__match_args__)
-        return f"{type(self).__name__}({fields})"
-
-
-class Tick(Message):
+@dataclass(frozen=True)
+class Tick:
     """The clock has reached the batch time."""
 
     time: BatchTime
 
 
-class Planned(Message):
+@dataclass(frozen=True)
+class Planned:
     """Every source has said its input, or ``failed`` to."""
 
     time: BatchTime
     failed: str | None = None
 
 
-class IntentWritten(Message):
+@dataclass(frozen=True)
+class IntentWritten:
     """What belongs to the batch is durable, or ``failed`` to be."""
 
     time: BatchTime
     failed: str | None = None
 
 
-class Generated(Message):
+@dataclass(frozen=True)
+class Generated:
     """The graph has made ``outputs`` jobs, or ``failed`` to."""
 
     time: BatchTime
@@ -128,7 +96,8 @@ class Generated(Message):
     failed: str | None = None
 
 
-class OutputDone(Message):
+@dataclass(frozen=True)
+class OutputDone:
     """An output is over, well or ``failed``."""
 
     time: BatchTime
@@ -136,14 +105,16 @@ class OutputDone(Message):
     failed: str | None = None
 
 
-class Committed(Message):
+@dataclass(frozen=True)
+class Committed:
     """State has moved to the batch's version, or ``failed`` to and stayed."""
 
     time: BatchTime
     failed: str | None = None
 
 
-class StopAsked(Message):
+@dataclass(frozen=True)
+class StopAsked:
     """No more batches; with ``graceful`` those that are planned still run."""
 
     graceful: bool
@@ -152,58 +123,67 @@ class StopAsked(Message):
 Event = Tick | Planned | IntentWritten | Generated | OutputDone | Committed | StopAsked
 
 
-class Plan(Message):
+@dataclass(frozen=True)
+class Plan:
     """Ask each source for its input."""
 
     time: BatchTime
 
 
-class WriteIntent(Message):
+@dataclass(frozen=True)
+class WriteIntent:
     """Make durable what belongs to the batch."""
 
     time: BatchTime
 
 
-class Generate(Message):
+@dataclass(frozen=True)
+class Generate:
     """Make the batch's jobs."""
 
     time: BatchTime
 
 
-class RunOutput(Message):
+@dataclass(frozen=True)
+class RunOutput:
     """Run one job."""
 
     time: BatchTime
     index: int
 
 
-class Commit(Message):
+@dataclass(frozen=True)
+class Commit:
     """Move state to the batch's version."""
 
     time: BatchTime
 
 
-class GiveUp(Message):
+@dataclass(frozen=True)
+class GiveUp:
     """The batch has failed for good: commit what of it can be had, and record what is lost."""
 
     time: BatchTime
 
 
-class Again(Message):
+@dataclass(frozen=True)
+class Again:
     """The batch has failed and will be run again: forget what it has made so far."""
 
     time: BatchTime
     attempt: int
 
 
-class Finish(Message):
+@dataclass(frozen=True)
+class Finish:
     """The batch is over: say so, and forget what nobody needs any more."""
 
     time: BatchTime
     failures: tuple[str, ...]
 
 
-class Halt(Message):
+@dataclass(frozen=True)
+class Halt:
     """All is over."""
 
 
@@ -224,7 +204,7 @@ class Phase(Enum):
 _BUSY = (Phase.INTENDING, Phase.GENERATING, Phase.RUNNING, Phase.COMMITTING)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Batch:
     time: BatchTime
     phase: Phase = Phase.PLANNING
