@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from penstock.chunk import RowType
 from penstock.conf import (
     BLOCK_INTERVAL,
@@ -30,6 +32,8 @@ from penstock.sources.receivers.sockets import Converter
 
 __all__ = ["ReceiverInputs"]
 
+LineReceiver = TypeVar("LineReceiver", LineSocket, ReliableLineSocket)
+
 
 class ReceiverInputs(Inputs):
     """The inputs of a context that come by themselves."""
@@ -57,14 +61,8 @@ class ReceiverInputs(Inputs):
         what the kernel held, and with the log on at most one ``spark.streaming.blockInterval``. Where nothing
         may be lost, there is :meth:`reliableSocketTextStream`.
         """
-        receiver = LineSocket(
-            hostname,
-            port,
-            _level(storageLevel, "socketTextStream"),
-            listen=listen,
-            delay_ms=self._sc.conf.value(RESTART_DELAY),
-            most_line_bytes=self._sc.conf.value(MAX_LINE_BYTES),
-        )
+        level = _level(storageLevel, "socketTextStream")
+        receiver = self._lines(LineSocket, hostname, port, level, listen)
         return self._received("socketTextStream", receiver, f"socket {receiver.url}", TEXT)
 
     def reliableSocketTextStream(
@@ -83,15 +81,22 @@ class ReceiverInputs(Inputs):
         stored lines end. With ``spark.streaming.receiver.writeAheadLog.enable`` that holds for crashes of
         this program, too.
         """
-        receiver = ReliableLineSocket(
+        level = _level(storageLevel, "reliableSocketTextStream")
+        receiver = self._lines(ReliableLineSocket, hostname, port, level, listen)
+        return self._received("reliableSocketTextStream", receiver, f"acknowledged {receiver.url}", TEXT)
+
+    def _lines(
+        self, kind: type[LineReceiver], hostname: str, port: int, level: StorageLevel, listen: bool
+    ) -> LineReceiver:
+        conf = self._sc.conf
+        return kind(
             hostname,
             port,
-            _level(storageLevel, "reliableSocketTextStream"),
+            level,
             listen=listen,
-            delay_ms=self._sc.conf.value(RESTART_DELAY),
-            most_line_bytes=self._sc.conf.value(MAX_LINE_BYTES),
+            delay_ms=conf.value(RESTART_DELAY),
+            most_line_bytes=conf.value(MAX_LINE_BYTES),
         )
-        return self._received("reliableSocketTextStream", receiver, f"acknowledged {receiver.url}", TEXT)
 
     def socketStream(
         self,
