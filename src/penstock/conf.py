@@ -287,6 +287,17 @@ INLINE_ROWS = Setting(
     "all work of less than 2 ms does. `0`: none.",
     "Handing work to a thread costs from 30 microseconds to half a millisecond, as a thousand records do.",
 )  # fmt: skip
+PYTHON_WORKERS = Setting(
+    "penstock.python.workers", one_of("threads", "processes"), "threads",
+    "Where functions run that are called record by record: on the threads of this process, of which one at a "
+    "time holds Python's lock, or in as many worker processes as the master has threads.",
+    "Records and results travel to a process and back, which only functions that compute a while are worth.",
+)  # fmt: skip
+TASK_MAX_FAILURES = Setting(
+    "spark.task.maxFailures", whole(1), 4,
+    "How often a partition is tried whose worker process dies, before the job fails.",
+    "Spark's default. An exception of a function fails the job at once, here and with Spark's local masters.",
+)  # fmt: skip
 PREFETCH_BYTES = Setting(
     "penstock.local.prefetchBytes", SIZE_OR_ZERO, 32 * 1024**2,
     "At most so much input of batches that wait is read and parsed while another batch runs; `0`: none.",
@@ -483,7 +494,8 @@ KAFKA_ON_DATA_LOSS: Setting[Literal["fail", "earliest"]] = Setting(
 _USED: tuple[Setting[Any], ...] = (
     MASTER, APP_NAME, DEFAULT_PARALLELISM, STOP_CONTEXT_BY_DEFAULT, STOP_GRACEFULLY_ON_SHUTDOWN,
     GRACEFUL_STOP_TIMEOUT, ON_FAILURE, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
-    SPLIT_BYTES, INLINE_ROWS, PREFETCH_BYTES, CHECKPOINT_DIRECTORY, RETRIES, RETRY_DELAY, COMPACT_BYTES,
+    SPLIT_BYTES, INLINE_ROWS, PYTHON_WORKERS, TASK_MAX_FAILURES, PREFETCH_BYTES,
+    CHECKPOINT_DIRECTORY, RETRIES, RETRY_DELAY, COMPACT_BYTES,
     SYNC_OUTPUTS, TRUST_STORE,
     BACKPRESSURE, INITIAL_RATE, RATE_ESTIMATOR, PID_PROPORTIONAL, PID_INTEGRAL, PID_DERIVED, PID_LOWEST,
     MAX_RATE, BLOCK_INTERVAL, BLOCK_QUEUE, RESTART_DELAY, WRITE_AHEAD, RECEIVER_MEMORY, MOST_WAITING,

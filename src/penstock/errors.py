@@ -14,6 +14,7 @@
     │   ├── KeyTypeError          (TypeError)     a key that cannot be grouped or placed
     │   ├── RowTypeError          (TypeError)     values that no column type describes exactly
     │   └── EmptyError            (ValueError)    a figure of nothing, such as max()
+    ├── WorkerLost              (RuntimeError)  a process that worked for the program died
     └── StorageError            (OSError)       files and directories are wrong
         ├── InputVanished         (FileNotFoundError)
         ├── InputChanged
@@ -59,6 +60,7 @@ __all__ = [
     "StorageError",
     "UnsupportedError",
     "UsageError",
+    "WorkerLost",
     "failure_of",
     "joined",
     "locate",
@@ -111,6 +113,10 @@ class RowTypeError(DataError, TypeError):
 
 class EmptyError(DataError, ValueError):
     """A figure of nothing, such as ``max()`` or ``reduce()`` of an empty RDD."""
+
+
+class WorkerLost(PenstockError, RuntimeError):
+    """A process that worked for the program has died, again and again."""
 
 
 class StorageError(PenstockError, OSError):

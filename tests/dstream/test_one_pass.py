@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from penstock import Conf, Context, DStream
-from penstock.executors.local import passes
+from penstock.executors.jobs import passes
 from penstock.testing import assert_batches_equal, run_batches
 
 Build = Callable[[DStream], tuple[DStream, ...]]

@@ -13,9 +13,18 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from penstock.chunk import Chunk, Columns
 from penstock.clients import kafka
-from penstock.conf import APP_NAME, DEFAULT_PARALLELISM, INLINE_ROWS, MASTER, SPLIT_BYTES, Conf
+from penstock.conf import (
+    APP_NAME,
+    DEFAULT_PARALLELISM,
+    INLINE_ROWS,
+    MASTER,
+    PYTHON_WORKERS,
+    SPLIT_BYTES,
+    TASK_MAX_FAILURES,
+    Conf,
+)
 from penstock.errors import ArgumentError, SignatureError, StateError, UnsupportedError, joined
-from penstock.executors import Executor, LocalExecutor, Prefetch
+from penstock.executors import Executor, LocalExecutor, Prefetch, ProcessCrew
 from penstock.plan import Node, SliceReader, Source, StorageLevel, Task, call_site, current_metrics, slices
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, accepted, partition_count
 from penstock.sinks import save_pickle_directory
@@ -101,6 +110,12 @@ class Context:
 
     def __repr__(self) -> str:
         return f"<Context master={self.master} appName={self.appName}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise UnsupportedError(
+            "a function that runs in a worker holds a Context, or an RDD or stream of one. Hint: let it hold "
+            "the data itself, a broadcast value, or what collect() gives."
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -457,4 +472,9 @@ def _executor_for(master: str, conf: Conf) -> Executor:
         raise ArgumentError(f"master {master!r} is not understood. Hint: use local, local[N] or local[*].")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = 1 if match[1] is None else cores if match[1] == "*" else int(match[1])
-    return LocalExecutor(threads, conf.value(INLINE_ROWS))
+    inline_rows = conf.value(INLINE_ROWS)
+    if conf.value(PYTHON_WORKERS) == "threads":
+        return LocalExecutor(threads, inline_rows)
+    max_failures = conf.value(TASK_MAX_FAILURES)
+    crew = ProcessCrew(threads, max_failures=max_failures, always=not inline_rows)
+    return LocalExecutor(threads, inline_rows, crew)

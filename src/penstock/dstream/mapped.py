@@ -164,6 +164,7 @@ class _Mapped:
 
     __slots__ = ("__name__", "before_ms", "meter", "node", "time")
 
+    stays_here = True  # versions of state are of this process
     begins_columns = True  # whatever the states are before the first batch
 
     def __init__(self, node: MapWithState, time: BatchTime, before_ms: int | None) -> None:
@@ -312,6 +313,7 @@ class _Emitted(Step):
     """What the function has returned."""
 
     name = "mapWithState"
+    stays_here = True
 
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
@@ -328,6 +330,7 @@ class _Snapshot(Step):
     """All keys with their states."""
 
     name = "stateSnapshots"
+    stays_here = True
 
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:

@@ -130,6 +130,8 @@ class StateByKey(StreamNode):
 class _Updated:
     """A partition's state beside its grouped data, through the update function."""
 
+    stays_here = True  # it makes figures of its node known, and what it reads is all state there is
+
     __slots__ = ("__name__", "meter", "site", "time", "update")
 
     def __init__(self, node: StateByKey, time: BatchTime) -> None:

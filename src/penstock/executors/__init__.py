@@ -2,5 +2,6 @@
 
 from penstock.executors.base import Executor, Prefetch
 from penstock.executors.local import LocalExecutor
+from penstock.executors.processes import ProcessCrew
 
-__all__ = ["Executor", "LocalExecutor", "Prefetch"]
+__all__ = ["Executor", "LocalExecutor", "Prefetch", "ProcessCrew"]

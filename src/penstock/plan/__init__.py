@@ -1,5 +1,6 @@
 """What a dataset is: plan nodes, the steps on records, and where they were asked for."""
 
+from penstock.plan.actions import Calling, OnDriver
 from penstock.plan.explain import debug_string
 from penstock.plan.forms import Form, Lists, States, explained, forms_of
 from penstock.plan.fusing import as_columns, row_type_of
@@ -34,6 +35,7 @@ from penstock.plan.slices import SliceReader, slices
 from penstock.plan.storage_level import StorageLevel
 
 __all__ = [
+    "Calling",
     "ChunkStep",
     "Filter",
     "FlatMap",
@@ -47,6 +49,7 @@ __all__ = [
     "Metrics",
     "Narrow",
     "Node",
+    "OnDriver",
     "PartitionReader",
     "Router",
     "Shuffle",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -28,6 +28,18 @@ class Metrics:
     def __init__(self) -> None:
         self._figures: dict[str, dict[Hashable, int]] = {}
         self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, figures: Mapping[str, Mapping[Hashable, int]]) -> Metrics:
+        """What :meth:`figures` gave, maybe in another process."""
+        metrics = cls()
+        metrics._figures = {name: dict(places) for name, places in figures.items()}
+        return metrics
+
+    def figures(self) -> dict[str, dict[Hashable, int]]:
+        """All that was noted, as plain data."""
+        with self._lock:
+            return {name: dict(places) for name, places in self._figures.items()}
 
     def note(self, name: str, place: Hashable, figure: int) -> None:
         """Set the figure of one place."""

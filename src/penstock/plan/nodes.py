@@ -86,6 +86,11 @@ class PartitionReader(ABC):
         """About how many bytes the records come from if that is known without reading, or ``None``."""
         return None
 
+    def portable(self) -> PartitionReader:
+        """A reader of the same records that works in another process, maybe on another machine. This one, if
+        it can be pickled and what it reads can be reached from there; else one that holds the records."""
+        return self
+
 
 class Step(ABC):
     """What a ``Narrow`` node does to a partition."""

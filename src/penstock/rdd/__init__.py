@@ -16,7 +16,16 @@ from penstock.rdd.rdd import RDD
 from penstock.rdd.result_iterable import ResultIterable
 from penstock.rdd.runner import Runner
 from penstock.rdd.statistics import StatCounter
-from penstock.rdd.variables import Accumulator, AccumulatorParam, Broadcast
+from penstock.rdd.variables import (
+    Accumulator,
+    AccumulatorParam,
+    Broadcast,
+    Variables,
+    adding_up,
+    forget_broadcasts,
+    noting_variables,
+    receive_broadcast,
+)
 
 __all__ = [
     "RDD",
@@ -39,13 +48,18 @@ __all__ = [
     "ResultIterable",
     "Runner",
     "StatCounter",
+    "Variables",
     "accepted",
+    "adding_up",
     "aggregated",
     "checked_pairs",
+    "forget_broadcasts",
     "keys_of",
     "no_rejects",
+    "noting_variables",
     "partition_count",
     "partitioner_of",
     "raise_for_key",
+    "receive_broadcast",
     "with_distinct_nans",
 ]

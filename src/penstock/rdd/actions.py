@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.chunk import Chunk, isolated, rows_of
 from penstock.errors import ArgumentError, CallSite, EmptyError
-from penstock.plan import Task, asked_at, must_be_callable
+from penstock.plan import Calling, Task, asked_at, must_be_callable
 from penstock.rdd.aggregation import reduced
 from penstock.rdd.indexing import flat
 from penstock.rdd.pair_operations import PairOperations
@@ -109,7 +109,7 @@ class Actions(PairOperations):
             found: list[Any] = guarded(site, records, lambda rows: pick(num, rows, key=key))
             return found
 
-        found = flat(self._run(of_partition))
+        found = flat(self._run(of_partition if key is None else Calling(of_partition)))
         return list(guarded(site, iter(found), lambda rows: pick(num, rows, key=key)))
 
     def count(self) -> int:
@@ -129,7 +129,7 @@ class Actions(PairOperations):
         """
         must_be_callable(f, "reduce")
         site = self._site("reduce")
-        parts = self._run(lambda task, chunks: folded(None, f, site, NOTHING, chunks))
+        parts = self._run(Calling(lambda task, chunks: folded(None, f, site, NOTHING, chunks)))
         found = [part for part in parts if part is not NOTHING]
         if not found:
             raise EmptyError(
@@ -170,7 +170,7 @@ class Actions(PairOperations):
         def create(record: Any) -> Any:
             return function(isolated(zero), record)
 
-        return self._run(lambda task, chunks: folded(create, function, site, isolated(zero), chunks))
+        return self._run(Calling(lambda task, chunks: folded(create, function, site, isolated(zero), chunks)))
 
     def max(self, key: Callable[[Any], Any] | None = None) -> Any:
         """The largest record by ``key``; of equal ones the first. ``EmptyError`` if there is none.
@@ -195,7 +195,8 @@ class Actions(PairOperations):
             records = candidates(chunks, 1, key, ascending=pick is min)
             return guarded(site, records, lambda rows: pick(rows, key=key, default=NOTHING))
 
-        found = [part for part in self._run(of_partition) if part is not NOTHING]
+        action = of_partition if key is None else Calling(of_partition)
+        found = [part for part in self._run(action) if part is not NOTHING]
         if not found:
             raise EmptyError(f"{site} of an empty RDD. Hint: ask isEmpty() first.")
         return guarded(site, iter(found), lambda rows: pick(rows, key=key))
@@ -260,7 +261,7 @@ class Actions(PairOperations):
             for record in records:
                 f(record)
 
-        self._run(lambda task, chunks: guarded(site, rows_of(chunks), each))
+        self._run(Calling(lambda task, chunks: guarded(site, rows_of(chunks), each)))
 
     def foreachPartition(self, f: Callable[[Iterator[Any]], Any]) -> None:
         """``f(iterator)`` once for each partition, for its effect.
@@ -269,7 +270,7 @@ class Actions(PairOperations):
         """
         must_be_callable(f, "foreachPartition")
         site = self._site("foreachPartition")
-        self._run(lambda task, chunks: guarded(site, rows_of(chunks), f) and None)
+        self._run(Calling(lambda task, chunks: guarded(site, rows_of(chunks), f) and None))
 
     def countByValue(self) -> dict[Any, int]:
         """How often each record occurs, in order of first appearance.

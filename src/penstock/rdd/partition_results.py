@@ -29,7 +29,15 @@ from penstock.vectorize import (
 
 __all__ = ["NOTHING", "candidates", "folded", "guarded", "put_into", "summed", "values_of"]
 
-NOTHING: Any = object()
+
+class _Nothing:
+    """One object, also in other processes."""
+
+    def __reduce__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Any = _Nothing()
 """Stands for the result of no records."""
 
 _COMPENSATES = sys.version_info >= (3, 12)

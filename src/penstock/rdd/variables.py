@@ -1,15 +1,89 @@
-"""What functions share beside the records: broadcast values and accumulators."""
+"""What functions share beside the records: broadcast values and accumulators.
+
+Where a stage runs in another process, both have stand-ins there: a broadcast arrives once, whatever reads it,
+and what is added to an accumulator comes back with the result of the task, and counts once that is there.
+"""
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from penstock.chunk import isolated
 from penstock.errors import SignatureError, StateError
 from penstock.vectorize import HOLDERS
 
-__all__ = ["Accumulator", "AccumulatorParam", "Broadcast"]
+__all__ = [
+    "Accumulator",
+    "AccumulatorParam",
+    "Broadcast",
+    "Variables",
+    "adding_up",
+    "forget_broadcasts",
+    "noting_variables",
+    "receive_broadcast",
+]
+
+_numbers = itertools.count(1)  # of a process; contexts count by themselves
+
+
+class Variables:
+    """Those that functions on their way to another process use, by their numbers."""
+
+    def __init__(self) -> None:
+        self.broadcasts: dict[int, Broadcast] = {}
+        self.accumulators: dict[int, Accumulator] = {}
+
+    def add(self, added: Mapping[int, Any]) -> None:
+        """Add what a task has added."""
+        for number, term in added.items():
+            self.accumulators[number].add(term)
+
+
+_noting: ContextVar[Variables | None] = ContextVar("penstock_variables", default=None)
+_added: ContextVar[dict[int, Any] | None] = ContextVar("penstock_added", default=None)
+_received: dict[int, Broadcast] = {}
+
+
+@contextmanager
+def noting_variables() -> Iterator[Variables]:
+    """Within this block pickles are for another process, which is to be told of their variables."""
+    variables = Variables()
+    token = _noting.set(variables)
+    try:
+        yield variables
+    finally:
+        _noting.reset(token)
+
+
+@contextmanager
+def adding_up() -> Iterator[dict[int, Any]]:
+    """In a worker: what is added to accumulators within this block, by their numbers."""
+    added: dict[int, Any] = {}
+    token = _added.set(added)
+    try:
+        yield added
+    finally:
+        _added.reset(token)
+
+
+def receive_broadcast(number: int, value: Any) -> None:
+    """In a worker: the value under its number of the driver's process."""
+    _received[number] = Broadcast(number, value)
+
+
+def forget_broadcasts(numbers: Iterator[int] | list[int]) -> None:
+    """In a worker: nobody reads them any more."""
+    for number in numbers:
+        _received.pop(number, None)
+
+
+def _broadcast(number: int) -> Broadcast:
+    return _received[number]
 
 
 class Broadcast:
@@ -20,12 +94,26 @@ class Broadcast:
     ['chips']
     """
 
-    __slots__ = ("_alive", "_value", "id")
+    __slots__ = ("__weakref__", "_alive", "_number", "_value", "id")
 
     def __init__(self, number: int, value: Any) -> None:
         self.id = number
+        self._number = next(_numbers)
         self._value = value
         self._alive = True
+
+    @property
+    def number(self) -> int:
+        """That of no other broadcast of this process."""
+        return self._number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        noting = _noting.get()
+        if noting is None:
+            return Broadcast, (self.id, self.value)
+        self.value  # noqa: B018  raises once it is destroyed
+        noting.broadcasts[self._number] = self
+        return _broadcast, (self._number,)
 
     @property
     def value(self) -> Any:
@@ -35,7 +123,7 @@ class Broadcast:
         return self._value
 
     def unpersist(self, blocking: bool = False) -> None:
-        """Drop copies on workers. In one process there are none."""
+        """Accepted, for programs that call it: workers keep a copy as long as the program holds this."""
 
     def destroy(self, blocking: bool = False) -> None:
         """Give the value up: it cannot be read any more."""
@@ -70,7 +158,7 @@ class Accumulator:
     1
     """
 
-    __slots__ = ("_lock", "_param", "_value", "id")
+    __slots__ = ("__weakref__", "_lock", "_number", "_of", "_param", "_value", "id")
 
     def __init__(self, number: int, value: Any, param: AccumulatorParam | None = None) -> None:
         if param is None and (isinstance(value, bool) or not isinstance(value, (int, float, complex))):
@@ -78,33 +166,66 @@ class Accumulator:
                 f"an accumulator of {type(value).__name__} needs an AccumulatorParam that says how to add"
             )
         self.id = number
+        self._number = next(_numbers)
         self._value = isolated(value)
         self._param = param
+        self._of: int | None = None  # in a worker: which accumulator of the program this stands for
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._of is not None:
+            return _in_worker, (self._of, self.id, self._value, self._param)
+        noting = _noting.get()
+        if noting is None:
+            raise SignatureError("an accumulator belongs to the process that made it, and cannot be stored")
+        noting.accumulators[self._number] = self
+        param = self._param
+        zero = type(self._value)(0) if param is None else param.zero(self._value)
+        return _in_worker, (self._number, self.id, zero, param)
 
     @property
     def value(self) -> Any:
-        """The sum so far."""
+        """The sum so far; ``StateError`` in a function that runs in a worker, which can only add."""
+        if self._of is not None:
+            raise StateError("only the program knows the value of an accumulator, not a function in a worker")
         return self._value
 
     @value.setter
     def value(self, value: Any) -> None:
+        if self._of is not None:
+            raise StateError("a function in a worker can only add to an accumulator")
         with self._lock:
             self._value = value
 
     def add(self, term: Any) -> None:
         """Add ``term``; safe from any thread."""
         with self._lock:
-            self._value = (
-                self._value + term if self._param is None else self._param.addInPlace(self._value, term)
-            )
+            if self._of is None:
+                self._value = self._plus(self._value, term)
+                return
+            added = _added.get()
+            if added is None:
+                raise StateError("an accumulator is added to outside of a task")
+            before = added[self._of] if self._of in added else isolated(self._value)
+            added[self._of] = self._plus(before, term)
+
+    def _plus(self, value: Any, term: Any) -> Any:
+        return value + term if self._param is None else self._param.addInPlace(value, term)
 
     def __iadd__(self, term: Any) -> Accumulator:
         self.add(term)
         return self
 
     def __str__(self) -> str:
-        return str(self._value)
+        return str(self._value) if self._of is None else repr(self)
 
     def __repr__(self) -> str:
+        if self._of is not None:
+            return f"Accumulator(id={self.id}, in a worker)"
         return f"Accumulator(id={self.id}, value={self._value!r})"
+
+
+def _in_worker(of: int, number: int, zero: Any, param: AccumulatorParam | None) -> Accumulator:
+    made = Accumulator(number, 0, param)
+    made._value, made._of = zero, of
+    return made

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from penstock.chunk import Chunk
-from penstock.plan import Node, Task
+from penstock.plan import Node, OnDriver, Task
 from penstock.storage import (
     MARKER,
     Existing,
@@ -211,7 +211,7 @@ def write_directory(
                 found = format.write(part.write, counted)
             return _Written(name, part.bytes, part.crc, part.is_open, counted.rows, found)
 
-        written = jobs.run(plan, write_part)
+        written = jobs.run(plan, OnDriver(write_part))
         format.check([each.found for each in written])
         if skip_empty and not any(each.rows for each in written):
             staged.leave_out()

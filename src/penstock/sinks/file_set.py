@@ -22,7 +22,7 @@ from itertools import chain, groupby
 from penstock.chunk import Chunk
 from penstock.clock import Clock, SystemClock
 from penstock.errors import ArgumentError
-from penstock.plan import Node, Task
+from penstock.plan import Node, OnDriver, Task
 from penstock.sinks.base import Jobs, Measured, PartFormat
 from penstock.sinks.manifest import RECENT, Entry, Manifest, Merge, State
 from penstock.storage import Storage, join, storage_for
@@ -147,7 +147,7 @@ class _Work:
                 entries.append((entry, found))
             return entries
 
-        written = list(chain.from_iterable(jobs.run(plan, write_part)))
+        written = list(chain.from_iterable(jobs.run(plan, OnDriver(write_part))))
         format.check([found for _, found in written])
         if self._durable and written:
             self._storage.sync_directory(join(self._directory, RECENT))

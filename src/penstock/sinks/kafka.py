@@ -15,7 +15,7 @@ from typing import Any
 from penstock.chunk import Chunk
 from penstock.clients import kafka
 from penstock.errors import ArgumentError, CallSite, SignatureError, shown
-from penstock.plan import Node, Task, must_be_callable, raise_located
+from penstock.plan import Node, OnDriver, Task, must_be_callable, raise_located
 from penstock.sinks.base import Jobs
 from penstock.values import dataclass
 
@@ -104,7 +104,7 @@ def save_kafka(
                     raise_located(error, shape.site, record)
         sending.finish()
 
-    jobs.run(plan, send)
+    jobs.run(plan, OnDriver(send))
 
 
 class KafkaRepeats:

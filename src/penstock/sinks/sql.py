@@ -12,7 +12,7 @@ from typing import Any
 from penstock.chunk import Chunk
 from penstock.clients.sql import AwareDatetime, BatchKey, RowRefused, SqlDatabase, SqlTable
 from penstock.errors import CallSite, RowTypeError, SignatureError
-from penstock.plan import Node, Task, raise_located
+from penstock.plan import Node, OnDriver, Task, raise_located
 from penstock.sinks.base import Jobs
 from penstock.sinks.shapes import is_record, shape_of
 
@@ -46,7 +46,7 @@ class TableOutput:
         the database refuses."""
         if self._database.is_done(key):
             return False
-        parts = jobs.run(plan, self._rows_of)
+        parts = jobs.run(plan, OnDriver(self._rows_of))
         records = [record for part, _ in parts for record in part]
         rows = [row for _, part in parts for row in part]
         types = self._types or (_types_of(rows) if rows else None)

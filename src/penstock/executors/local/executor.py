@@ -13,10 +13,17 @@ from penstock.chunk import Chunk
 from penstock.clock import SystemClock
 from penstock.errors import CallSite, locate
 from penstock.executors.base import Executor
-from penstock.executors.local.ahead import ReadAhead, partitions_stand_alone
-from penstock.executors.local.job import Job
-from penstock.executors.local.kept import Kept
-from penstock.executors.local.passes import OnePass, branches_of, readers_in
+from penstock.executors.jobs import (
+    Job,
+    Kept,
+    OnePass,
+    ReadAhead,
+    Stage,
+    branches_of,
+    partitions_stand_alone,
+    readers_in,
+)
+from penstock.executors.remote import Crew, RemoteStages
 from penstock.plan import Metrics, Narrow, Node, StorageLevel, Task
 
 __all__ = ["LocalExecutor"]
@@ -41,10 +48,13 @@ class LocalExecutor(Executor):
 
     Whether it will is told by how long a record took the last time that the same line of the program asked
     for it, and before that by there being fewer than ``inline_rows`` records; with 0 all goes to threads.
+
+    A ``crew`` is offered all stages of jobs first.
     """
 
-    def __init__(self, threads: int, inline_rows: int) -> None:
+    def __init__(self, threads: int, inline_rows: int, crew: Crew | None = None) -> None:
         self._threads = threads
+        self._crew = crew
         self._inline_rows = inline_rows
         self._pool: ThreadPoolExecutor | None = None
         self._kept: WeakKeyDictionary[Node, Kept] = WeakKeyDictionary()
@@ -68,14 +78,20 @@ class LocalExecutor(Executor):
     ) -> list[T]:
         wanted = range(plan.partitions) if partitions is None else partitions
         job = self._job(metrics)
-        stage = _Stages(self, job)
+        stage = self._stages(job, metrics)
         job.prepare(plan, wanted, stage)
         return stage(plan, action, wanted)
+
+    def _stages(self, job: Job, metrics: Metrics) -> Stage:
+        here = _Stages(self, job)
+        if self._crew is None:
+            return here
+        return RemoteStages(job, self._crew, here, metrics, here.takes_little)
 
     def iterate(self, plan: Node, partitions: Sequence[int] | None, metrics: Metrics) -> Iterator[Chunk]:
         wanted = range(plan.partitions) if partitions is None else partitions
         job = self._job(metrics)
-        job.prepare(plan, wanted, _Stages(self, job))
+        job.prepare(plan, wanted, self._stages(job, metrics))
         for partition in wanted:
             try:
                 yield from job.chunks(plan, partition)
@@ -141,6 +157,8 @@ class LocalExecutor(Executor):
         return []
 
     def close(self) -> None:
+        if self._crew is not None:
+            self._crew.close()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._kept.clear()
@@ -157,14 +175,15 @@ class LocalExecutor(Executor):
 
     def threads_for(self, work: Work, tasks: int, rows: int | None) -> ThreadPoolExecutor | None:
         """The pool if several tasks are worth a hop to another thread."""
-        if tasks < 2 or self._threads < 2 or (rows is not None and self._takes_little(work, rows)):
+        if tasks < 2 or self._threads < 2 or (rows is not None and self.takes_little(work, rows)):
             return None
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="penstock-task")
             return self._pool
 
-    def _takes_little(self, work: Work, rows: int) -> bool:
+    def takes_little(self, work: Work, rows: int) -> bool:
+        """Whether work on so many records is not worth handing it over."""
         if not self._inline_rows:
             return False
         pace = self._paces.get(work)
@@ -187,6 +206,11 @@ class _Stages:
         self._executor = executor
         self._job = job
         self._inline = inline
+
+    def takes_little(self, node: Node, partitions: Sequence[int]) -> bool:
+        """Whether these partitions will take little time, as far as it is known."""
+        rows = self._job.rows_hint(node, partitions)
+        return rows is not None and self._executor.takes_little(_work_of(node), rows)
 
     def __call__(
         self, node: Node, action: Callable[[Task, Iterator[Chunk]], Any], partitions: Sequence[int]

@@ -18,10 +18,10 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 from penstock.chunk import Chunk
-from penstock.executors.local.kept import Kept
+from penstock.executors.jobs.kept import Kept
 from penstock.plan import ChunkStep, Fold, FoldStep, Narrow, Node, Task, run_fused
 
-__all__ = ["Branch", "OnePass", "branches_of", "readers_in"]
+__all__ = ["Branch", "OnePass", "Pass", "branches_of", "pass_over", "put", "readers_in"]
 
 
 class Branch:
@@ -35,15 +35,40 @@ class Branch:
         self.end: Node | None = end  # until it is known where the result is kept
         self.kept: weakref.ref[Kept] | None = None
 
+    def kept_in(self) -> Kept | None:
+        """Where the result is kept, as long as anybody wants it."""
+        return None if self.kept is None else self.kept()
+
     def lacks(self, partition: int) -> bool:
         """Whether the result is still wanted there."""
-        kept = None if self.kept is None else self.kept()
+        kept = self.kept_in()
         return kept is not None and not kept.has(partition)
 
     def keep_in(self, kept: Kept) -> None:
         """Put the result there; from now on nothing here holds the plan."""
         self.kept = weakref.ref(kept)
         self.end = None
+
+
+class Pass:
+    """Some branches over one partition, as an action: of each its result, or what it failed with. A branch
+    that fails leaves the others alone."""
+
+    __slots__ = ("_branches",)
+
+    def __init__(self, branches: Sequence[tuple[Sequence[ChunkStep], FoldStep]]) -> None:
+        self._branches = branches
+
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk] | Exception]:
+        runs = [_Run(steps, fold, task) for steps, fold in self._branches]
+        failed: Exception | None = None
+        try:
+            for chunk in chunks:
+                for run in runs:
+                    run.push(chunk, last=run is runs[-1])
+        except Exception as error:
+            failed = error
+        return [run.finish(failed) for run in runs]
 
 
 class OnePass:
@@ -54,64 +79,90 @@ class OnePass:
         self._branches = branches
         self._locks = [threading.Lock() for _ in range(node.partitions)]
 
+    @property
+    def node(self) -> Node:
+        """What the branches read."""
+        node = self._node()
+        assert node is not None, "a branch is read, but not what it reads"
+        return node
+
+    def lock(self, partition: int) -> threading.Lock:
+        """Held by whoever computes the partition."""
+        return self._locks[partition]
+
+    def lacking(self, partitions: Sequence[int]) -> list[Branch]:
+        """The branches of which one of the partitions is still wanted."""
+        return [branch for branch in self._branches if any(map(branch.lacks, partitions))]
+
     def fill(
         self, wanted: Kept, partition: int, task: Task, chunks_of: Callable[[Node, int], Iterator[Chunk]]
     ) -> None:
         """Compute the partition of ``wanted``, and of the others that lack it. A branch that fails leaves
         the others alone; raises what ``wanted`` failed with."""
-        with self._locks[partition]:
+        with self.lock(partition):
             if wanted.has(partition):
                 return
-            node = self._node()
-            assert node is not None, "a branch is read, but not what it reads"
-            runs = [_Run(branch, task) for branch in self._branches if branch.lacks(partition)]
-            failed: Exception | None = None
-            try:
-                for chunk in chunks_of(node, partition):
-                    for run in runs:
-                        run.push(chunk, last=run is runs[-1])
-            except Exception as error:
-                failed = error
-            for run in runs:
-                run.finish(partition, failed)
-            for run in runs:
-                if run.kept is wanted and run.failed is not None:
-                    raise run.failed
+            branches = self.lacking([partition])
+            found = pass_over(branches)(task, chunks_of(self.node, partition))
+            put(wanted, partition, branches, found)
+
+
+def pass_over(branches: Sequence[Branch]) -> Pass:
+    """The action that computes these."""
+    return Pass([(branch.steps, branch.fold) for branch in branches])
+
+
+def put(
+    wanted: Kept, partition: int, branches: Sequence[Branch], found: Sequence[list[Chunk] | Exception]
+) -> None:
+    """Keep what was computed of the branches, where it is still wanted; raises what ``wanted`` failed
+    with."""
+    failed: Exception | None = None
+    for branch, result in zip(branches, found, strict=True):
+        kept = branch.kept_in()
+        if isinstance(result, Exception):
+            failed = result if kept is wanted else failed
+        elif kept is not None and not kept.has(partition):
+            kept.put(partition, result)
+    if failed is not None:
+        raise failed
 
 
 class _Run:
     """One branch under way."""
 
-    __slots__ = ("_first_lent", "_fold", "_steps", "failed", "kept")
+    __slots__ = ("_failed", "_first_lent", "_fold", "_steps")
 
-    def __init__(self, branch: Branch, task: Task) -> None:
-        assert branch.kept is not None
-        self.kept = branch.kept()
-        self.failed: Exception | None = None
-        first, *others = [*branch.steps, branch.fold]
+    def __init__(self, steps: Sequence[ChunkStep], fold: FoldStep, task: Task) -> None:
+        self._failed: Exception | None = None
+        first, *others = [*steps, fold]
         lent = first.on_lent()
-        *steps, fold = [lent or first, *others]
-        assert isinstance(fold, FoldStep), f"{fold.name} is lent records, and is no fold any more"
+        *before, last = [lent or first, *others]
+        assert isinstance(last, FoldStep), f"{fold.name} is lent records, and is no fold any more"
         self._first_lent = lent is not None
-        self._steps = [step for step in steps if isinstance(step, ChunkStep)]
-        self._fold: Fold = fold.begin(task)
+        self._steps = [step for step in before if isinstance(step, ChunkStep)]
+        self._fold: Fold = last.begin(task)
 
     def push(self, chunk: Chunk, *, last: bool) -> None:
         """Take a chunk that other branches read too; the last of them may have it."""
-        if self.failed is not None:
+        if self._failed is not None:
             return
         given = chunk.lent() if self._first_lent else chunk if last else chunk.isolated()
         try:
             for made in run_fused(self._steps, iter((given,))) if self._steps else (given,):
                 self._fold.push(made)
         except Exception as error:
-            self.failed = error
+            self._failed = error
 
-    def finish(self, partition: int, failed: Exception | None) -> None:
-        """Keep the result, unless this branch failed, or else what it reads."""
-        self.failed = self.failed or failed
-        if self.failed is None and self.kept is not None:
-            self.kept.put(partition, list(self._fold.finish()))
+    def finish(self, failed: Exception | None) -> list[Chunk] | Exception:
+        """The result, unless this branch failed, or else what it reads."""
+        found = self._failed or failed
+        if found is not None:
+            return found
+        try:
+            return list(self._fold.finish())
+        except Exception as error:
+            return error
 
 
 def readers_in(roots: Sequence[Node], instead: Callable[[Node], Node]) -> dict[Node, list[Node]]:

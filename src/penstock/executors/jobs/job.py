@@ -17,22 +17,24 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from penstock.chunk import Chunk
-from penstock.executors.local.ahead import ReadAhead
-from penstock.executors.local.kept import Kept
+from penstock.executors.jobs.ahead import ReadAhead
+from penstock.executors.jobs.kept import Kept
 from penstock.plan import (
     ChunkStep,
     Gather,
     Metrics,
     Narrow,
     Node,
+    PartitionReader,
     Router,
     Shuffle,
+    SliceReader,
     Source,
     Task,
     run_fused,
 )
 
-__all__ = ["Job", "Stage"]
+__all__ = ["Job", "Stage", "stays_here"]
 
 Stage = Callable[[Node, Callable[[Task, Iterator[Chunk]], Any], Sequence[int]], list[Any]]
 """Runs a function over partitions of a node of this job, possibly on several threads."""
@@ -69,6 +71,14 @@ class Job:
             kept = self._found_kept[node] = self._find_kept(node)
             return kept
 
+    @classmethod
+    def of_task(cls, decisions: Mapping[Node, Any], metrics: Metrics) -> Job:
+        """A job for one partition whose inputs lie ready in its sources, as they do for a task that has been
+        sent elsewhere: nothing has to be prepared."""
+        job = cls(lambda node: None, {}, (), lambda node: node, metrics)
+        job._decisions.update(decisions)
+        return job
+
     # Preparation
 
     def prepare(self, plan: Node, partitions: Sequence[int], stage: Stage) -> None:
@@ -78,11 +88,11 @@ class Job:
             if isinstance(node, Shuffle):
                 self._shuffle(node, stage)
             elif isinstance(node, Narrow) and node.step.needs_summary(node.partitions):
-                self._hold(self._instead(node.parent), stage)
+                self.hold(self._instead(node.parent), stage)
                 summaries = stage(node.parent, node.step.summarise, range(node.partitions))
                 self._decisions[node] = node.step.decide(summaries)
             if self._reads[node] > 1 and node not in self._passed:
-                self._hold(node, stage)
+                self.hold(node, stage)
 
     def _in_order(self, plan: Node, partitions: Sequence[int]) -> list[Node]:
         """All nodes that will be computed, parents first; counts how often each is read."""
@@ -141,7 +151,7 @@ class Job:
         everywhere = range(parent.partitions)
         if self._is_clear(router, parent, everywhere):
             return None
-        self._hold(self._instead(parent), stage)
+        self.hold(self._instead(parent), stage)
         if self._is_clear(router, parent, everywhere):  # it was not known that there are so few
             return None
         return router.decide(stage(parent, router.summarise, everywhere), node.targets)
@@ -150,12 +160,48 @@ class Job:
         rows = self.rows_hint(parent, partitions)
         return rows is not None and router.is_clear_of(rows)
 
-    def _hold(self, node: Node, stage: Stage) -> None:
+    def hold(self, node: Node, stage: Stage) -> None:
         """Compute a node once for several reads within this job."""
         if node not in self._held and not isinstance(node, Source) and not self._lies_ready(node):
             parts = stage(node, lambda task, chunks: list(chunks), range(node.partitions))
             self._held[node] = parts
             self._hints.pop(node, None)  # now it is exact
+
+    # What lies ready, for those who compute a part of a plan elsewhere
+
+    def instead(self, node: Node) -> Node:
+        """What is read where a node is asked for."""
+        return self._instead(node)
+
+    def decision(self, node: Node) -> Any:
+        """What was decided for a node, ``None`` if there was nothing to decide."""
+        return self._decisions.get(node)
+
+    def kept(self, node: Node) -> Kept | None:
+        """Where a node is kept, or will be."""
+        return self._kept(node)
+
+    def is_held(self, node: Node) -> bool:
+        """Whether it was computed once for all readers within this job."""
+        return node in self._held
+
+    def is_given(self, node: Node, partitions: Sequence[int]) -> bool:
+        """Whether these partitions are there for :meth:`given`, or will be once what is kept of the node has
+        been filled. A part that was to be computed ahead and is not there yet is this job's from now on."""
+        if isinstance(node, (Source, Shuffle)) or node in self._held or self._kept(node) is not None:
+            return True
+        if stays_here(node):
+            return True
+        there = [self._is_there(node, index) for index in partitions] if node in self._aheads else [False]
+        return all(there)
+
+    def given(self, node: Node, partition: int) -> PartitionReader:
+        """A partition that lies ready, as something that can be sent elsewhere and read there."""
+        if isinstance(node, Source) and node not in self._held:
+            kept = self._kept(node)
+            if kept is None or not kept.has(partition):
+                return node.readers[partition].portable()
+        return SliceReader(list(self.chunks(node, partition)))
 
     # Reading
 
@@ -276,6 +322,13 @@ class Job:
 
     def _is_kept(self, node: Node, partition: int) -> bool:
         return node in self._held or self._kept(node) is not None or self._is_there(node, partition)
+
+
+def stays_here(node: Node) -> bool:
+    """Whether a node reads what never leaves this process, such as versions of state."""
+    if isinstance(node, Narrow):
+        return bool(getattr(node.step, "stays_here", False))
+    return isinstance(node, Gather) and bool(getattr(node.combine, "stays_here", False))
 
 
 def _times_read(node: Gather, parent: Node, instead: Callable[[Node], Node]) -> int:

@@ -1,0 +1,209 @@
+"""A part of a plan, cut out so that it can be computed elsewhere: down to what lies ready.
+
+::
+
+    Source --(map)--> Narrow --(fold)--> Narrow      a stage: the links, in the order in which they read
+      |                                              each other, and of each partition its inputs
+      '- inputs: the reader of each partition
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from penstock.chunk import RowType
+from penstock.errors import CallSite
+from penstock.executors.jobs.job import Job, stays_here
+from penstock.executors.jobs.kept import Kept
+from penstock.plan import Gather, Narrow, Node, PartitionReader, Shuffle, Source, Step
+from penstock.plan.nodes import Combine
+from penstock.values import dataclass
+
+__all__ = ["Cut", "GatherLink", "Given", "Inputs", "Link", "NarrowLink", "put_together"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Where a partition's inputs go in: what was a source, or lies ready."""
+
+    site: CallSite
+    partitions: int
+    row_type: RowType | None
+
+
+@dataclass(frozen=True)
+class NarrowLink:
+    """A step behind the link of the number ``parent``."""
+
+    site: CallSite
+    parent: int
+    step: Step
+
+
+@dataclass(frozen=True)
+class GatherLink:
+    """As a ``Gather``, of the links of the numbers ``sources``."""
+
+    site: CallSite
+    sources: tuple[int, ...]
+    reads: Sequence[Sequence[tuple[int, int]]]
+    combine: Combine
+
+
+Link = Given | NarrowLink | GatherLink
+
+Inputs = Mapping[int, Mapping[int, PartitionReader]]
+"""What one partition of a stage reads: by the number of the ``Given`` and by its partition."""
+
+
+class _Some(Sequence[PartitionReader]):
+    """The readers of a source of which one task reads a few."""
+
+    def __init__(self, count: int, readers: Mapping[int, PartitionReader]) -> None:
+        self._count = count
+        self._readers = readers
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._readers[index]
+
+    def __iter__(self) -> Iterator[PartitionReader]:
+        return iter(self._readers.values())
+
+
+def put_together(links: Sequence[Link], inputs: Inputs) -> list[Node]:
+    """The nodes of links, the last of which is the whole."""
+    nodes: list[Node] = []
+    for number, link in enumerate(links):
+        match link:
+            case Given():
+                readers = _Some(link.partitions, inputs.get(number, {}))
+                nodes.append(Source(link.site, readers, link.row_type))
+            case NarrowLink():
+                nodes.append(Narrow(link.site, nodes[link.parent], link.step))
+            case GatherLink():
+                sources = tuple(nodes[source] for source in link.sources)
+                nodes.append(Gather(link.site, sources, link.reads, link.combine))
+    return nodes
+
+
+class Cut:
+    """What a job computes of ``node`` for ``partitions``, down to what lies ready or is kept. ``whole``: even
+    if the node itself is kept.
+
+    ``unfilled`` are nodes at the edge that are kept but not there yet, with the partitions that are wanted:
+    they are computed before. ``staying`` are those at the edge that are computed in this process, whatever
+    they read.
+    """
+
+    def __init__(self, job: Job, node: Node, partitions: Sequence[int], *, whole: bool = False) -> None:
+        self._job = job
+        self._partitions = partitions
+        self._top = job.instead(node)
+        self._wanted: dict[Node, dict[int, None]] = {self._top: dict.fromkeys(partitions)}
+        self._numbers: dict[Node, int] = {}
+        self._given: set[Node] = set()
+        self._named: set[Node] = {self._top}  # what links speak of
+        self.links: list[Link] = []
+        self.unfilled: list[tuple[Node, Kept, list[int]]] = []
+        self.staying: list[Node] = []
+        self._cut(whole)
+
+    def _cut(self, whole: bool) -> None:
+        # Readers before what they read, so that what all of them want of it is known.
+        job, order = self._job, self._readers_first()
+        for node in order:
+            wanted = list(self._wanted.setdefault(node, {}))
+            if not wanted:
+                self._given.add(node)
+                continue
+            computed = whole and node is self._top and isinstance(node, (Narrow, Gather))
+            if not computed and job.is_given(node, wanted):
+                self._given.add(node)
+                self._note_what_is_missing(node, wanted)
+                continue
+            self._named.update(map(job.instead, node.parents))
+            for parent, part in self._reads(node, wanted):
+                self._wanted.setdefault(parent, {})[part] = None
+        for node in reversed(order):
+            if node in self._named:
+                self._numbers[node] = len(self.links)
+                self.links.append(self._link(node))
+
+    def _note_what_is_missing(self, node: Node, wanted: Sequence[int]) -> None:
+        if isinstance(node, (Source, Shuffle)) or self._job.is_held(node):
+            return
+        kept = self._job.kept(node)
+        missing = [index for index in wanted if kept is None or not kept.has(index)]
+        if stays_here(node):
+            if missing:
+                self.staying.append(node)
+        elif kept is not None and missing:
+            self.unfilled.append((node, kept, missing))
+
+    def _readers_first(self) -> list[Node]:
+        order: list[Node] = []
+        seen: set[Node] = set()
+        pending: list[tuple[Node, bool]] = [(self._top, False)]
+        while pending:
+            node, done = pending.pop()
+            if done:
+                order.append(node)
+            elif node not in seen:
+                seen.add(node)
+                pending.append((node, True))
+                if isinstance(node, (Narrow, Gather)):
+                    pending.extend((self._job.instead(parent), False) for parent in node.parents)
+        order.reverse()
+        return order
+
+    def _reads(self, node: Node, partitions: Sequence[int]) -> Iterator[tuple[Node, int]]:
+        instead = self._job.instead
+        if isinstance(node, Narrow):
+            parent = instead(node.parent)
+            for index in partitions:
+                yield parent, index
+        elif isinstance(node, Gather):
+            sources = [instead(source) for source in node.sources]
+            for index in partitions:
+                for source, part in node.reads[index]:
+                    yield sources[source], part
+
+    def _link(self, node: Node) -> Link:
+        if node in self._given:
+            return Given(node.site, node.partitions, node.row_type if isinstance(node, Source) else None)
+        number = self._numbers
+        if isinstance(node, Narrow):
+            return NarrowLink(node.site, number[self._job.instead(node.parent)], node.step)
+        assert isinstance(node, Gather)
+        sources = tuple(number[self._job.instead(source)] for source in node.sources)
+        return GatherLink(node.site, sources, node.reads, node.combine)
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the node has, those that are not asked for included."""
+        return self._top.partitions
+
+    @property
+    def decisions(self) -> dict[int, Any]:
+        """What was decided for links, by their numbers."""
+        found = ((number, self._job.decision(node)) for node, number in self._numbers.items())
+        return {number: decision for number, decision in found if decision is not None}
+
+    def inputs(self, partition: int) -> Inputs:
+        """What a partition reads."""
+        found: dict[int, dict[int, PartitionReader]] = {}
+        pending = [(self._top, partition)]
+        seen = set(pending)
+        while pending:
+            node, part = pending.pop()
+            if node in self._given:
+                found.setdefault(self._numbers[node], {})[part] = self._job.given(node, part)
+                continue
+            news = [each for each in dict.fromkeys(self._reads(node, [part])) if each not in seen]
+            seen.update(news)
+            pending.extend(news)
+        return found

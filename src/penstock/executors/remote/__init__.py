@@ -1,0 +1,7 @@
+"""Stages of jobs that are computed in other processes, on this machine or another."""
+
+from penstock.executors.remote.crew import Crew, Ready, Shipment, runs_python
+from penstock.executors.remote.stages import RemoteStages
+from penstock.executors.remote.tasks import Outcome, perform, program_of
+
+__all__ = ["Crew", "Outcome", "Ready", "RemoteStages", "Shipment", "perform", "program_of", "runs_python"]

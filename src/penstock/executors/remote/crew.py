@@ -1,0 +1,88 @@
+"""The contract of those who compute stages in other processes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from penstock.chunk import Chunk
+from penstock.errors import CallSite
+from penstock.executors.jobs import Cut, Inputs, NarrowLink, put_together
+from penstock.executors.remote.tasks import Outcome, pickled_inputs
+from penstock.plan import Calling, Narrow, Task, forms_of
+from penstock.rdd import Broadcast
+from penstock.vectorize import Untraced
+
+__all__ = ["Crew", "Ready", "Shipment", "runs_python"]
+
+
+class Ready:
+    """A stage that might be sent: what is computed, what is done with it, and for which partitions."""
+
+    __slots__ = ("action", "cut", "partitions", "takes_little")
+
+    def __init__(
+        self,
+        cut: Cut,
+        action: Callable[[Task, Iterator[Chunk]], Any],
+        partitions: Sequence[int],
+        takes_little: bool,
+    ) -> None:
+        self.cut = cut
+        self.action = action
+        self.partitions = partitions
+        self.takes_little = takes_little
+
+
+class Shipment:
+    """A stage on its way: ``program`` as bytes, and for each of ``partitions`` what it reads, made when it is
+    asked for."""
+
+    def __init__(
+        self, cut: Cut, program: bytes, partitions: Sequence[int], broadcasts: Sequence[Broadcast]
+    ) -> None:
+        self._cut = cut
+        self._decisions = cut.decisions
+        self.program = program
+        self.partitions = partitions
+        self.broadcasts = broadcasts
+        self.site: CallSite = cut.links[-1].site
+
+    def inputs(self, partition: int) -> bytes:
+        """What a partition reads."""
+        return pickled_inputs(self.readers(partition), self._decisions)
+
+    def readers(self, partition: int) -> Inputs:
+        """The same, not pickled yet."""
+        return self._cut.inputs(partition)
+
+
+class Crew(ABC):
+    """Computes stages elsewhere. Called on any thread, for several stages at a time."""
+
+    @abstractmethod
+    def wants(self, ready: Ready) -> bool:
+        """Whether a stage is to be sent; if not it is computed here."""
+
+    @abstractmethod
+    def run(self, shipment: Shipment) -> list[Outcome]:
+        """Compute all partitions; what came of them, in their order. After a partition that failed there
+        need be no others. A worker that dies is replaced, and what it did is done again; ``WorkerLost`` if
+        that happens again and again."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the workers."""
+
+
+def runs_python(ready: Ready) -> bool:
+    """Whether functions of the user's are called on records one by one."""
+    if isinstance(ready.action, Calling):
+        return True
+    cut = ready.cut
+    if not any(isinstance(link, NarrowLink) for link in cut.links):
+        return False
+    nodes = put_together(cut.links, cut.inputs(ready.partitions[0]))
+    forms = forms_of(nodes[-1])
+    return any(isinstance(node, Narrow) and isinstance(form, Untraced) for node, form in forms.items())

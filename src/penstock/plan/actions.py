@@ -1,0 +1,35 @@
+"""What executors that use other processes must know of an action: where it may run, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from penstock.chunk import Chunk
+from penstock.plan.nodes import Task
+
+__all__ = ["Calling", "OnDriver"]
+
+T = TypeVar("T")
+
+
+class _Marked(Generic[T]):
+    __slots__ = ("action",)
+
+    def __init__(self, action: Callable[[Task, Iterator[Chunk]], T]) -> None:
+        self.action = action
+
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> T:
+        return self.action(task, chunks)
+
+
+class OnDriver(_Marked[T]):
+    """An action that uses what is only in the program's own process, such as an open file or a connection."""
+
+    __slots__ = ()
+
+
+class Calling(_Marked[T]):
+    """An action that calls a function of the user's on the records."""
+
+    __slots__ = ()
