@@ -221,7 +221,12 @@ def feed_command(
 @click.option(
     "--rejects", metavar="FILE", help="Where malformed lines are added to.  [default: PREFIX-rejects.tsv]"
 )
-@click.option("--master", default="local[*]", show_default=True, help="Where it runs: local[N] or local[*].")
+@click.option(
+    "--master",
+    default="local[*]",
+    show_default=True,
+    help="Where it runs: local[N], local[*], or a Spark cluster, spark://HOST:7077.",
+)
 @click.option("--no-ui", is_flag=True, help="No page; there is none with --available-now either.")
 @click.option(
     "--port",

@@ -43,6 +43,8 @@ from penstock.storage import storage_for
 if TYPE_CHECKING:
     import pyarrow
 
+    from penstock.executors.spark import Session
+
 __all__ = ["Context"]
 
 T = TypeVar("T")
@@ -63,7 +65,7 @@ class Context:
 
     def __init__(
         self,
-        master: str | Conf | None = None,
+        master: Any = None,
         appName: str | None = None,
         sparkHome: str | None = None,
         pyFiles: Sequence[str] | None = None,
@@ -84,11 +86,15 @@ class Context:
                 f"{active._site}. Hint: stop() it first, or use Context.getOrCreate()."
             )
         self._conf = (conf or Conf()).copy()
-        if master is not None:
+        session: Session | None = None
+        if _is_of_spark(master):
+            session = _handed_over(master)
+            self._conf.setMaster(session.master)
+        elif master is not None:
             self._conf.setMaster(master)
         if appName is not None:
             self._conf.setAppName(appName)
-        self._executor: Executor = _executor_for(self.master, self._conf)
+        self._executor: Executor = _executor_for(self.master, self._conf, session)
         self._stopped = False
         self._stop_stream: Callable[[], None] | None = None  # set by the stream that runs here
         self._page_of_stream: Callable[[], str | None] | None = None  # set by it, too
@@ -461,16 +467,44 @@ class Context:
         logging.getLogger("penstock").setLevel(level)
 
 
+def _is_of_spark(given: object) -> bool:
+    """Whether it is a SparkContext or a SparkSession; without importing PySpark."""
+    return any(
+        cls.__module__.split(".")[0] == "pyspark" and cls.__name__ in ("SparkContext", "SparkSession")
+        for cls in type(given).__mro__
+    )
+
+
+def _handed_over(given: Any) -> Session:
+    from penstock.executors.spark import Session
+
+    return Session.handed_over(given)
+
+
+def _for_spark(conf: Conf) -> dict[str, str]:
+    """The settings that are Spark's own: those that mean something here are not passed on."""
+    return {
+        key: value
+        for key, value in conf.getAll()
+        if key.startswith("spark.") and not key.startswith(("spark.streaming.", "spark.ui."))
+    }
+
+
 _MASTER = re.compile(r"local(?:\[(\*|\d+)(?:\s*,\s*\d+)?\])?")
 
 
-def _executor_for(master: str, conf: Conf) -> Executor:
+def _executor_for(master: str, conf: Conf, session: Session | None = None) -> Executor:
     if not isinstance(master, str):
         raise SignatureError(f"master must be a string such as 'local[2]', not {master!r}")
-    match = _MASTER.fullmatch(master)
-    if match is None or match[1] == "0":
-        raise ArgumentError(f"master {master!r} is not understood. Hint: use local, local[N] or local[*].")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    match = _MASTER.fullmatch(master)
+    if session is not None or match is None or match[1] == "0":
+        from penstock.executors.spark import Session, SparkExecutor, must_be_master
+
+        if session is None:
+            must_be_master(master)
+            session = Session.connected(master, conf.value(APP_NAME), _for_spark(conf))
+        return SparkExecutor(session, cores, conf.value(INLINE_ROWS))
     threads = 1 if match[1] is None else cores if match[1] == "*" else int(match[1])
     inline_rows = conf.value(INLINE_ROWS)
     if conf.value(PYTHON_WORKERS) == "threads":

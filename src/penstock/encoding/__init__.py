@@ -2,7 +2,7 @@
 
 from penstock.encoding.codec import Description, Trust, decoded, encoded
 from penstock.encoding.frames import FORMAT, PREAMBLE, Frame, Frames, framed
-from penstock.encoding.pickling import pickled
+from penstock.encoding.pickling import cloudpickled, pickled, travelling
 from penstock.encoding.plain import Plain
 
 __all__ = [
@@ -13,8 +13,10 @@ __all__ = [
     "Frames",
     "Plain",
     "Trust",
+    "cloudpickled",
     "decoded",
     "encoded",
     "framed",
     "pickled",
+    "travelling",
 ]

@@ -31,7 +31,7 @@ from penstock.plan.records import (
     raise_located,
 )
 from penstock.plan.sites import asked_at, call_site
-from penstock.plan.slices import SliceReader, slices
+from penstock.plan.slices import RangeReader, SliceReader, slices
 from penstock.plan.storage_level import StorageLevel
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "Node",
     "OnDriver",
     "PartitionReader",
+    "RangeReader",
     "Router",
     "Shuffle",
     "SliceReader",

@@ -66,6 +66,11 @@ class LocalExecutor(Executor):
         self._lock = threading.Lock()
 
     @property
+    def threads(self) -> int:
+        """How many threads of this process work."""
+        return self._threads
+
+    @property
     def parallelism(self) -> int:
         return self._threads
 
@@ -225,7 +230,7 @@ class _Stages:
                 raise
 
         executor = self._executor
-        if len(partitions) < 2 or executor.parallelism < 2 or self._inline:
+        if len(partitions) < 2 or executor.threads < 2 or self._inline:
             return [one(partition) for partition in partitions]
         rows, begun = job.rows_hint(node, partitions), _clock.elapsed_ns()
         work = _work_of(node)
@@ -234,7 +239,7 @@ class _Stages:
             results, threads = [one(partition) for partition in partitions], 1
         else:
             results = _in_order([pool.submit(copy_context().run, one, part) for part in partitions])
-            threads = min(len(partitions), executor.parallelism)
+            threads = min(len(partitions), executor.threads)
         executor.note(work, rows, (_clock.elapsed_ns() - begun) * threads)
         return results
 

@@ -18,8 +18,7 @@ from typing import Any
 import cloudpickle
 
 from penstock.errors import WorkerLost, locate
-from penstock.executors.remote import Crew, Outcome, Ready, Shipment, runs_python
-from penstock.executors.remote.tasks import Programs
+from penstock.executors.remote import Crew, Outcome, Programs, Ready, Shipment, runs_python
 from penstock.rdd import Broadcast
 
 __all__ = ["ProcessCrew"]
@@ -154,8 +153,7 @@ class _Worker:
             self._send_program(digest, program)
             self._send("task", digest, partition, inputs)
             said, data = self._channel.recv_bytes(), self._channel.recv_bytes()
-        outcome: Outcome = pickle.loads(data)
-        return outcome
+        return Outcome.read(data)
 
     def _send_program(self, digest: bytes, program: bytes) -> None:
         self._send("program", digest, program)

@@ -21,7 +21,7 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-from penstock.executors.remote.tasks import Programs, perform, refused
+from penstock.executors.remote import Programs, perform, refused
 from penstock.rdd import forget_broadcasts, receive_broadcast
 
 __all__ = ["main"]

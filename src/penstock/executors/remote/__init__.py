@@ -2,6 +2,17 @@
 
 from penstock.executors.remote.crew import Crew, Ready, Shipment, runs_python
 from penstock.executors.remote.stages import RemoteStages
-from penstock.executors.remote.tasks import Outcome, perform, program_of
+from penstock.executors.remote.tasks import Outcome, Programs, perform, program_of, refused
 
-__all__ = ["Crew", "Outcome", "Ready", "RemoteStages", "Shipment", "perform", "program_of", "runs_python"]
+__all__ = [
+    "Crew",
+    "Outcome",
+    "Programs",
+    "Ready",
+    "RemoteStages",
+    "Shipment",
+    "perform",
+    "program_of",
+    "refused",
+    "runs_python",
+]

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from penstock.chunk import Chunk
+from penstock.encoding import cloudpickled
 from penstock.errors import CallSite
 from penstock.executors.jobs import Cut, Inputs, NarrowLink, put_together
-from penstock.executors.remote.tasks import Outcome, pickled_inputs
+from penstock.executors.remote.tasks import Outcome, Pickle
 from penstock.plan import Calling, Narrow, Task, forms_of
 from penstock.rdd import Broadcast
 from penstock.vectorize import Untraced
@@ -40,9 +41,15 @@ class Shipment:
     asked for."""
 
     def __init__(
-        self, cut: Cut, program: bytes, partitions: Sequence[int], broadcasts: Sequence[Broadcast]
+        self,
+        cut: Cut,
+        program: bytes,
+        partitions: Sequence[int],
+        broadcasts: Sequence[Broadcast],
+        pickle: Pickle,
     ) -> None:
         self._cut = cut
+        self._pickle = pickle
         self._decisions = cut.decisions
         self.program = program
         self.partitions = partitions
@@ -51,7 +58,7 @@ class Shipment:
 
     def inputs(self, partition: int) -> bytes:
         """What a partition reads."""
-        return pickled_inputs(self.readers(partition), self._decisions)
+        return self._pickle((self.readers(partition), self._decisions))
 
     def readers(self, partition: int) -> Inputs:
         """The same, not pickled yet."""
@@ -60,6 +67,10 @@ class Shipment:
 
 class Crew(ABC):
     """Computes stages elsewhere. Called on any thread, for several stages at a time."""
+
+    def pickle(self, what: object) -> bytes:
+        """An object as bytes for its workers."""
+        return cloudpickled(what)
 
     @abstractmethod
     def wants(self, ready: Ready) -> bool:

@@ -91,8 +91,9 @@ class RemoteStages:
         sent: Action = _all if isinstance(action, OnDriver) else action
         cut, partitions = ready.cut, ready.partitions
         with noting_variables() as variables:
-            program = program_of(cut.links, sent, cut.links[-1].site)
-        outcomes = self._crew.run(Shipment(cut, program, partitions, list(variables.broadcasts.values())))
+            program = program_of(cut.links, sent, cut.links[-1].site, self._crew.pickle)
+        broadcasts = list(variables.broadcasts.values())
+        outcomes = self._crew.run(Shipment(cut, program, partitions, broadcasts, self._crew.pickle))
         results: list[Any] = []
         for outcome in outcomes:
             if outcome.error is not None:

@@ -25,16 +25,18 @@ import cloudpickle
 
 from penstock.chunk import Chunk
 from penstock.errors import CallSite, PenstockError, UnsupportedError, locate
-from penstock.executors.jobs import Inputs, Job, Link, put_together
+from penstock.executors.jobs import Job, Link, put_together
 from penstock.plan import Metrics, Task
 from penstock.rdd import adding_up
 from penstock.values import dataclass
 
-__all__ = ["Outcome", "Program", "Programs", "perform", "pickled_inputs", "program_of", "refused"]
+__all__ = ["Outcome", "Pickle", "Program", "Programs", "perform", "program_of", "refused"]
 
 _PROGRAMS_MAX = 128
 
 Action = Callable[[Task, Iterator[Chunk]], Any]
+Pickle = Callable[[object], bytes]
+"""How objects become bytes for where they go."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,26 @@ class Outcome:
     figures: Mapping[str, Mapping[Any, int]]
     added: Mapping[int, Any]
 
+    @classmethod
+    def read(cls, data: bytes) -> Outcome:
+        """What :func:`perform` gave, in the program's process."""
+        found: Outcome = pickle.loads(data)
+        return found
 
-def program_of(links: Sequence[Link], action: Action, site: CallSite) -> bytes:
+
+def program_of(links: Sequence[Link], action: Action, site: CallSite, pickle: Pickle) -> bytes:
     """A program as bytes. ``UnsupportedError`` names the line of the step that cannot be sent."""
     try:
-        return _pickled(Program(links, action))
+        return pickle(Program(links, action))
     except Exception as error:
         for link in links:
-            _must_be_sendable(link, link.site)
+            _must_be_sendable(link, link.site, pickle)
         raise _unsendable(site, error) from error
 
 
-def _must_be_sendable(what: object, site: CallSite) -> None:
+def _must_be_sendable(what: object, site: CallSite, pickle: Pickle) -> None:
     try:
-        _pickled(what)
+        pickle(what)
     except Exception as error:
         raise _unsendable(site, error) from error
 
@@ -84,11 +92,6 @@ def _unsendable(site: CallSite, error: Exception) -> BaseException:
         ),
         site=site,
     )
-
-
-def pickled_inputs(inputs: Inputs, decisions: Mapping[int, Any]) -> bytes:
-    """What one partition reads, as bytes."""
-    return _pickled((inputs, decisions))
 
 
 def _pickled(what: object) -> bytes:
@@ -123,8 +126,8 @@ class Programs:
         return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def perform(program: Program, partition: int, inputs: bytes) -> bytes:
-    """One partition of a stage, here; an :class:`Outcome` as bytes."""
+def perform(program: Program, partition: int, inputs: bytes, *, host: str = "") -> bytes:
+    """One partition of a stage, here; an :class:`Outcome` as bytes. ``host`` is noted where it fails."""
     metrics, result, failed = Metrics(), None, None
     with adding_up() as added:
         try:
@@ -134,6 +137,8 @@ def perform(program: Program, partition: int, inputs: bytes) -> bytes:
             end = nodes[-1]
             result = program.action(job.task(end, partition), job.chunks(end, partition))
         except Exception as error:
+            if host:
+                error.add_note(f"on the host {host}")
             failed = _portable(locate(error, partition=partition))
     return _outcome(Outcome(result, failed, metrics.figures(), dict(added)), partition)
 

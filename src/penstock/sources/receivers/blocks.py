@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 from penstock.chunk import CHUNK_ROWS, Chunk, Lines, Rows, RowType
 from penstock.encoding import PREAMBLE, Frame, Frames, Plain, Trust, decoded, encoded, framed, pickled
 from penstock.errors import CorruptCheckpoint
-from penstock.plan import PartitionReader, Task
+from penstock.plan import PartitionReader, SliceReader, Task
 from penstock.values import dataclass
 
 __all__ = [
@@ -107,6 +107,9 @@ class BlockReader(PartitionReader):
             else:
                 for at in range(0, len(chunk), CHUNK_ROWS):
                     yield chunk.slice(at, at + CHUNK_ROWS)
+
+    def portable(self) -> PartitionReader:
+        return SliceReader(list(self._block.read()))
 
     @property
     def rows_hint(self) -> int:
