@@ -24,7 +24,7 @@ from penstock.conf import (
     Conf,
 )
 from penstock.errors import ArgumentError, SignatureError, StateError, UnsupportedError, joined
-from penstock.executors import Executor, LocalExecutor, Prefetch, ProcessCrew
+from penstock.executors import Executor, LocalExecutor, Prefetch, ProcessCrew, Together
 from penstock.plan import Node, SliceReader, Source, StorageLevel, Task, call_site, current_metrics, slices
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, accepted, partition_count
 from penstock.sinks import save_pickle_directory
@@ -356,6 +356,10 @@ class Context:
     def share(self, plans: Sequence[Node], roots: Sequence[Node]) -> None:
         """Compute each of some plans once for all that ``roots`` make of it."""
         self._executor.share(plans, roots)
+
+    def together(self, plans: Sequence[Node]) -> Together:
+        """Jobs on these plans are about to come; see ``Executor``."""
+        return self._executor.together(plans)
 
     def prefetch(self, plan: Node) -> Prefetch:
         """Make ready to compute a plan ahead of the jobs that read it, on whichever thread runs it."""

@@ -33,11 +33,21 @@ _log = logging.getLogger(__name__)
 _NO_PIECES: Mapping[Any, RDD] = {}
 
 
+class Shared(Protocol):
+    """What the jobs of a batch share."""
+
+    def release(self) -> None:
+        """They are over."""
+
+
 class Host(Prefetcher, Protocol):
     """What a running graph asks of the context, besides running plans."""
 
     def share(self, plans: Sequence[Node], roots: Sequence[Node]) -> None:
         """Compute each of some plans once for all that ``roots`` make of it."""
+
+    def together(self, plans: Sequence[Node]) -> Shared:
+        """Jobs on these plans are about to come."""
 
     def forget_checkpoint(self, plan: Node) -> None:
         """Delete what was written of a plan."""
@@ -94,6 +104,7 @@ class Generation:
         self._written: set[Node] = set()
         self._plans: dict[int, Node] | None = None  # of the outputs, for who wants to see them
         self._plans_wanted = False
+        self._expected: Shared | None = None
 
     # What nodes ask for
 
@@ -204,11 +215,24 @@ class Generation:
             for node in self._nodes:
                 self.rdd(node, time)
             self._share(time)
+            self._expect(time)
             if self._plans_wanted:
                 self._plans_wanted = False
                 found = [self.rdd(output.node, time) for output in self._graph.outputs]
                 self._plans = {index: rdd.plan for index, rdd in enumerate(found) if rdd is not None}
             return [(output, self._job(output, time)) for output in self._graph.outputs]
+
+    def _expect(self, time: BatchTime) -> None:
+        """Make known which jobs are about to come."""
+        self._expected_no_more()
+        ends = [*self._carried, *(output.node for output in self._graph.outputs)]
+        plans = {rdd.plan: None for node in ends if (rdd := self.rdd(node, time)) is not None}
+        self._expected = self._context.together(list(plans))
+
+    def _expected_no_more(self) -> None:
+        if self._expected is not None:
+            self._expected.release()
+            self._expected = None
 
     def _share(self, time: BatchTime) -> None:
         """What several nodes of this batch read, and no function of the user's: computed once for all."""
@@ -363,6 +387,7 @@ class Generation:
                 if held is not None:
                     self._release(held)
             self._inputs.pop(time, None)
+            self._expected_no_more()
 
     def kept_for_replay(self, output: Output, time: BatchTime) -> dict[str, Any]:
         """The records of an output that is given up, by partition; without them if they cannot be
@@ -404,6 +429,7 @@ class Generation:
         """
         self.ahead.release(time)
         with self._lock:
+            self._expected_no_more()
             for node in self._nodes:
                 known, held = self._rdds[node], self._held[node]
                 for old in [t for t in known if t <= time - self._remember[node]]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from penstock.chunk import Chunk
 from penstock.plan import Metrics, Node, StorageLevel, Task
 
-__all__ = ["Executor", "Prefetch"]
+__all__ = ["Executor", "Prefetch", "Together"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,13 @@ class Prefetch(ABC):
     def release(self) -> None:
         """Stop as soon as possible, without waiting for it, and hold nothing any more. Again: nothing
         happens."""
+
+
+class Together:
+    """What several jobs that are about to come share; nothing, where an executor has no use for knowing."""
+
+    def release(self) -> None:
+        """The jobs are over, or will not come. Again: nothing happens."""
 
 
 class Executor(ABC):
@@ -82,6 +89,11 @@ class Executor(ABC):
 
         It goes with what :meth:`keep` does: a plan that is kept as well takes over what is there. The
         caller releases it."""
+
+    def together(self, plans: Sequence[Node]) -> Together:
+        """Jobs on these plans, or on plans made of them, are about to come, of which each may or may not:
+        what all of them need may be computed by the first."""
+        return Together()
 
     @abstractmethod
     def drop(self, plan: Node) -> None:

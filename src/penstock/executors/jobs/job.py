@@ -79,6 +79,12 @@ class Job:
         job._decisions.update(decisions)
         return job
 
+    def put(self, node: Node, partition: int, chunks: list[Chunk]) -> None:
+        """Hold a partition that has been computed; other partitions of the node are not asked for."""
+        parts: list[list[Chunk] | None] = [None] * node.partitions
+        parts[partition] = chunks
+        self._held[node] = parts
+
     # Preparation
 
     def prepare(self, plan: Node, partitions: Sequence[int], stage: Stage) -> None:
@@ -135,13 +141,13 @@ class Job:
         )
 
     def _shuffle(self, node: Shuffle, stage: Stage) -> None:
-        router = node.router
+        router, targets = node.router, node.targets  # of the node itself nothing goes along
         decision: Any = None
         if router.needs_summary(node.targets):
             decision = self._decided_of_all(node, stage)
 
         def split(task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk]]:
-            return router.split(_decided(task, decision), chunks, node.targets)
+            return router.split(_decided(task, decision), chunks, targets)
 
         self._moved[node] = stage(node.parent, split, range(node.parent.partitions))
 

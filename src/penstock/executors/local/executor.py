@@ -23,7 +23,7 @@ from penstock.executors.jobs import (
     partitions_stand_alone,
     readers_in,
 )
-from penstock.executors.remote import Crew, RemoteStages
+from penstock.executors.remote import Batch, Crew, RemoteStages
 from penstock.plan import Metrics, Narrow, Node, StorageLevel, Task
 
 __all__ = ["LocalExecutor"]
@@ -91,15 +91,19 @@ class LocalExecutor(Executor):
         here = _Stages(self, job)
         if self._crew is None:
             return here
-        return RemoteStages(job, self._crew, here, metrics, here.takes_little)
+        return RemoteStages(job, self._crew, here, metrics, here.takes_less, self._batch_of)
 
     def iterate(self, plan: Node, partitions: Sequence[int] | None, metrics: Metrics) -> Iterator[Chunk]:
         wanted = range(plan.partitions) if partitions is None else partitions
         job = self._job(metrics)
-        job.prepare(plan, wanted, self._stages(job, metrics))
+        stages = self._stages(job, metrics)
+        job.prepare(plan, wanted, stages)
         for partition in wanted:
             try:
-                yield from job.chunks(plan, partition)
+                if isinstance(stages, RemoteStages):
+                    yield from stages.chunks(plan, partition)
+                else:
+                    yield from job.chunks(plan, partition)
             except Exception as error:
                 locate(error, partition=partition)
                 raise
@@ -158,6 +162,10 @@ class LocalExecutor(Executor):
             self._replaced[plan] = source
             self._has_replaced = True
 
+    def _batch_of(self, node: Node) -> Batch | None:
+        """What a kept node is computed together with."""
+        return None
+
     def unsupported(self, plan: Node) -> list[str]:
         return []
 
@@ -187,12 +195,12 @@ class LocalExecutor(Executor):
                 self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="penstock-task")
             return self._pool
 
-    def takes_little(self, work: Work, rows: int) -> bool:
-        """Whether work on so many records is not worth handing it over."""
+    def takes_little(self, work: Work, rows: int, worth_ns: int = _WORTH_THREADS_NS) -> bool:
+        """Whether work on so many records is not worth handing it over, which work of so long is."""
         if not self._inline_rows:
             return False
         pace = self._paces.get(work)
-        return rows < self._inline_rows if pace is None else rows * pace < _WORTH_THREADS_NS
+        return rows < self._inline_rows if pace is None else rows * pace < worth_ns
 
     def note(self, work: Work, rows: int | None, nanoseconds: int) -> None:
         """So long it took for so many records, all threads together."""
@@ -212,10 +220,10 @@ class _Stages:
         self._job = job
         self._inline = inline
 
-    def takes_little(self, node: Node, partitions: Sequence[int]) -> bool:
-        """Whether these partitions will take little time, as far as it is known."""
+    def takes_less(self, node: Node, partitions: Sequence[int], worth_ns: int) -> bool:
+        """Whether these partitions will take less time, as far as it is known."""
         rows = self._job.rows_hint(node, partitions)
-        return rows is not None and self._executor.takes_little(_work_of(node), rows)
+        return rows is not None and self._executor.takes_little(_work_of(node), rows, worth_ns)
 
     def __call__(
         self, node: Node, action: Callable[[Task, Iterator[Chunk]], Any], partitions: Sequence[int]

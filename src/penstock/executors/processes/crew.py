@@ -23,6 +23,8 @@ from penstock.rdd import Broadcast
 
 __all__ = ["ProcessCrew"]
 
+_WORTH_MS = 2
+"""Work that takes less is not sent: to send it and fetch the result may take one."""
 _KNOWN_MAX = 64
 """Programs that a worker is believed to know; fewer than it keeps, and if it has forgotten one it says so."""
 
@@ -41,7 +43,7 @@ class ProcessCrew(Crew):
         self._closed = False
 
     def wants(self, ready: Ready) -> bool:
-        return (self._always or not ready.takes_little) and runs_python(ready)
+        return (self._always or not ready.takes_less_than(_WORTH_MS)) and runs_python(ready)
 
     def run(self, shipment: Shipment) -> list[Outcome]:
         digest = Programs.digest(shipment.program)

@@ -21,19 +21,23 @@ __all__ = ["Crew", "Ready", "Shipment", "runs_python"]
 class Ready:
     """A stage that might be sent: what is computed, what is done with it, and for which partitions."""
 
-    __slots__ = ("action", "cut", "partitions", "takes_little")
+    __slots__ = ("_takes_less", "action", "cut", "partitions")
 
     def __init__(
         self,
         cut: Cut,
         action: Callable[[Task, Iterator[Chunk]], Any],
         partitions: Sequence[int],
-        takes_little: bool,
+        takes_less: Callable[[int], bool],
     ) -> None:
         self.cut = cut
         self.action = action
         self.partitions = partitions
-        self.takes_little = takes_little
+        self._takes_less = takes_less
+
+    def takes_less_than(self, milliseconds: int) -> bool:
+        """Whether it would take less time here, as far as it is known."""
+        return self._takes_less(milliseconds * 1_000_000)
 
 
 class Shipment:
@@ -75,6 +79,10 @@ class Crew(ABC):
     @abstractmethod
     def wants(self, ready: Ready) -> bool:
         """Whether a stage is to be sent; if not it is computed here."""
+
+    def run_all(self, shipments: Sequence[Shipment]) -> list[list[Outcome]]:
+        """Several stages that do not read each other, side by side if that is cheaper."""
+        return [self.run(shipment) for shipment in shipments]
 
     @abstractmethod
     def run(self, shipment: Shipment) -> list[Outcome]:

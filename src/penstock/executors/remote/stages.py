@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from penstock.chunk import Chunk
 from penstock.executors.jobs import Cut, Job, Kept, OnePass, Stage, pass_over, put
 from penstock.executors.remote.crew import Crew, Ready, Shipment
 from penstock.executors.remote.tasks import program_of
+from penstock.executors.remote.together import Batch, Grove, TooLarge
 from penstock.plan import Metrics, Node, OnDriver, SliceReader, Source, Task
-from penstock.rdd import noting_variables
+from penstock.rdd import Variables, noting_variables
 
 __all__ = ["RemoteStages"]
 
@@ -22,7 +24,7 @@ class RemoteStages:
     """Runs a function over partitions of nodes of one job, as :data:`Stage`; ``here`` is who computes what is
     not sent."""
 
-    __slots__ = ("_crew", "_here", "_job", "_metrics", "_takes_little")
+    __slots__ = ("_batch_of", "_crew", "_here", "_job", "_metrics", "_takes_less")
 
     def __init__(
         self,
@@ -30,13 +32,15 @@ class RemoteStages:
         crew: Crew,
         here: Stage,
         metrics: Metrics,
-        takes_little: Callable[[Node, Sequence[int]], bool],
+        takes_less: Callable[[Node, Sequence[int], int], bool],
+        batch_of: Callable[[Node], Batch | None],
     ) -> None:
         self._job = job
         self._crew = crew
         self._here = here
         self._metrics = metrics
-        self._takes_little = takes_little
+        self._takes_less = takes_less
+        self._batch_of = batch_of
 
     def __call__(self, node: Node, action: Action, partitions: Sequence[int]) -> list[Any]:
         ready = self._ready(node, action, partitions)
@@ -53,7 +57,7 @@ class RemoteStages:
             self._hold_inputs(staying)
         for below, kept, missing in cut.unfilled:
             self._fill(below, kept, missing)
-        ready = Ready(cut, action, partitions, self._takes_little(node, partitions))
+        ready = Ready(cut, action, partitions, partial(self._takes_less, node, partitions))
         return ready if self._crew.wants(ready) else None
 
     def _hold_inputs(self, staying: Node) -> None:
@@ -66,6 +70,12 @@ class RemoteStages:
 
     def _fill(self, node: Node, kept: Kept, missing: Sequence[int]) -> None:
         """Compute what is kept and not there yet, if it is to be sent."""
+        batch = self._batch_of(node)
+        if batch is not None:
+            self._fill_batch(batch)
+            missing = [index for index in missing if not kept.has(index)]
+            if not missing:
+                return
         one_pass = kept.one_pass
         if isinstance(one_pass, OnePass):
             with _all_of([one_pass.lock(index) for index in sorted(missing)]):
@@ -85,6 +95,41 @@ class RemoteStages:
                 ready.partitions = missing
                 for index, chunks in zip(missing, self._sent(ready), strict=True):
                     kept.put(index, chunks)
+
+    def _fill_batch(self, batch: Batch) -> None:
+        """Compute together what several jobs read. What fails is left to the job that reads it, which says
+        so."""
+        with batch.lock:
+            if batch.done:
+                return
+            batch.done = True
+            with noting_variables() as variables:
+                shipments = [self._shipment_of(grove, batch, variables) for grove in batch.groves]
+            for grove, outcomes in zip(batch.groves, self._crew.run_all(shipments), strict=True):
+                for index, outcome in enumerate(outcomes):
+                    if outcome.error is not None:
+                        continue
+                    self._metrics.note_all(Metrics.of(outcome.figures))
+                    variables.add(outcome.added)
+                    for end, found in zip(grove.ends, outcome.result, strict=True):
+                        if isinstance(found, TooLarge):
+                            batch.too_large(end)
+                        elif not isinstance(found, Exception) and not batch.kept[end].has(index):
+                            batch.kept[end].put(index, found)
+
+    def _shipment_of(self, grove: Grove, batch: Batch, variables: Variables) -> Shipment:
+        everywhere = range(grove.base.partitions)
+        cut = Cut(self._job, grove.base, everywhere)
+        program = program_of(cut.links, grove.action(batch.most_bytes), grove.base.site, self._crew.pickle)
+        return Shipment(cut, program, everywhere, list(variables.broadcasts.values()), self._crew.pickle)
+
+    def chunks(self, node: Node, partition: int) -> Iterator[Chunk]:
+        """The chunks of one partition, for who pulls them one by one."""
+        ready = self._ready(node, _all, [partition])
+        if ready is None:
+            yield from self._job.chunks(node, partition)
+        else:
+            yield from self._sent(ready)[0]
 
     def _sent(self, ready: Ready) -> list[Any]:
         action = ready.action

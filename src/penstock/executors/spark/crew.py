@@ -4,6 +4,7 @@ on by the driver."""
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.encoding import travelling
@@ -14,6 +15,9 @@ from penstock.plan import RangeReader, SliceReader
 from penstock.rdd import Broadcast
 
 __all__ = ["SparkCrew"]
+
+_WORTH_MS = 200
+"""Work on what the driver holds that takes it less stays there: a job of the cluster takes as long."""
 
 
 class SparkCrew(Crew):
@@ -34,14 +38,23 @@ class SparkCrew(Crew):
         ]
         if any(not isinstance(reader, (SliceReader, RangeReader)) for reader in readers):
             return True
-        return (self._always or not ready.takes_little) and runs_python(ready)
+        return (self._always or not ready.takes_less_than(_WORTH_MS)) and runs_python(ready)
 
     def run(self, shipment: Shipment) -> list[Outcome]:
-        broadcasts = {each.number: self._shared(each) for each in shipment.broadcasts}
-        task = RunTask(Programs.digest(shipment.program), shipment.program, broadcasts)
-        inputs = [(partition, shipment.inputs(partition)) for partition in shipment.partitions]
-        found = self._session.run(task, inputs, str(shipment.site))
-        return [Outcome.read(data) for data in found]
+        return self.run_all([shipment])[0]
+
+    def run_all(self, shipments: Sequence[Shipment]) -> list[list[Outcome]]:
+        programs: dict[bytes, bytes] = {}
+        broadcasts: dict[int, Any] = {}
+        inputs: list[tuple[bytes, int, bytes]] = []
+        for shipment in shipments:
+            digest = Programs.digest(shipment.program)
+            programs[digest] = shipment.program
+            broadcasts.update((each.number, self._shared(each)) for each in shipment.broadcasts)
+            inputs.extend((digest, index, shipment.inputs(index)) for index in shipment.partitions)
+        said = ", ".join(str(shipment.site) for shipment in shipments)
+        found = iter(self._session.run(RunTask(programs, broadcasts), inputs, said))
+        return [[Outcome.read(next(found)) for _ in shipment.partitions] for shipment in shipments]
 
     def _shared(self, broadcast: Broadcast) -> Any:
         known = self._broadcasts.get(broadcast.number)

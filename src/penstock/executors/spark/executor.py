@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
-from penstock.errors import UnsupportedError, joined
+from penstock.errors import CallSite, UnsupportedError, joined
+from penstock.executors.base import Together
 from penstock.executors.jobs import ReadAhead
 from penstock.executors.local import LocalExecutor
+from penstock.executors.remote import Batch, groves_of
 from penstock.executors.spark.crew import SparkCrew
 from penstock.executors.spark.package import Package
 from penstock.executors.spark.session import Session
 from penstock.executors.spark.worker import Found, looked_around
-from penstock.plan import Node
+from penstock.plan import Node, RangeReader, SliceReader, Source, StorageLevel
 
 __all__ = ["SparkExecutor"]
 
+_BROUGHT_BYTES = 4 * 1024**2
+"""So much of each partition of what several outputs need is brought to the driver in the one job for all."""
+_LARGE_MAX = 10_000
 _NEEDED = ["penstock", "pyarrow", "numpy", "cloudpickle", "fsspec"]
 
 
@@ -24,6 +31,8 @@ class SparkExecutor(LocalExecutor):
 
     def __init__(self, session: Session, threads: int, inline_rows: int) -> None:
         self._session = session
+        self._batches: WeakKeyDictionary[Node, Batch] = WeakKeyDictionary()
+        self._large: set[CallSite] = set()
         self._package = Package()
         session.add_file(self._package.path)
         self._look_around()
@@ -35,6 +44,39 @@ class SparkExecutor(LocalExecutor):
 
     def prefetch(self, plan: Node) -> ReadAhead:
         return ReadAhead(0, lambda partition, metrics: iter(()), lambda: None)
+
+    def together(self, plans: Sequence[Node]) -> Together:
+        groves = groves_of(plans, self._instead, self._is_ready, _is_outside, self._large)
+        ends = [end for grove in groves for end in grove.ends]
+        if not ends:
+            return Together()
+        ours = [end for end in ends if end not in self._kept]
+        for end in ours:
+            self.keep(end, StorageLevel.MEMORY_ONLY)
+
+        def release() -> None:
+            for end in ends:
+                self._batches.pop(end, None)
+            for end in ours:
+                self.drop(end)
+
+        kept = {end: self._kept[end] for end in ends}
+        batch = Batch(groves, kept, _BROUGHT_BYTES, self._note_large, release)
+        for end in ends:
+            self._batches[end] = batch
+        return batch
+
+    def _is_ready(self, node: Node) -> bool:
+        kept = self._kept.get(node)
+        return kept is not None and all(map(kept.has, range(node.partitions)))
+
+    def _note_large(self, node: Node) -> None:
+        if len(self._large) >= _LARGE_MAX:
+            self._large.clear()
+        self._large.add(node.site)
+
+    def _batch_of(self, node: Node) -> Batch | None:
+        return self._batches.get(node)
 
     def close(self) -> None:
         super().close()
@@ -48,6 +90,10 @@ class SparkExecutor(LocalExecutor):
         problems = dict.fromkeys(problem for each in found for problem in _problems_of(each))
         if problems:
             raise UnsupportedError(joined(problems))
+
+
+def _is_outside(source: Source) -> bool:
+    return not all(isinstance(reader, (SliceReader, RangeReader)) for reader in source.readers)
 
 
 def _problems_of(found: Found) -> list[str]:

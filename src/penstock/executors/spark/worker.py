@@ -23,20 +23,19 @@ _broadcasts: OrderedDict[int, None] = OrderedDict()
 
 
 class RunTask:
-    """The function of a job's tasks: its input is a partition and what that reads."""
+    """The function of a job's tasks: its input is which program, a partition, and what that reads."""
 
-    __slots__ = ("_broadcasts", "_digest", "_program")
+    __slots__ = ("_broadcasts", "_programs")
 
-    def __init__(self, digest: bytes, program: bytes, broadcasts: Mapping[int, Any]) -> None:
-        self._digest = digest
-        self._program = program
+    def __init__(self, programs: Mapping[bytes, bytes], broadcasts: Mapping[int, Any]) -> None:
+        self._programs = programs
         self._broadcasts = broadcasts
 
-    def __call__(self, given: tuple[int, bytes]) -> bytes:
-        partition, inputs = given
+    def __call__(self, given: tuple[bytes, int, bytes]) -> bytes:
+        digest, partition, inputs = given
         try:
             self._fetch()
-            program = _programs.get(self._digest) or _programs.put(self._digest, self._program)
+            program = _programs.get(digest) or _programs.put(digest, self._programs[digest])
         except Exception as error:
             error.add_note(f"on the host {socket.gethostname()}")
             return refused(error, partition)
