@@ -12,6 +12,7 @@ import pytest
 
 # A user who does not use these does not pay for them. fsspec's local files alone may come with fsspec.
 NOT_LOADED = (
+    "IPython",
     "click",
     "confluent_kafka",
     "fsspec.implementations",

@@ -50,6 +50,7 @@ ENGINES = (
     "confluent_kafka",
     "starlette uvicorn",
     "plotly",
+    "IPython",
     "pandas",
     "sqlalchemy",
     "s3fs aiobotocore botocore",

@@ -10,8 +10,9 @@ from typing import Any
 
 from penstock.errors import UnsupportedError
 from penstock.monitor.look import spec_of
+from penstock.monitor.words import lines_of
 
-__all__ = ["figure_of", "html_of", "script"]
+__all__ = ["bundle_of", "figure_of", "html_of", "library_html", "script"]
 
 _MARKS = re.compile(r'getElementById\("([0-9a-f]{64})"\)')  # of the maps in it, which charts do not use
 _PRELUDE = """for (const id of %s) {
@@ -32,11 +33,32 @@ def figure_of(panel: dict[str, Any], view: dict[str, Any]) -> Any:
     return Figure(spec_of(panel, view))
 
 
+def bundle_of(panel: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:
+    """A figure as notebooks take it: as Plotly's own kind of data, as HTML for those that do not know that,
+    which needs :func:`library_html` before it, and in words."""
+    figure = figure_of(panel, view)
+    html = figure.to_html(full_html=False, include_plotlyjs=False, include_mathjax=False, validate=False)
+    return {
+        "application/vnd.plotly.v1+json": json.loads(figure.to_json(validate=False)),
+        "text/html": html,
+        "text/plain": "\n".join(lines_of(panel, view)),
+    }
+
+
+def library_html() -> str:
+    """The library's script in an element, for HTML that needs it and fetches nothing."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise _missing() from error
+    return f"<script>{get_plotlyjs()}</script>"
+
+
 def html_of(title: str, figures: Mapping[str, Any]) -> str:
     """The figures one below the other, with the library's script in the text, so that nothing is fetched."""
     parts = [f"<h2>{escape(title)}</h2>"]
     for number, figure in enumerate(figures.values()):
-        parts.append(figure.to_html(full_html=False, include_plotlyjs=number == 0))
+        parts.append(figure.to_html(full_html=False, include_plotlyjs=number == 0, include_mathjax=False))
     return "\n".join(parts)
 
 

@@ -33,7 +33,12 @@ def spec_of(panel: Json, view: Json) -> Json:
         "number": _number,
         "log": _log,
     }[panel["kind"]](panel, view)
-    layout = {"title": {"text": escaped(panel["title"])}, "height": 320, "margin": {"t": 60, "b": 40}}
+    layout = {
+        "template": "plotly_white",
+        "title": {"text": escaped(panel["title"])},
+        "height": made.get("height", 320),
+        "margin": {"t": 60, "b": 10 if "height" in made else 40},
+    }
     return {"data": made["data"], "layout": {**layout, **made.get("layout", {})}}
 
 
@@ -93,17 +98,25 @@ def _table(panel: Json, view: Json) -> Json:
     if panel["keyed"]:
         columns.append("rank")
         cells.append([moved(row.get("move")) for row in rows])
-    return {"data": [{"type": "table", "header": {"values": columns}, "cells": {"values": cells}}]}
+    return _as_table({"values": columns}, {"values": cells}, len(rows))
 
 
 def _number(panel: Json, view: Json) -> Json:
     # As text, not as Plotly's indicator: that knows neither exact decimals nor words.
-    text = view["text"] or f"no {panel['noun']} yet"
-    note = {"text": escaped(text), "showarrow": False, "font": {"size": 48}, "x": 0.5, "y": 0.5,
-            "xref": "paper", "yref": "paper"}  # fmt: skip
+    words = escaped(view["text"] or f"no {panel['noun']} yet")
+    font = {"size": 42 if view["text"] else 20, "color": COLOURS["light"][1] if view["warn"] else None}
+    shown: list[tuple[str, Json, float]] = [
+        (f"⚠ {words}" if view["warn"] else words, font, 0.65),
+        (escaped(view["note"]), {"size": 14}, 0.05),
+    ]
+    place = {"x": 0, "xanchor": "left", "yanchor": "middle", "xref": "paper", "yref": "paper"}
+    notes = [
+        {"text": text, "font": font, "y": y, "showarrow": False, **place} for text, font, y in shown if text
+    ]
     return {
         "data": [],
-        "layout": {"annotations": [note], "xaxis": {"visible": False}, "yaxis": {"visible": False}},
+        "height": 150,
+        "layout": {"annotations": notes, "xaxis": {"visible": False}, "yaxis": {"visible": False}},
     }
 
 
@@ -112,7 +125,14 @@ def _log(panel: Json, view: Json) -> Json:
     times = [f"{local_datetime(time):%H:%M:%S}" for time, _ in lines]
     values = [times, [escaped(line) for _, line in lines]]
     header = {"values": ["batch", escaped(panel["noun"])]}
-    return {"data": [{"type": "table", "header": header, "columnwidth": [1, 8], "cells": {"values": values}}]}
+    return _as_table(header, {"values": values}, len(lines), columnwidth=[1, 8])
+
+
+def _as_table(header: Json, cells: Json, rows: int, **more: Any) -> Json:
+    """As high as its rows, up to ten; more are scrolled."""
+    look = {"align": "left", "height": 28, "font": {"size": 14}}
+    data = {"type": "table", "header": {**look, **header}, "cells": {**look, **cells}, **more}
+    return {"data": [data], "height": 110 + 28 * min(10, max(1, rows))}
 
 
 def moved(move: int | str | None) -> str:
