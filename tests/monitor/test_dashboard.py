@@ -6,7 +6,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
-from operator import add
+from operator import add, sub
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,68 @@ def test_streams_side_by_side_are_series(sc: Context) -> None:
     assert run.go().text() == "Desk\nCounts: all 1, odd 0"
 
 
+def test_names_of_several_streams_stand_behind_those_of_the_streams(sc: Context) -> None:
+    run = Run(sc, [[("a", 1), ("b", 2)], [("b", 3)]])
+    tenfold = run.stream.map(lambda pair: (pair[0], pair[1] * 10))
+    run.board.line("Counts", ("one", run.stream), ("ten", tenfold), per_second=True)
+    assert run.go().text() == "Desk\nCounts: one a 0/s, one b 3/s, ten a 0/s, ten b 30/s"
+
+
+def test_per_second_of_a_window_is_of_all_its_time(sc: Context, tmp_path: Path) -> None:
+    sc.setCheckpointDir(str(tmp_path))
+    run = Run(sc, [[1] * 10] * 6)
+    window = run.stream.window(4, 2)
+    counts = run.stream.map(lambda x: (x, 1))
+    run.board.number("Window", window.count(), per_second=True)
+    run.board.line("Of windows", window.window(4, 2).count(), per_second=True)
+    run.board.line("Corrected", counts.reduceByKeyAndWindow(add, sub, 4, 2), per_second=True)
+    run.board.line("Slide", run.stream.count(), per_second=True)
+    panels = {panel.title: panel.spans_ms for panel in run.go().panels}
+    assert panels == {"Window": (4000,), "Of windows": (6000,), "Corrected": (4000,), "Slide": (1000,)}
+    lines = run.board.text().splitlines()
+    assert (lines[1], lines[3], lines[4]) == ("Window: 10/s", "Corrected: 1 10/s", "Slide: 10/s")
+
+
+def test_a_long_program_is_looked_through(sc: Context) -> None:
+    run = Run(sc, [[1]])
+    stream = run.stream
+    for _ in range(40):
+        stream = stream.union(stream)  # of 2^40 ways through it, none is gone twice
+    for _ in range(2000):
+        stream = stream.map(lambda x: x)
+    run.board.number("Last", stream, per_second=True)
+    assert run.board.panels[0].spans_ms == (1000,)
+
+
+def test_a_dashboard_that_reads_no_stream_follows_the_batches(sc: Context) -> None:
+    run = Run(sc, [[1], [2]])
+    run.stream.foreachRDD(lambda rdd: rdd.count())
+    run.board.batches()
+    run.ssc.dashboard("Nothing on it")
+    board = run.go()
+    assert dashboards_of(run.ssc.graph) == [board]
+    assert board.text() == "Desk\nProcessing time: processing 0 ms, waiting 0 ms"
+    assert len(board.board.view(0)["times"]) == 2
+
+
+def test_all_who_wait_hear_what_is_new(sc: Context) -> None:
+    run = Run(sc, [[1], [2]])
+    run.board.log("Log", run.stream)
+    board, heard = run.board.board, [threading.Event() for _ in range(3)]
+
+    def follow(event: threading.Event) -> None:
+        seen = 0
+        while not board.over:
+            seen = board.wait_for_news(seen)
+        event.set()
+
+    threads = [threading.Thread(target=follow, args=(event,), daemon=True) for event in heard]
+    for thread in threads:
+        thread.start()
+    run.go()
+    assert all(event.wait(10) for event in heard)
+
+
 def test_panels_of_one_stream_are_one_output_that_takes_few_records(sc: Context) -> None:
     run = Run(sc, [list(range(1000))])
     seen: list[int] = []
@@ -147,7 +209,9 @@ def test_what_is_new_is_what_came_since(sc: Context) -> None:
     with Stepper(run.ssc, run.clock) as stepper:
         stepper.step()
         first, counts = run.board.board.taken([-1, -1, -1])
-        assert first == {**run.board.board.state(), "status": first["status"]}
+        whole = run.board.board.state()
+        assert first["panels"] == whole["panels"]
+        assert (first["run"], first["number"] + 1) == (whole["run"], whole["number"])
         still, counts = run.board.board.taken(counts)
         assert still["panels"] == {}
         stepper.step()
@@ -159,7 +223,7 @@ def test_what_is_new_is_what_came_since(sc: Context) -> None:
 
 
 def test_readings_that_nobody_takes_are_dropped_and_nobody_waits() -> None:
-    line = LinePanel(id="p", title="t", noun="n", width=6, slides_ms=(1000,), names=("x",))
+    line = LinePanel(id="p", title="t", noun="n", width=6, spans_ms=(1000,), names=("x",))
     board = Board([line])
     for number in range(20_000):
         board.leave(number, 0, 0, {"x": 1.0})
@@ -320,9 +384,7 @@ def test_a_notebook_gets_figures_that_fetch_nothing(sc: Context) -> None:
     pytest.importorskip("plotly", reason="Hint: pip install 'penstock[ui]'")
     run = Run(sc, [[1]])
     run.board.line("Line <one>", run.stream).bar("Two", run.stream.map(lambda x: ("x", x)))
-    bundle = run.go()._repr_mimebundle_()
-    assert bundle["text/plain"].startswith("Desk\nLine <one>: ")
-    html = bundle["text/html"]
+    html = run.go()._repr_html_()
     assert html.count("Plotly.newPlot(") >= 2
     assert 'src="http' not in html
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import HTTPCookieProcessor, build_opener, urlopen
 
 import pytest
 
@@ -32,9 +34,7 @@ def stepper() -> Iterator[Stepper]:
 
 
 def dashboards(stepper: Stepper) -> list[Dashboard]:
-    found = stepper.ssc._dashboards
-    assert found is not None
-    return found
+    return stepper.ssc.graph.shown
 
 
 def state_of(server: PageServer, slug: str = "one-b") -> Any:
@@ -139,3 +139,24 @@ def test_a_server_of_dashboards_alone_leads_to_the_only_one(stepper: Stepper) ->
         assert (answer.status, answer.headers["location"]) == (302, "/dashboards/two")
     finally:
         server.stop()
+
+
+def test_the_way_in_has_the_token_and_the_address_has_not() -> None:
+    conf = Conf().setMaster("local[1]").set("spark.ui.port", 0).set("penstock.ui.token", "a" * 20)
+    with Context(conf=conf) as sc:
+        ssc = StreamingContext(sc, 0.1)
+        board = ssc.dashboard("Desk").log("Log", ssc.queueStream([[1]]))
+        assert board.entrance is None
+        seen = 0
+        ssc.start()
+        while board.url is None:
+            seen = board.board.wait_for_news(seen)
+        assert "token" not in board.url
+        assert board.entrance == f"{board.url}?token={'a' * 20}"
+        with pytest.raises(HTTPError, match="401"):
+            urlopen(board.url)
+        cookies = build_opener(HTTPCookieProcessor())
+        with cookies.open(board.entrance) as page:
+            assert b'id="panels"' in page.read()
+        ssc.stop(stopSparkContext=False)
+        assert board.entrance is None

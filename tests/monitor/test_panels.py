@@ -28,7 +28,7 @@ BASE: dict[str, Any] = {
     "title": "Orders",
     "noun": "orders",
     "width": 6,
-    "slides_ms": (2000,),
+    "spans_ms": (2000,),
 }
 LINE = LinePanel(**BASE, names=("orders",))
 BAR = BarPanel(**BASE, rows=3)
@@ -233,6 +233,27 @@ def test_ranks_are_compared_with_those_of_a_while_ago() -> None:
     assert moves(first, second, second) == [2, -1, "new"]  # still within two seconds
     assert moves(first, second, second, second) == [0, 0, 0]
     assert moves([], first) == [None, None, None]
+
+
+def test_ranks_are_compared_over_an_hour_of_short_batches_in_bounded_memory() -> None:
+    table = TablePanel(**BASE, rows=2, key=0, compared_ms=3_600_000)
+    memory = table.memory()
+    for number in range(36_100):
+        records = ["a", "b"] if number * 100 < 5_000 else ["b", "a"]
+        memory.take(number * 100, {0: table.read(records, 0)})
+        if number * 100 in (400_000, 3_600_000):
+            assert [row["move"] for row in memory.view()["rows"]] == [1, -1]
+            assert len(memory._ranks) <= 502  # type: ignore[attr-defined]
+    memory.take(3_620_000, {0: table.read(["b", "a"], 0)})
+    assert [row["move"] for row in memory.view()["rows"]] == [0, 0]
+
+
+def test_names_beyond_those_that_are_shown_are_told_of() -> None:
+    batches = [[(f"name {number}", number)] for number in range(9)]
+    assert after(LINE, *batches[:8])["more"] is False
+    assert after(LINE, *batches)["more"] is True
+    assert len(after(LINE, *batches)["series"]) == 8
+    assert after(LINE, [pair for [pair] in batches])["more"] is True
 
 
 # ------------------------------------------------------------------------------------------- numbers

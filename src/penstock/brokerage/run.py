@@ -77,9 +77,9 @@ def run(
                 started()
             while not ssc.awaitTerminationOrTimeout(_POLL_S):
                 view.refresh()
-                if page is not None and page.url is not None and not told:
+                if page is not None and page.entrance is not None and not told:
                     told = True
-                    view.note(f"The dashboard: {page.url}")
+                    view.note(f"The dashboard: {page.entrance}")
                 if stop.is_set():
                     view.note("Stopping once the batches in line are complete. Ctrl-C again ends at once.")
                     break

@@ -16,8 +16,6 @@ __all__ = ["Dashboards"]
 class Dashboards(Lifecycle):
     """What of a StreamingContext is for those who look at it."""
 
-    _dashboards: list[Dashboard] | None = None  # those made by this program
-
     def dashboard(self, title: str, *, noun: str = "records") -> Dashboard:
         """A page of panels made of streams, under ``/dashboards/<title>`` of the context's pages; see
         :class:`Dashboard`. ``noun`` is what the records are called. ``ArgumentError`` for a second one of the
@@ -39,11 +37,10 @@ class Dashboards(Lifecycle):
         from penstock.monitor.dashboard import Dashboard, slug_of  # here: loaded if it is used
 
         self.must_be_open()
-        if self._dashboards is None:
-            self._dashboards = []
-        if any(each.title == title for each in self._dashboards):
+        known = self._graph.shown
+        if any(each.title == title for each in known):
             raise ArgumentError(f"there is a dashboard {title!r} already. Hint: give this one another title.")
-        slug = slug_of(str(title), [each.slug for each in self._dashboards])
+        slug = slug_of(str(title), [each.slug for each in known])
         made = Dashboard(self, title, slug, noun)
-        self._dashboards.append(made)
+        known.append(made)
         return made

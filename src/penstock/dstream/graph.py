@@ -31,6 +31,7 @@ class StreamGraph:
         self.inputs: list[Input] = []
         self.outputs: list[Output] = []
         self.remember_ms: int | None = None
+        self.shown: list[Any] = []  # dashboards, in the order they were made
         self.run = Run()
         self._folded: list[_Folded] = []
 

@@ -40,13 +40,14 @@ class Facts:
 class Board(StreamingListener):
     """The panels' memories and the state of the run.
 
-    ``changed`` is set whenever there is something new to show; who waits for it clears it.
+    Whoever shows it waits with :meth:`wait_for_news`, and may be one of many.
     """
 
     def __init__(self, panels: Sequence[Panel]) -> None:
         self.run = uuid.uuid4().hex  # so that a page sees that what it holds is of an earlier process
-        self.changed = threading.Event()
-        self._panels = panels
+        self._news = threading.Condition()
+        self._news_count = 0
+        self.panels = panels
         self._memories = [panel.memory() for panel in panels]
         self._facts: Facts | None = None
         self._left: deque[tuple[int, int, int, Any]] = deque(maxlen=_WAITING_MAX)
@@ -59,6 +60,7 @@ class Board(StreamingListener):
         self._last_records_ms: int | None = None
         self._last_good_ms: int | None = None
         self._over = False
+        self._taken = 0
 
     # What batches bring
 
@@ -72,27 +74,27 @@ class Board(StreamingListener):
         with self._lock:
             self._facts = facts
             self._last_records_ms = facts.clock.now_ms()
-        self.changed.set()
+        self.touch()
 
     def end(self) -> None:
         """No batch will follow."""
         with self._lock:
             self._over, self._running = True, None
-        self.changed.set()
+        self.touch()
 
     def onBatchSubmitted(self, batchSubmitted: Any) -> None:
         self._submitted += 1
 
     def onBatchStarted(self, batchStarted: Any) -> None:
         self._running = batchStarted.batchInfo
-        self.changed.set()
+        self.touch()
 
     def onBatchCompleted(self, batchCompleted: Any) -> None:
         info: BatchInfo = batchCompleted.batchInfo
         readings = self._readings_of(info.batchTime)
         with self._lock:
             failed = info.failureReason is not None
-            for index, (panel, memory) in enumerate(zip(self._panels, self._memories, strict=True)):
+            for index, (panel, memory) in enumerate(zip(self.panels, self._memories, strict=True)):
                 if isinstance(panel, BatchesPanel):
                     if info.processingDelay >= 0:
                         took = {"processing": info.processingDelay, "waiting": max(0.0, info.schedulingDelay)}
@@ -110,7 +112,7 @@ class Board(StreamingListener):
                 self._records += info.numRecords
             if info.numRecords:
                 self._last_records_ms = info.processingEndTime
-        self.changed.set()
+        self.touch()
 
     def _readings_of(self, time_ms: int) -> dict[int, dict[int, Any]]:
         """By panel and stream, of a batch that is over."""
@@ -124,6 +126,23 @@ class Board(StreamingListener):
         return found
 
     # What is shown
+
+    def touch(self) -> None:
+        """There is something new to show, or those who wait are to look up."""
+        with self._news:
+            self._news_count += 1
+            self._news.notify_all()
+
+    def wait_for_news(self, seen: int) -> int:
+        """Wait until something is new since this returned ``seen``; before the first time, that is 0."""
+        with self._news:
+            self._news.wait_for(lambda: self._news_count != seen)
+            return self._news_count
+
+    @property
+    def over(self) -> bool:
+        """Whether no batch will follow."""
+        return self._over
 
     def counts(self) -> list[int]:
         """How much each panel has shown so far: what a later :meth:`taken` leaves out."""
@@ -140,10 +159,11 @@ class Board(StreamingListener):
         with self._lock:
             panels = {
                 panel.id: memory.view(max(0, seen))
-                for panel, memory, seen in zip(self._panels, self._memories, since, strict=True)
+                for panel, memory, seen in zip(self.panels, self._memories, since, strict=True)
                 if memory.count != seen
             }
-            state = {"run": self.run, "status": self._status(), "panels": panels}
+            self._taken += 1  # a page tells by it what is older than what it has
+            state = {"run": self.run, "number": self._taken, "status": self._status(), "panels": panels}
             return state, [memory.count for memory in self._memories]
 
     def view(self, index: int) -> Json:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from penstock.dstream import DStream, StreamGraph, StreamNode
-from penstock.errors import ArgumentError, SignatureError
+from penstock.errors import ArgumentError, SignatureError, UnsupportedError
 from penstock.monitor.board import Board
 from penstock.monitor.panels import (
     SERIES_MAX,
@@ -21,6 +21,9 @@ from penstock.monitor.panels import (
 )
 from penstock.rdd import RDD
 from penstock.times import BatchTime, DurationLike, milliseconds_of
+
+if TYPE_CHECKING:
+    from penstock.monitor.notebook import LiveFigures
 
 __all__ = ["Dashboard", "dashboards_of"]
 
@@ -69,6 +72,7 @@ class Dashboard:
         self._panels: list[Panel] = []
         self._readers: dict[StreamNode, _Reader] = {}
         self._board: Board | None = None
+        self._live: LiveFigures | None = None
         self.url: str | None = None  # where its page is served, while it is
 
     def __repr__(self) -> str:
@@ -78,6 +82,7 @@ class Dashboard:
         return {
             **self.__dict__,
             "_board": None,
+            "_live": None,
             "url": None,
         }  # a stored program has its panels, not what they showed
 
@@ -95,10 +100,11 @@ class Dashboard:
     ) -> Self:
         """Numbers over time, of the newest ``points`` batches. A record is a number, at most one a batch, or
         a pair of a name and a number, one a name: then each name is a series. Several streams, or pairs of a
-        name and a stream, are several series; at most 8 in all are shown.
+        name and a stream, are several series, and names in their records stand behind theirs; at most 8 in
+        all are shown.
 
-        ``per_second`` divides by the stream's slide duration, and then a name that is missing in a batch
-        counts 0 in it; otherwise it leaves a gap.
+        ``per_second`` divides by the time that a batch of the stream is of: its window, or else its slide.
+        Then a name that is missing in a batch counts 0 in it; otherwise it leaves a gap.
         """
         self._check("line", title, width, noun)
         if not streams:
@@ -207,7 +213,7 @@ class Dashboard:
     ) -> Self:
         """One number, large: the sum of the newest batch's records, which are at most 8 numbers, or pairs of
         a name and a number; with ``count``, how many records it has, whatever they are. ``total`` adds up
-        since the start, ``per_second`` divides by the slide duration; a number above ``warn_above`` is shown
+        since the start, ``per_second`` divides as in :meth:`line`; a number above ``warn_above`` is shown
         as a warning."""
         self._check("number", title, width, noun)
         self._text("number", "unit", unit)
@@ -268,7 +274,7 @@ class Dashboard:
             id=f"panel-{len(self._panels) + 1}",
             noun=noun or self.noun,
             width=width,
-            slides_ms=tuple(stream._node.slide_duration for stream in streams),
+            spans_ms=tuple(_span_ms(stream._node) for stream in streams),
             **said,
         )
         self._panels.append(panel)
@@ -301,9 +307,10 @@ class Dashboard:
     @property
     def board(self) -> Board:
         """What the panels show, for pages."""
-        if self._board is None or len(self._board.counts()) != len(self._panels):
-            self._board = Board(tuple(self._panels))
-        return self._board
+        board = self._board
+        if board is None or len(board.panels) != len(self._panels):
+            board = self._board = Board(tuple(self._panels))
+        return board
 
     @property
     def panels(self) -> tuple[Panel, ...]:
@@ -328,10 +335,30 @@ class Dashboard:
             for index, panel in enumerate(self._panels)
         }
 
+    @property
+    def entrance(self) -> str | None:
+        """Where its page is served, with the token if one is needed: for the eyes of who started the program,
+        and for no log. ``None`` where there is no page, or none yet."""
+        monitor = getattr(self._ssc, "_monitor", None)
+        server = None if monitor is None else monitor.server
+        token = None if server is None else server.token
+        return self.url if self.url is None or token is None else f"{self.url}?token={token}"
+
     def show(self) -> None:
-        """Show the figures as they are now, in a notebook or wherever Plotly shows figures."""
-        for figure in self.figures().values():
-            figure.show()
+        """Show the figures. In a Jupyter notebook they are kept up to date, once a second, while the stream
+        runs; where they are shown again, they go on there. Elsewhere Plotly shows them as they are now.
+        Needs the ``ui`` extra: ``UnsupportedError`` without."""
+        from penstock.monitor.notebook import LiveFigures, in_a_notebook
+
+        if not in_a_notebook():
+            for figure in self.figures().values():
+                figure.show()
+            return
+        live = LiveFigures(self.title, self.board)
+        live.show()
+        before, self._live = self._live, live
+        if before is not None:
+            before.stop()
 
     def text(self) -> str:
         """What the page says at the moment, in lines."""
@@ -346,9 +373,17 @@ class Dashboard:
 
         return html_of(self.title, self.figures())
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """What Jupyter shows for a dashboard at the end of a cell."""
-        return {"text/plain": self.text(), "text/html": self._repr_html_()}
+    def _ipython_display_(self) -> None:
+        """A dashboard at the end of a cell is shown; where there is no page to show it on, in words."""
+        from penstock.monitor.notebook import in_a_notebook
+
+        try:
+            if in_a_notebook():
+                self.show()
+                return
+        except UnsupportedError as error:
+            print(error)
+        print(self.text())
 
 
 class _Reader:
@@ -361,26 +396,42 @@ class _Reader:
 
     def __call__(self, time: BatchTime, rdd: RDD) -> None:
         panels, board = self.dashboard._panels, self.dashboard.board
-        bound = max(panels[index].bound for index, _ in self.places)
-        records = rdd.take(bound + 1)
-        count: int | None = len(records) if len(records) <= bound else None
-        for index, part in self.places:
-            panel = panels[index]
-            if isinstance(panel, NumberPanel) and panel.count:
-                if count is None:
-                    count = rdd.count()
-                board.leave(time, index, part, count)
-            else:
-                board.leave(time, index, part, panel.read(records[: panel.bound + 1], part))
+        taken = [(panels[index], index, part) for index, part in self.places]
+        counts = [isinstance(panel, NumberPanel) and panel.count for panel, _, _ in taken]
+        if all(counts):
+            records, count = [], rdd.count()
+        else:
+            bound = max(panel.bound for panel, _, _ in taken)
+            records = rdd.take(bound + 1)
+            count = len(records) if len(records) <= bound or not any(counts) else rdd.count()
+        for (panel, index, part), counted in zip(taken, counts, strict=True):
+            reading = count if counted else panel.read(records[: panel.bound + 1], part)
+            board.leave(time, index, part, reading)
 
 
 def dashboards_of(graph: StreamGraph) -> list[Dashboard]:
-    """The dashboards whose panels are outputs of a graph, in their order, also of one that was stored."""
-    found: dict[int, Dashboard] = {}
-    for output in graph.outputs:
-        if isinstance(output.action, _Reader):
-            found.setdefault(id(output.action.dashboard), output.action.dashboard)
-    return list(found.values())
+    """The dashboards of a graph that have panels, in their order, also of one that was stored."""
+    return [dashboard for dashboard in graph.shown if dashboard._panels]
+
+
+def _span_ms(stream: StreamNode) -> int:
+    """What time the records of one batch are of: a window's length, or else the slide."""
+    spans: dict[StreamNode, int] = {}
+    pending = [stream]
+    while pending:  # no recursion: a chain may be long
+        node = pending[-1]
+        missing = [parent for parent in node.dependencies if parent not in spans]
+        pending += missing
+        if not missing:
+            pending.pop()
+            spans[node] = max(
+                (
+                    spans[parent] + (node.shows(parent) - parent.slide_duration if node.shows(parent) else 0)
+                    for parent in node.dependencies
+                ),
+                default=node.slide_duration,
+            )
+    return spans[stream]
 
 
 def slug_of(title: str, taken: Sequence[str] = ()) -> str:

@@ -139,16 +139,15 @@ class _Pusher:
 
     def stop(self) -> None:
         self._over.set()
-        self._board.changed.set()
+        self._board.touch()
         if self._thread.is_alive():
             self._thread.join(1.0)
         self.feed.close()
 
     def _run(self) -> None:
-        counts = self._board.counts()
+        counts, seen = self._board.counts(), 0
         while not self._over.is_set():
-            self._board.changed.wait()
-            self._board.changed.clear()
+            seen = self._board.wait_for_news(seen)
             if self.feed.readers:
                 state, counts = self._board.taken(counts)
                 self.feed.publish("update", state)

@@ -40,6 +40,8 @@ __all__ = [
     "TableReading",
 ]
 
+_RANKS_MAX = 500  # in the time over which ranks are compared
+
 SERIES_MAX = 8  # as many colours as people with any sight tell apart
 
 Json = dict[str, Any]
@@ -47,7 +49,8 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Panel(ABC):
-    """What all panels have: ``noun`` is what its records are, ``width`` in twelfths of a wide page."""
+    """What all panels have: ``noun`` is what its records are, ``width`` in twelfths of a wide page;
+    ``spans_ms`` how much time the records of a batch of each stream are of."""
 
     kind = ""
 
@@ -55,7 +58,7 @@ class Panel(ABC):
     title: str
     noun: str
     width: int
-    slides_ms: tuple[int, ...] = ()
+    spans_ms: tuple[int, ...] = ()
 
     @property
     def where(self) -> str:
@@ -110,10 +113,16 @@ class LinePanel(Panel):
         return SERIES_MAX
 
     def read(self, records: list[Any], part: int) -> dict[str, float | None]:
-        divisor = self.slides_ms[part] / 1000 if self.per_second else 1.0
+        divisor = self.spans_ms[part] / 1000 if self.per_second else 1.0
         found: dict[str, float | None] = {}
-        for record in records[:SERIES_MAX]:
-            name, value = (self.names[part], record) if is_number(record) else pair_of(record, self.where)
+        own = self.names[part]
+        for record in records:
+            if is_number(record):
+                name, value = own, record
+            else:
+                name, value = pair_of(record, self.where)
+                if len(self.names) > 1:  # another stream may have the same
+                    name = f"{own} {name}"
             if name in found:
                 raise DataError(
                     f"{self.where} got two numbers for {name!r} in a batch. "
@@ -140,6 +149,7 @@ class LineMemory(Memory):
         self._missing = 0.0 if panel.per_second else None
         self._times: deque[int] = deque(maxlen=panel.points)
         self._series: dict[str, deque[float | None]] = {}
+        self._more = False  # names that are not shown
 
     def take(self, time_ms: int, readings: dict[int, Any]) -> None:
         news: dict[str, float | None] = {}
@@ -148,8 +158,11 @@ class LineMemory(Memory):
         if not readings or not (news or self._series):
             return  # no batch of a stream that slides more slowly, or nothing yet that has a name
         for name in news:
-            if name not in self._series and len(self._series) < SERIES_MAX:
-                self._series[name] = deque([None] * len(self._times), self._panel.points)
+            if name not in self._series:
+                if len(self._series) < SERIES_MAX:
+                    self._series[name] = deque([None] * len(self._times), self._panel.points)
+                else:
+                    self._more = True
         self._times.append(time_ms)
         for name, values in self._series.items():
             values.append(news.get(name, self._missing))
@@ -169,6 +182,7 @@ class LineMemory(Memory):
                 }
                 for name, values in sorted(self._series.items())
             ],
+            "more": self._more,
         }
 
     def _shown(self, value: float) -> str:
@@ -275,6 +289,7 @@ class TablePanel(Panel):
             **super().described(),
             "columns": list(self.columns),
             "keyed": self.key is not None,
+            "units": list(self.units),
             "rows": self.rows,
             "compared": self.compared_ms,
         }
@@ -297,7 +312,7 @@ class TableMemory(Memory):
         self.count = 0
         self._panel = panel
         self._newest = TableReading(panel.columns, [], None, False)
-        self._ranks: deque[tuple[int, dict[Any, int]]] = deque(maxlen=1_000)
+        self._ranks: deque[tuple[int, dict[Any, int]]] = deque()
 
     def take(self, time_ms: int, readings: dict[int, Any]) -> None:
         if not readings:
@@ -307,12 +322,16 @@ class TableMemory(Memory):
         if reading.key is None:
             return
         # The oldest that is kept is the newest of those that are at least as old as is compared with.
-        while len(self._ranks) > 1 and self._ranks[1][0] <= time_ms - self._panel.compared_ms:
+        compared_ms = self._panel.compared_ms
+        while len(self._ranks) > 1 and self._ranks[1][0] <= time_ms - compared_ms:
             self._ranks.popleft()
         # By text: a value need not be hashable, and equal texts are one row to who looks.
         ranks = {plain_text(row[reading.key]): rank for rank, row in enumerate(reading.rows)}
-        if ranks or self._ranks:
-            self._ranks.append((time_ms, ranks))
+        kept = self._ranks
+        if len(kept) > 1 and kept[-1][0] - kept[-2][0] < compared_ms / _RANKS_MAX:
+            kept.pop()  # of what is compared over long, not every batch is kept
+        if ranks or kept:
+            kept.append((time_ms, ranks))
 
     def view(self, since: int = 0) -> Json:
         reading, units = self._newest, self._panel.units
@@ -369,6 +388,9 @@ class NumberPanel(Panel):
     def memory(self) -> Memory:
         return NumberMemory(self)
 
+    def described(self) -> Json:
+        return {**super().described(), "watched": self.warn_above is not None}
+
 
 class NumberMemory(Memory):
     """The newest number, and the sum."""
@@ -389,7 +411,7 @@ class NumberMemory(Memory):
             self._newest = 0 if panel.per_second or panel.total else None
             return
         if panel.per_second:
-            value = float(value) * 1000 / panel.slides_ms[0]
+            value = float(value) * 1000 / panel.spans_ms[0]
         self._newest = value
         if panel.total:
             self._sum = value if self._sum is None else _added(self._sum, value)
