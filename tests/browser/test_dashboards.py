@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -149,7 +151,7 @@ def test_a_page_that_is_opened_late_shows_what_a_notebook_shows(desk: Desk, brow
             lines = browser.run(
                 "return [...document.querySelectorAll('.log li span')].map((s) => s.textContent)"
             )
-            assert lines == [line for _, line in board.board.view(8)["lines"]]
+            assert lines == [line for _, line in reversed(board.board.view(8)["lines"])]
             if batch < 8:
                 before = browser.run(PLACES)
                 stepper.step()
@@ -197,7 +199,7 @@ def test_what_is_hostile_is_shown_as_text_in_every_panel(desk: Desk, browser: Br
             "#panel-1 h2",
             "#panel-1 .legend",
             "#panel-3 td.key",
-            "#panel-4 li",
+            "#panel-4 ol",
             "#panel-3 th.right",
         ):
             shown = browser.run("return document.querySelector(arguments[0])?.textContent", css)
@@ -231,6 +233,31 @@ def test_a_server_that_comes_back_finds_its_readers_again(desk: Desk, browser: B
                 and "ERR_EMPTY_RESPONSE" not in line] == []  # fmt: skip
 
 
+def test_a_page_that_is_opened_again_shows_what_is_there_now(desk: Desk, browser: Browser) -> None:
+    board = all_panels(desk, [traded(batch) for batch in range(8)])
+    with Stepper(desk.ssc, desk.clock) as stepper:
+        stepper.step()
+        address = desk.serve(board)
+        with urlopen(f"{address}dashboards/desk/events") as another:
+            for _ in range(3):
+                stepper.step()
+                while not another.readline().startswith(b"data:"):
+                    pass
+        assert desk.server is not None
+        (pusher,) = desk.server._pages._pushers.values()
+        browser.until(lambda: not pusher.feed.readers)
+        for _ in range(3):
+            stepper.step()  # nobody looks
+        browser.open(address)
+        ready(browser)
+        browser.run("return new Promise((done) => setTimeout(done, 300))")
+        shown = browser.run(SHOWN + "return [value('Orders so far'), legend('Sides').buys]")
+        views = board.board.view(1), board.board.view(4)
+        assert shown == [views[0]["text"], views[1]["series"][0]["text"]]
+        assert browser.run("return document.getElementById('moment').dataset.time") == "1458678307000"
+        assert browser.complaints() == []
+
+
 def test_what_is_late_or_missing_is_said_in_words(desk: Desk, browser: Browser) -> None:
     board = all_panels(desk, [traded(1), [], [], []])
     with Stepper(desk.ssc, desk.clock) as stepper:
@@ -240,8 +267,12 @@ def test_what_is_late_or_missing_is_said_in_words(desk: Desk, browser: Browser) 
         assert browser.text("#panel-7 .nothing") == "no orders yet"
         assert browser.text("#panel-9 .nothing") == "no large orders so far"
         assert "first batch" in browser.text("#message")
+        labels = "return document.querySelectorAll('#panel-5 .xtick text, #panel-5 .ytick text').length"
+        browser.until(lambda: browser.run("return document.querySelectorAll('#panel-6 .ytick').length") > 2)
+        assert browser.run(labels) == 0  # nothing that could be said there is true yet
+        assert browser.run("return getComputedStyle(document.querySelector('thead')).visibility") == "hidden"
         stepper.step()
-        browser.until(lambda: "All is well: 340 records in" in browser.text("#message"))
+        browser.until(lambda: re.search("⚠ Odd ones: [0-9]+ · 340 records in", browser.text("#message")))
         assert browser.run("return document.getElementById('panel-4').classList.contains('warning')")
         assert "⚠" in browser.text("#panel-4 .sign")
         desk.clock.set(desk.clock.now_ms() + 38_500)
@@ -249,6 +280,7 @@ def test_what_is_late_or_missing_is_said_in_words(desk: Desk, browser: Browser) 
         browser.until(lambda: "No orders for 39 s" in browser.text("#message"))
         assert browser.run("return document.getElementById('message').dataset.level") == "warning"
         assert browser.text("#panel-5 .note") == "no orders for 39 s"
+        assert browser.text("#panel-4 .note") == ""  # where few are well, none are not late
         # Time goes on in the page, and no batch comes.
         browser.run("const real = Date.now; Date.now = () => real() + 100000;")
         browser.until(lambda: "No batch for 1" in browser.text("#message"))

@@ -8,6 +8,7 @@ from penstock.brokerage.pipeline import TOP, Figures
 from penstock.brokerage.words import span
 from penstock.context import StreamingContext
 from penstock.monitor.dashboard import Dashboard
+from penstock.sources.rejects import Reject
 from penstock.times import milliseconds_of
 
 __all__ = ["add_page"]
@@ -18,12 +19,13 @@ def add_page(ssc: StreamingContext, figures: Figures, window_s: float, title: st
     sides = figures.sides.map(lambda side: ("buys" if side[0] else "sells", side[1]))
     amounts = figures.top_clients.map(lambda pair: (pair[0], Decimal(pair[1]).scaleb(-2)))
     window = span(milliseconds_of(window_s, "window"))
+    rejects = figures.rejects.map(_said)
     lines = "rejected lines"
     return (
         ssc.dashboard(title, noun="orders")
         .number("Orders per second", sides, per_second=True, width=4)
         .number("Orders so far", sides, total=True, width=4)
-        .number("Rejected lines", figures.rejects, count=True, total=True, warn_above=0, noun=lines, width=4)
+        .number("Rejected lines", rejects, count=True, total=True, warn_above=0, noun=lines, width=4)
         .line("Buys and sells per second", sides, per_second=True)
         .batches("Processing time against the batch interval")
         .table(
@@ -36,5 +38,16 @@ def add_page(ssc: StreamingContext, figures: Figures, window_s: float, title: st
             key="Security",
             rows=TOP,
         )
-        .log("Rejected lines, the newest", figures.rejects, noun=lines)
+        .log("Rejected lines, the newest", rejects, noun=lines)
     )
+
+
+def _said(reject: Reject) -> str:
+    """A rejected line as it is shown: where it is, why it is none, and what it says.
+
+    >>> _said(Reject("file:/in/orders-07.txt", 12, "EPE,B", "2 fields instead of 7"))
+    'orders-07.txt, line 12: 2 fields instead of 7: EPE,B'
+    """
+    source = reject.source.rpartition("/")[2]
+    place = f"{source}, line {reject.number}" if source else f"line {reject.number}"
+    return f"{place}: {reject.reason}: {reject.text}"

@@ -9,6 +9,7 @@
 
   let told = null; // what the dashboard is made of: title, noun, panels, look
   let run = null; // the process that it is shown of
+  let newest = 0; // the number of the newest state or update that is shown
   let status = { phase: "new" };
   let offset = 0; // the server's clock, as seen from here
   let loading = null; // events that wait until the state is there; null when it is
@@ -168,6 +169,8 @@
         for (const values of this.series.values()) values.splice(0, extra);
       }
       this.filled(this.series.size > 0);
+      const many = view.more ? `the first ${group(this.series.size)} names of more · ` : "";
+      this.own = this.times.length ? `${many}${counted(this.times.length, "batch", "batches")} since ${clock(this.times[0])}` : "";
       this.keys();
       this.draw();
     }
@@ -196,27 +199,34 @@
     figure() {
       const x = this.times.map(local);
       const few = x.length < 40;
+      // Milliseconds as seconds: then the axis says 200ms and 1s.
+      const interval = this.said.interval ? this.said.interval / 1000 : 0;
+      const scaled = (values) => (interval ? values.map((value) => (value === null ? null : value / 1000)) : values);
       const data = this.names().map((name, place) => ({
-        type: "scatter", mode: few ? "lines+markers" : "lines", name: literal(name), x, y: this.series.get(name),
+        type: "scatter", mode: few ? "lines+markers" : "lines", name: literal(name), x, y: scaled(this.series.get(name)),
         line: { color: palette()[place], dash: told.look.dashes[place], width: 3 }, marker: { size: 6 },
-        hovertemplate: "%{y:,.3~f}",
+        hovertemplate: interval ? "%{y:.3~s}s" : "%{y:,.3~f}",
       }));
-      const top = Math.max(1e-9, this.said.interval ? this.said.interval * 1.15 : 0,
+      const top = Math.max(this.series.size ? 1e-9 : 1, interval * 1.15,
         ...data.map(({ y }) => y.reduce((most, value) => Math.max(most, value ?? 0), 0) * 1.1));
       const low = Math.min(0, ...data.map(({ y }) => y.reduce((least, value) => Math.min(least, value ?? 0), 0) * 1.1));
       const days = x.length && this.times[x.length - 1] - this.times[0] > 20 * 3600 * 1000;
+      const empty = data.length === 0;
       const layout = this.layout({
         hovermode: "x unified",
-        xaxis: this.axis({ type: "date", tickformat: days ? "%b %d %H:%M" : "%H:%M:%S", nticks: this.chart.clientWidth < 500 ? 4 : 8, showgrid: false }),
-        yaxis: this.axis({ range: [low, top], nticks: 6, tickformat: top > 5 ? ",~s" : ",~r" }),
+        xaxis: this.axis({ type: "date", showticklabels: !empty, tickformat: days ? "%b %d %H:%M" : "%H:%M:%S", nticks: this.chart.clientWidth < 500 ? 4 : 8, showgrid: false }),
+        yaxis: this.axis({
+          range: [low, top], nticks: 6, showticklabels: !empty || Boolean(interval), tickformat: interval || top > 5 ? ",~s" : ",~r",
+          ticksuffix: interval ? "s" : "",
+        }),
       });
-      if (this.said.interval) {
+      if (interval) {
         layout.shapes = [{
-          type: "line", xref: "paper", x0: 0, x1: 1, y0: this.said.interval, y1: this.said.interval,
+          type: "line", xref: "paper", x0: 0, x1: 1, y0: interval, y1: interval,
           line: { dash: "dash", width: 1.5, color: colour("--soft") },
         }];
         layout.annotations = [{
-          xref: "paper", x: 0, xanchor: "left", y: this.said.interval, yanchor: "bottom", showarrow: false,
+          xref: "paper", x: 0, xanchor: "left", y: interval, yanchor: "bottom", showarrow: false,
           text: `batch interval ${length(this.said.interval)}`, font: { color: colour("--soft") },
         }];
       }
@@ -276,7 +286,8 @@
       this.body.append(scroll);
       this.cells = [];
       this.columns = null;
-      if (said.columns.length) this.build(said.columns, said.columns.map(() => false));
+      this.table.classList.add("empty");
+      if (said.columns.length) this.build(said.columns, said.columns.map((_, place) => Boolean(said.units[place])));
     }
     build(columns, right) {
       this.columns = JSON.stringify([columns, right]);
@@ -310,6 +321,7 @@
       while (this.columns && this.cells.length < view.rows.length) this.grow();
       this.cells.forEach((row, place) => this.show(row, place, view.rows[place]));
       this.filled(view.rows.length > 0);
+      this.table.classList.toggle("empty", view.rows.length === 0);
       this.own = view.more ? `the first ${group(view.rows.length)} of more`
         : view.rows.some((each) => each.move !== undefined && each.move !== null) ? `change within ${span(this.said.compared)}` : "";
     }
@@ -351,6 +363,7 @@
       this.value.className = `value${view.text === null ? " none" : ""}`;
       this.value.style.setProperty("--letters", text.length);
       this.own = view.note;
+      this.warns = view.warn;
       this.root.classList.toggle("warning", view.warn);
     }
   }
@@ -372,20 +385,18 @@
       this.add(view);
     }
     add(view) {
-      const list = this.list;
-      const below = list.scrollHeight - list.scrollTop - list.clientHeight < 40; // it follows who is at the end
+      const list = this.list; // the newest first, so that it is there without scrolling
       const news = view.lines.slice(this.end - view.from);
       for (const [time, text] of news) {
         const item = element("li");
         const moment = element("time", "", clock(time));
         moment.dateTime = new Date(time).toISOString();
         item.append(moment, element("span", "", text));
-        list.append(item);
+        list.prepend(item);
       }
       this.end += news.length;
-      while (list.children.length > this.said.rows) list.firstChild.remove();
+      while (list.children.length > this.said.rows) list.lastChild.remove();
       this.filled(list.children.length > 0);
-      if (below) list.scrollTop = list.scrollHeight;
     }
   }
 
@@ -397,6 +408,7 @@
 
   const lateness = (panel) => {
     const kind = panel.said.kind;
+    if (panel.said.watched) return ""; // none of what is warned of is well
     if (!["line", "bar", "table", "number"].includes(kind) || !status.interval || status.phase !== "running") return "";
     const last = (status.last || {})[panel.said.id];
     if (last === undefined) return "";
@@ -446,7 +458,9 @@
     if (quiet > limit) return ["running", "running", "warning", `⚠ No ${noun} for ${span(quiet)}. Batches run; nothing comes in.`];
     const share = Math.round((100 * status.processing) / status.interval);
     const of = status.availableNow ? "" : `, ${share} % of the interval of ${length(status.interval)}`;
-    return ["running", "running", "quiet", `All is well: ${counted(status.newRecords, "record")} in ${took(status.processing)}${of}. No batch waits.`];
+    const warned = [...panels.values()].filter((panel) => panel.warns).map((panel) => `${panel.said.title}: ${panel.value.textContent}`);
+    const well = warned.length ? `⚠ ${warned.join(" · ")} · ` : "All is well: ";
+    return ["running", "running", "quiet", `${well}${counted(status.newRecords, "record")} in ${took(status.processing)}${of}. No batch waits.`];
   };
 
   const speak = () => {
@@ -490,11 +504,13 @@
 
   const heard = (news) => {
     status = news.status;
+    newest = news.number;
     if (status.now !== null) offset = status.now - Date.now();
   };
 
   const apply = (news) => {
     if (news.run !== run) return load();
+    if (news.number <= newest) return; // it was kept for who comes late, and is in the state already
     heard(news);
     for (const [id, view] of Object.entries(news.panels)) {
       const panel = panels.get(id);
