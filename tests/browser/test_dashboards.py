@@ -323,6 +323,13 @@ def test_both_themes_at_two_widths(desk: Desk, browser: Browser) -> None:
             wide = "return Math.max(...[...document.querySelectorAll('.chart .main-svg')]"
             wide += ".map((svg) => svg.clientWidth)) <= innerWidth"
             browser.until(lambda wide=wide: browser.run(wide))  # type: ignore[misc]
+        # At the narrowest, figures that grow longer move nothing.
+        browser.size(420, 1000)
+        before = browser.run(PLACES)
+        browser.run(
+            "document.querySelectorAll('.legend b').forEach((b) => { b.textContent = '123,456,789/s' })"
+        )
+        assert browser.run(PLACES) == before
         grounds = []
         for name in ("light", "dark"):
             browser.theme(name)
