@@ -1,4 +1,4 @@
-# The five commands. Each works from a fresh clone: it makes .venv, and brings it up to date when
+# The commands. Each works from a fresh clone: it makes .venv, and brings it up to date when
 # pyproject.toml has changed.
 #
 #   make test PYTHON=python3.13     which Python makes .venv (3.11 or newer)
@@ -11,9 +11,10 @@ ARGS    ?=
 
 VENV   := .venv
 RUN    := $(VENV)/bin/python
-PYTEST := $(RUN) -m pytest -n $(WORKERS)
+PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadgroup
 
 BASE  := $(VENV)/.installed-base
+SPARK := $(VENV)/.installed-spark
 DEV   := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
@@ -22,7 +23,7 @@ PATHWAY := .venv-pathway
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-long check format bench bench-peers clean
+.PHONY: help setup demo test test-long check format bench bench-peers cluster clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +56,9 @@ bench-peers: $(BENCH) $(PATHWAY)/.installed  ## all of them, PySpark and Pathway
 	$(RUN) -m benchmarks --peers --json benchmarks/results.json --table benchmarks/RESULTS.md \
 	  --picture benchmarks/results.svg $(ARGS)
 
+cluster: $(SPARK)  ## a Spark cluster on this machine until Ctrl-C (needs Java); ARGS='--workers 3 --cores 2'
+	@$(RUN) -m penstock.testing.cluster $(ARGS)
+
 clean:  ## remove what was built, keep .venv
 	rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -80,6 +84,10 @@ $(RUN):
 $(BASE): pyproject.toml | $(RUN)
 	@$(call REQUIRE_PYTHON,$(RUN),remove $(VENV) and try again)
 	$(PIP_INSTALL) --editable '.[ui]'
+	@touch $@
+
+$(SPARK): $(BASE)
+	$(PIP_INSTALL) --editable '.[spark]'
 	@touch $@
 
 $(DEV): $(BASE)

@@ -16,7 +16,7 @@ from benchmarks.measure import Figures, measured
 from benchmarks.peers.lines import MalformedOrder, parse_order
 
 if TYPE_CHECKING:
-    from penstock import Conf
+    from penstock import Conf, StreamingListener
 
 INTERVAL_S = 5
 WINDOW_S = 3600
@@ -78,15 +78,19 @@ def application(
     recorded: bool = False,
     page: bool = False,
     conf: Conf | None = None,
+    master: str = "local[*]",
+    listener: StreamingListener | None = None,
 ) -> None:
     """The application's own stream, without its screen, over what is in ``directory``; ``recorded`` in a
-    checkpoint, batch by batch, or not; with its ``page`` or without."""
+    checkpoint, batch by batch, or not; with its ``page`` or without; told to a ``listener``."""
     from penstock import Context, StreamingContext
     from penstock.brokerage.page import add_page
     from penstock.brokerage.pipeline import figures_of
 
-    with Context("local[*]", "dashboard", conf=conf) as sc, rejects_file(output) as file:
+    with Context(master, "dashboard", conf=conf) as sc, rejects_file(output) as file:
         ssc = StreamingContext(sc, INTERVAL_S)
+        if listener is not None:
+            ssc.addStreamingListener(listener)
         if recorded:
             ssc.checkpoint(str(output / "checkpoint"))
         else:

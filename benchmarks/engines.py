@@ -51,8 +51,16 @@ def _spark_python() -> str | None:
     return _here("pyspark")() if java else None
 
 
+def _cluster_python() -> str | None:
+    """As PySpark's, if this Penstock has what runs it on Spark."""
+    return _spark_python() if importlib.util.find_spec("penstock.executors.spark") else None
+
+
 ALWAYS_THERE = Peer(lambda: sys.executable, "")
 _SPARK = Peer(_spark_python, f"{_BENCH_HINT}; and Java 17 or newer, on the PATH or in JAVA_HOME", slow=True)
+_CLUSTER = Peer(
+    _cluster_python, "a Penstock that runs on spark:// masters; and what pyspark needs", slow=True
+)
 _PEERS = {
     "polars": Peer(_here("polars"), _BENCH_HINT),
     "duckdb": Peer(_here("duckdb"), _BENCH_HINT),
@@ -60,6 +68,7 @@ _PEERS = {
     "pathway": Peer(
         _pathway_python, "make bench-peers, which makes .venv-pathway: it holds pyarrow below the newest"
     ),
+    "penstock-on-cluster": _CLUSTER,
     "pyspark": _SPARK,
     "pyspark-structured": _SPARK,
 }

@@ -25,19 +25,22 @@ from pyspark.streaming import StreamingContext, StreamingListener
 from benchmarks.engines import ROOT
 from benchmarks.measure import Figures, batch_figures, cpu_seconds, peak_rss_mib
 
-__all__ = ["Batches", "context", "file_by_file", "received", "stream", "timed_batches"]
+__all__ = ["Batches", "context", "file_by_file", "files_in_turn", "received", "stream", "timed_batches"]
 
 _PATIENCE_S = 120
 
 
 @contextmanager
-def context(name: str) -> Iterator[SparkContext]:
-    """A context on all cores of this machine, without a web page and without words."""
+def context(name: str, master: str = "local[*]") -> Iterator[SparkContext]:
+    """A context, by default on all cores of this machine, without a web page and without words."""
     warnings.simplefilter("ignore")  # DStreams are deprecated, which is why we are here
     # Its workers are started by name, and shall be this Python, with the same modules to import.
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    conf = SparkConf().setMaster("local[*]").setAppName(name)
+    conf = SparkConf().setMaster(master).setAppName(name)
+    if master.startswith("spark://"):  # whose workers are not started by us, and know no variable of ours
+        conf.setExecutorEnv("PYTHONPATH", os.environ["PYTHONPATH"])
+        conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
     conf.set("spark.ui.enabled", "false").set("spark.ui.showConsoleProgress", "false")
     sc = SparkContext(conf=conf)
     sc.setLogLevel("OFF")
@@ -69,9 +72,9 @@ class Batches(StreamingListener):
 
 
 @contextmanager
-def stream(name: str, interval_s: float) -> Iterator[tuple[Any, Batches]]:
+def stream(name: str, interval_s: float, master: str = "local[*]") -> Iterator[tuple[Any, Batches]]:
     """A streaming context, stopped at the end."""
-    with context(name) as sc:
+    with context(name, master) as sc:
         batches = Batches()
         ssc: Any = StreamingContext(sc, interval_s)  # type: ignore[arg-type]  # a float will do
         ssc.addStreamingListener(batches)
@@ -104,29 +107,38 @@ def file_by_file(
     warm_up: int,
     all_files: int,
 ) -> Figures:
-    """Start, and move a copy of a file into ``inbox`` in the middle of each interval, so that every batch
-    has one file: a batch without would cost nearly as much, and nobody asked for it.
+    """As :func:`files_in_turn`; the mean of the files after the first ``warm_up`` stands for each of
+    ``all_files``."""
+    counted, cpu = files_in_turn(ssc, batches, interval_s, files, inbox, warm_up)
+    return {
+        "seconds": statistics.fmean(counted) * all_files,
+        "cpu_seconds": cpu * all_files,
+        "peak_rss_mib": peak_rss_mib(),
+        "counted_batches": len(counted),
+    }
 
-    The mean of the files after the first ``warm_up`` stands for each of ``all_files``.
+
+def files_in_turn(
+    ssc: Any, batches: Batches, interval_s: float, files: list[Path], inbox: Path, warm_up: int
+) -> tuple[list[float], float]:
+    """Start, and move a copy of a file into ``inbox`` in the middle of each interval, so that every batch
+    has one file: a batch without would cost nearly as much, and nobody asked for it. A file may come twice.
+
+    The processing times of the files after the first ``warm_up``, and the CPU time of one of them.
     """
     cpu = 0.0
     ssc.start()
     for index, file in enumerate(files):
-        making = inbox / f".{file.name}"
+        making = inbox / ".making"
         shutil.copyfile(file, making)
         time.sleep(interval_s - (time.time() + interval_s / 2) % interval_s)
         os.utime(making)
-        os.replace(making, inbox / file.name)
+        os.replace(making, inbox / f"{index:05d}-{file.name}")
         if index == warm_up:
             cpu = cpu_seconds()
     _wait(ssc, batches, lambda: sum(batch.with_files for batch in batches.over) == len(files))
     counted = [batch.seconds for batch in batches.over if batch.with_files][warm_up:]
-    return {
-        "seconds": statistics.fmean(counted) * all_files,
-        "cpu_seconds": (cpu_seconds() - cpu) / len(counted) * all_files,
-        "peak_rss_mib": peak_rss_mib(),
-        "counted_batches": len(counted),
-    }
+    return counted, (cpu_seconds() - cpu) / len(counted)
 
 
 def received(ssc: Any, batches: Batches, warm_up: int, go: Callable[[], None], records: int) -> Figures:

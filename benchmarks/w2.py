@@ -15,8 +15,9 @@ from benchmarks.data import order_files
 from benchmarks.measure import Figures
 from benchmarks.workload import Workload
 
-__all__ = ["workloads"]
+__all__ = ["LINES_PER_FILE", "ORDERS", "workloads"]
 
+ORDERS = 5_000_000
 LINES_PER_FILE = 500_000
 
 
@@ -51,7 +52,7 @@ def _looped(orders: int, folder: Path, name: str, sums_of: Callable[[Path], Sums
 
 
 def workloads(*, quick: bool) -> dict[str, Workload]:
-    orders = 1_000_000 if quick else 5_000_000
+    orders = 1_000_000 if quick else ORDERS
     engines = {"penstock": penstock, "polars": polars, "duckdb": duckdb}
     return {
         "W2": Workload(

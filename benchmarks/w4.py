@@ -29,7 +29,7 @@ import pyarrow as pa
 from benchmarks.measure import Figures, batch_figures, measured, resident_bytes
 from benchmarks.workload import Workload
 
-__all__ = ["workloads"]
+__all__ = ["TOUCHED", "by_pyspark", "mapped", "workloads"]
 
 TOUCHED = 10_000
 WARM_UP = 3
@@ -57,19 +57,29 @@ def penstock(keys: int, folder: Path) -> Figures:
 
 def penstock_mapped(keys: int, folder: Path) -> Figures:
     """``mapWithState`` on the same."""
-    return _by_penstock(_mapped, keys, TOUCHED, folder)
+    return mapped(keys, folder)
+
+
+def mapped(keys: int, folder: Path, master: str = "local[*]", batches: int = BATCHES) -> Figures:
+    """``mapWithState`` on this master; so many batches count."""
+    return _by_penstock(_mapped, keys, TOUCHED, folder, master, batches)
 
 
 def _by_penstock(
-    program: Callable[[Any, Any, list[int]], None], keys: int, expected: int, folder: Path
+    program: Callable[[Any, Any, list[int]], None],
+    keys: int,
+    expected: int,
+    folder: Path,
+    master: str = "local[*]",
+    batches: int = BATCHES,
 ) -> Figures:
     from benchmarks.streams import Processing, pairs_of_columns, pairs_of_table, run_to_end
     from penstock import Context, StreamingContext
 
-    with Context("local[*]", "W4") as sc:
+    with Context(master, "W4") as sc:
         sc.setCheckpointDir(str(folder / "w4-checkpoint"))
         ssc = StreamingContext(sc, 0.1)
-        news = [pairs_of_table(sc, news_of(keys, batch)) for batch in range(WARM_UP + BATCHES)]
+        news = [pairs_of_table(sc, news_of(keys, batch)) for batch in range(WARM_UP + batches)]
         initial = pairs_of_columns(sc, np.arange(keys), np.ones(keys, np.int64))
         counted: list[int] = []
         processing = Processing()
@@ -78,7 +88,7 @@ def _by_penstock(
         with measured() as whole:
             seconds = run_to_end(ssc, processing)
         held = _resident() - before
-    assert counted == [expected] * (WARM_UP + BATCHES), counted
+    assert counted == [expected] * (WARM_UP + batches), counted
     return {
         **_figures(whole, seconds, keys, held),
         "state_bytes_per_key": processing.state_bytes / keys,
@@ -110,15 +120,22 @@ def python_dict(keys: int, folder: Path) -> Figures:
 
 def pyspark(keys: int, folder: Path) -> Figures:
     """The same program on PySpark's DStreams; its state is checkpointed every ten seconds, as Spark does."""
+    return by_pyspark(keys, folder)
+
+
+def by_pyspark(
+    keys: int, folder: Path, master: str = "local[*]", counted_batches: int = SPARK_BATCHES
+) -> Figures:
+    """The same on this master; so many batches count."""
     from benchmarks.spark import stream, timed_batches
 
-    with stream("W4", SPARK_INTERVAL_S) as (ssc, batches):
+    with stream("W4", SPARK_INTERVAL_S, master) as (ssc, batches):
         sc, more = ssc.sparkContext, 5
         sc.setCheckpointDir(str(folder / "w4-pyspark-checkpoint"))
-        queue = ssc.queueStream([news_of(keys, batch) for batch in range(WARM_UP + SPARK_BATCHES + more)])
+        queue = ssc.queueStream([news_of(keys, batch) for batch in range(WARM_UP + counted_batches + more)])
         counted: list[int] = []
         _program(queue, sc.range(keys).map(lambda key: (key, 1)), counted)
-        figures = timed_batches(ssc, batches, WARM_UP, SPARK_BATCHES)
+        figures = timed_batches(ssc, batches, WARM_UP, counted_batches)
         kept = [info.memSize() + info.diskSize() for info in sc._jsc.sc().getRDDStorageInfo()]
     assert set(counted) == {keys}, counted
     return {**figures, "bytes_per_key": max(kept) / keys} if kept else figures

@@ -16,7 +16,7 @@ Engine = Callable[[Path], Figures]
 
 It imports what it runs on before it begins to measure."""
 
-_MODULES = ("w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w10", "ticker")
+_MODULES = ("w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w9", "w10", "ticker")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@
 * ``PENSTOCK_FIXED=1``, which CI sets, draws the same random examples in every run: what fails there fails
   because of the change, not of the day. Without it, each run looks where none has looked before.
 * ``PENSTOCK_NO_SKIP=1`` makes a skipped test a failed one: what CI does not run, it does not vouch for.
+* Tests that ask for ``spark_cluster``, a Spark cluster on this machine, run one after the other: a program on
+  it takes all of its cores.
 * A test marked ``timing`` has the machine to itself, as far as this run is concerned.
 * ``seed``: a random number per test, printed when the test fails; ``PENSTOCK_SEED`` brings a run back.
 """
@@ -21,10 +23,13 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from penstock.testing.cluster import LocalCluster
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -92,6 +97,31 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
             return urls[name]
 
         yield url
+
+
+@pytest.fixture(scope="session")
+def spark_cluster() -> Iterator[LocalCluster]:
+    """A Spark cluster of two workers with one core each, for all tests of the run that want one.
+
+    Who kills a worker of it starts another. A program on it is a process of its own, or stops its context.
+    """
+    from penstock.errors import UnsupportedError
+    from penstock.testing.cluster import LocalCluster
+
+    try:
+        cluster = LocalCluster()
+    except UnsupportedError as missing:
+        pytest.skip(str(missing))
+    with cluster:
+        yield cluster
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what needs the cluster in one of xdist's processes: there is one cluster, not one for each."""
+    for item in items:
+        if "spark_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("spark"))
 
 
 class NoSkip:

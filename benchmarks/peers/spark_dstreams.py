@@ -12,12 +12,12 @@ from typing import Any, TextIO
 
 from benchmarks.dashboard import INTERVAL_S, WINDOW_S, rejects_file
 from benchmarks.data import LINES_PER_FILE, ORDERS, emptied
-from benchmarks.measure import Figures
+from benchmarks.measure import Figures, batch_figures, peak_rss_mib
 from benchmarks.peers.lines import MalformedOrder, Order, parse_order
 from benchmarks.sending import sender
-from benchmarks.spark import file_by_file, received, stream
+from benchmarks.spark import file_by_file, files_in_turn, received, stream
 
-__all__ = ["over_files", "over_socket", "run"]
+__all__ = ["batch_by_batch", "over_files", "over_socket", "run"]
 
 FILES = 20
 WARM_UP = 5
@@ -36,6 +36,15 @@ def over_files(files: list[Path], output: Path, warm_up: int, all_files: int) ->
     with stream("dashboard", INTERVAL_S) as (ssc, batches), rejects_file(output) as file:
         _dashboard(ssc, ssc.textFileStream(str(inbox)), output, file)
         return file_by_file(ssc, batches, INTERVAL_S, files, inbox, warm_up, all_files)
+
+
+def batch_by_batch(files: list[Path], output: Path, warm_up: int, interval_s: float, master: str) -> Figures:
+    """The figures of a batch of the dashboard over these files, once so many are over, on this master."""
+    inbox = emptied(output / "inbox")
+    with stream("dashboard", interval_s, master) as (ssc, batches), rejects_file(output) as file:
+        _dashboard(ssc, ssc.textFileStream(str(inbox)), output, file)
+        seconds, cpu = files_in_turn(ssc, batches, interval_s, files, inbox, warm_up)
+        return {**batch_figures(seconds), "cpu_seconds": cpu, "peak_rss_mib": peak_rss_mib()}
 
 
 def over_socket(file: Path, orders: int, output: Path) -> Figures:

@@ -88,7 +88,7 @@ def elsewhere(engine: str, peer: str, call: str, directory: Path, output: Path) 
 
 
 def there(engine: str, run: Engine) -> list[Engine]:
-    """The engine, if it is installed: CI has those that need neither Java nor another pyarrow."""
+    """The engine, if it is installed: CI has those that need no other pyarrow."""
     return [run] if peer_of(engine).python() else []
 
 
