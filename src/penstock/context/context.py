@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -54,8 +55,10 @@ class Context:
     """The entry point to RDDs: PySpark's ``SparkContext``, which is its other name here.
 
     ``master`` is ``local`` (one thread), ``local[N]`` or ``local[*]`` (as many as there are CPUs, the
-    default); ``conf`` holds all other settings. One context is active in a process at a time:
-    ``StateError`` for a second one, until ``stop()``. Usable in a ``with`` statement.
+    default); or that of an Apache Spark cluster: ``spark://host:7077``, ``local-cluster[2,1,1024]``,
+    ``yarn``, ``k8s://...``; or a ``SparkContext`` or classic ``SparkSession`` that runs already, which
+    ``stop()`` leaves running. ``conf`` holds all other settings; those of Spark's own are passed on to a
+    cluster. One context is active in a process at a time: ``StateError`` for a second one, until ``stop()``. Usable in a ``with`` statement.
 
     >>> sc.parallelize(range(5)).map(lambda x: x * x).sum()
     30
@@ -74,8 +77,8 @@ class Context:
         serializer: Any = None,
         conf: Conf | None = None,
     ) -> None:
-        """``sparkHome``, ``pyFiles``, ``environment``, ``batchSize`` and ``serializer`` are accepted, for
-        programs that give them, and have no effect in one process."""
+        """``pyFiles`` are given to :meth:`addPyFile`. ``sparkHome``, ``environment``, ``batchSize`` and
+        ``serializer`` are accepted, for programs that give them, and have no effect."""
         if isinstance(master, Conf):
             master, conf = None, master
         self._site = call_site("Context")
@@ -104,6 +107,8 @@ class Context:
         self._to_checkpoint: WeakSet[Node] = WeakSet()
         self._checkpointed: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
         Context._active = self
+        for path in pyFiles or ():
+            self.addPyFile(path)
 
     @classmethod
     def getOrCreate(cls, conf: Conf | None = None) -> Context:
@@ -459,6 +464,23 @@ class Context:
         kafka.close_readers()
         if Context._active is self:
             Context._active = None
+
+    def addPyFile(self, path: str) -> None:
+        """Have modules found here and by all workers: a ``.py`` file, or a ``.zip`` or ``.egg`` of some.
+
+        Functions of the program's own modules need none of this: they travel whole. It is for packages that
+        the Python of the workers lacks. ``ArgumentError`` for what is no such file.
+        """
+        full = os.path.abspath(path)
+        if not path.endswith((".py", ".zip", ".egg")) or not os.path.isfile(full):
+            raise ArgumentError(
+                f"addPyFile({path!r}): there is no such .py, .zip or .egg file here. Hint: zip a package: "
+                f"shutil.make_archive."
+            )
+        where = os.path.dirname(full) if path.endswith(".py") else full
+        if where not in sys.path:
+            sys.path.insert(1, where)
+        self._executor.add_modules(full)
 
     def setLogLevel(self, logLevel: str) -> None:
         """How much Penstock logs: ``ERROR``, ``WARN``, ``INFO``, ``DEBUG``, ... as in PySpark."""

@@ -95,6 +95,10 @@ class Executor(ABC):
         what all of them need may be computed by the first."""
         return Together()
 
+    def add_modules(self, path: str) -> None:
+        """Have Python modules found wherever functions run: a ``.py`` file, or a zip, which this process
+        finds already."""
+
     @abstractmethod
     def drop(self, plan: Node) -> None:
         """Forget what was kept of ``plan``; nothing happens if it was not kept."""

@@ -50,10 +50,11 @@ class LiveFigures:
 
     def show(self) -> None:
         """Put them into the output of the cell that runs, and begin to keep them up to date."""
-        from IPython.display import display
+        from IPython import display as displaying
 
         from penstock.monitor.charts import library_html
 
+        display: Any = displaying.display  # which has types in some versions, and in others not
         self._counts = self._board.counts()
         bundles = self._bundles(self._counts)  # before anything is shown: without Plotly nothing is
         html = f"<h2>{escape(self._title)}</h2>{library_html()}"

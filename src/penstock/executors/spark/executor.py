@@ -45,6 +45,9 @@ class SparkExecutor(LocalExecutor):
     def prefetch(self, plan: Node) -> ReadAhead:
         return ReadAhead(0, lambda partition, metrics: iter(()), lambda: None)
 
+    def add_modules(self, path: str) -> None:
+        self._session.add_file(path)
+
     def together(self, plans: Sequence[Node]) -> Together:
         groves = groves_of(plans, self._instead, self._is_ready, _is_outside, self._large)
         ends = [end for grove in groves for end in grove.ends]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import marshal
 import os
+import struct
 import tempfile
 import weakref
 import zipfile
-from importlib.util import cache_from_source
+from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
 
 __all__ = ["Package"]
@@ -36,10 +38,26 @@ class Package:
             for path, data in sources:
                 name = str(Path(root.name) / path.relative_to(root))
                 archive.writestr(name, data)
-                compiled = Path(cache_from_source(str(path)))
-                if compiled.exists() and compiled.stat().st_mtime >= path.stat().st_mtime:
-                    archive.write(compiled, name + "c")
+                archive.writestr(name + "c", _compiled(path, data))
 
     def close(self) -> None:
         """Remove the zip."""
         self._folder.cleanup()
+
+
+def _compiled(path: Path, source: bytes) -> bytes:
+    """The module as bytecode that is not checked again: files of a zip have other dates than those it was
+    made of, and a worker would compile all of them. What is compiled already is taken as it is."""
+    head = MAGIC_NUMBER + _UNCHECKED + source_hash(source)
+    try:
+        known = Path(cache_from_source(str(path))).read_bytes()
+    except (OSError, NotImplementedError):
+        known = b""
+    status = path.stat()
+    dates = struct.pack("<III", 0, int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
+    if known.startswith(MAGIC_NUMBER + dates):
+        return head + known[16:]
+    return head + marshal.dumps(compile(source, str(path), "exec", dont_inherit=True))
+
+
+_UNCHECKED = (1).to_bytes(4, "little")

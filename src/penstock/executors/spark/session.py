@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -50,7 +51,9 @@ class Session:
         """A new SparkContext of that master."""
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         try:
-            import pyspark
+            with warnings.catch_warnings():  # it warns of versions of pandas, which is not used here
+                warnings.simplefilter("ignore", FutureWarning)
+                import pyspark
         except ImportError:
             raise UnsupportedError(
                 f"master {master!r} needs PySpark. Hint: pip install 'penstock[spark]', and Java 17 or newer."
