@@ -58,7 +58,8 @@ class Context:
     default); or that of an Apache Spark cluster: ``spark://host:7077``, ``local-cluster[2,1,1024]``,
     ``yarn``, ``k8s://...``; or a ``SparkContext`` or classic ``SparkSession`` that runs already, which
     ``stop()`` leaves running. ``conf`` holds all other settings; those of Spark's own are passed on to a
-    cluster. One context is active in a process at a time: ``StateError`` for a second one, until ``stop()``. Usable in a ``with`` statement.
+    cluster. One context is active in a process at a time: ``StateError`` for a second one, until ``stop()``.
+    Usable in a ``with`` statement.
 
     >>> sc.parallelize(range(5)).map(lambda x: x * x).sum()
     30
