@@ -348,10 +348,12 @@ class Context:
             self._checkpoint_what_was_read(plan)
         return results
 
-    def iterate(self, plan: Node, partitions: Sequence[int] | None = None) -> Iterator[Chunk]:
+    def iterate(
+        self, plan: Node, partitions: Sequence[int] | None = None, *, most: int | None = None
+    ) -> Iterator[Chunk]:
         """The chunks of a plan as they are pulled; see ``Runner``."""
         self._must_run(plan)
-        yield from self._executor.iterate(plan, partitions, current_metrics())
+        yield from self._executor.iterate(plan, partitions, current_metrics(), most)
         if self._to_checkpoint:
             self._checkpoint_what_was_read(plan)
 

@@ -68,8 +68,11 @@ class Executor(ABC):
         """``action(task, chunks)`` over the partitions (``None``: all); the results in their order."""
 
     @abstractmethod
-    def iterate(self, plan: Node, partitions: Sequence[int] | None, metrics: Metrics) -> Iterator[Chunk]:
-        """The chunks of the partitions one after the other, each computed as it is pulled."""
+    def iterate(
+        self, plan: Node, partitions: Sequence[int] | None, metrics: Metrics, most: int | None = None
+    ) -> Iterator[Chunk]:
+        """The chunks of the partitions one after the other, each computed as it is pulled. The caller stops
+        pulling behind ``most`` records, if that is given."""
 
     @abstractmethod
     def keep(self, plan: Node, level: StorageLevel) -> None:

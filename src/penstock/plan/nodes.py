@@ -86,10 +86,11 @@ class PartitionReader(ABC):
         """About how many bytes the records come from if that is known without reading, or ``None``."""
         return None
 
-    def portable(self) -> PartitionReader:
-        """A reader of the same records that works in another process, maybe on another machine. This one, if
-        it can be pickled and what it reads can be reached from there; else one that holds the records."""
-        return self
+    @property
+    def travels(self) -> bool:
+        """Whether it reads the same in another process, maybe on another machine: it can be pickled, and what
+        it reads can be reached from there. If not, this process reads it."""
+        return True
 
 
 class Step(ABC):

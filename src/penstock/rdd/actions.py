@@ -58,7 +58,7 @@ class Actions(PairOperations):
         """
         if num <= 0:
             return []
-        chunks = self.context.iterate(self.plan)
+        chunks = self.context.iterate(self.plan, most=num)
         try:
             return list(islice(rows_of(chunks), num))
         finally:

@@ -35,8 +35,11 @@ class Runner(Protocol):
     ) -> list[T]:
         """``action`` over some partitions (default: all); the results in their order."""
 
-    def iterate(self, plan: Node, partitions: Sequence[int] | None = None) -> Iterator[Chunk]:
-        """The chunks of some partitions one after the other, computed as they are pulled."""
+    def iterate(
+        self, plan: Node, partitions: Sequence[int] | None = None, *, most: int | None = None
+    ) -> Iterator[Chunk]:
+        """The chunks of some partitions one after the other, computed as they are pulled; who pulls stops
+        behind ``most`` records."""
 
     def keep(self, plan: Node, level: StorageLevel) -> None:
         """Keep what is computed of ``plan`` from now on."""

@@ -87,6 +87,9 @@ class Storage(ABC):
     atomic_rename: bool
     """Whether ``rename_directory`` happens at one moment, for every reader and even in a crash."""
 
+    of_this_process: bool = False
+    """Whether what it holds is in the memory of this process, where no other can read it."""
+
     lists_details: bool = False
     """Whether ``list_directory`` costs no more than ``list_names``, while each ``stat`` costs a request."""
 

@@ -81,6 +81,8 @@ class FaultyStorage(Storage):
     OSError: [Errno 28] No space left on device: '/'
     """
 
+    of_this_process = True  # its faults are
+
     def __init__(
         self,
         inner: Storage,

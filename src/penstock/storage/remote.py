@@ -69,7 +69,7 @@ class FsspecStorage(Storage):
         self._files = filesystem
         self._creates_exclusively = False  # not known yet
         self._probing = threading.Lock()
-        self._is_of_this_process = "memory" in filesystem.protocol
+        self.of_this_process = "memory" in filesystem.protocol
 
     def __reduce__(self) -> tuple[type[FsspecStorage], tuple[Any]]:
         return type(self), (self._files,)
@@ -214,7 +214,7 @@ class FsspecStorage(Storage):
 
     def _create(self, path: str, data: bytes) -> bool:
         try:
-            if self._is_of_this_process:
+            if self.of_this_process:
                 with _creating:  # it looks, and then makes
                     self._files.pipe_file(path, data, mode="create")
             else:

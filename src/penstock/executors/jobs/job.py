@@ -206,7 +206,9 @@ class Job:
         if isinstance(node, Source) and node not in self._held:
             kept = self._kept(node)
             if kept is None or not kept.has(partition):
-                return node.readers[partition].portable()
+                reader = node.readers[partition]
+                if reader.travels:
+                    return reader
         return SliceReader(list(self.chunks(node, partition)))
 
     # Reading

@@ -93,7 +93,9 @@ class LocalExecutor(Executor):
             return here
         return RemoteStages(job, self._crew, here, metrics, here.takes_less, self._batch_of)
 
-    def iterate(self, plan: Node, partitions: Sequence[int] | None, metrics: Metrics) -> Iterator[Chunk]:
+    def iterate(
+        self, plan: Node, partitions: Sequence[int] | None, metrics: Metrics, most: int | None = None
+    ) -> Iterator[Chunk]:
         wanted = range(plan.partitions) if partitions is None else partitions
         job = self._job(metrics)
         stages = self._stages(job, metrics)
@@ -101,7 +103,7 @@ class LocalExecutor(Executor):
         for partition in wanted:
             try:
                 if isinstance(stages, RemoteStages):
-                    yield from stages.chunks(plan, partition)
+                    yield from stages.chunks(plan, partition, most)
                 else:
                     yield from job.chunks(plan, partition)
             except Exception as error:

@@ -123,9 +123,9 @@ class RemoteStages:
         program = program_of(cut.links, grove.action(batch.most_bytes), grove.base.site, self._crew.pickle)
         return Shipment(cut, program, everywhere, list(variables.broadcasts.values()), self._crew.pickle)
 
-    def chunks(self, node: Node, partition: int) -> Iterator[Chunk]:
-        """The chunks of one partition, for who pulls them one by one."""
-        ready = self._ready(node, _all, [partition])
+    def chunks(self, node: Node, partition: int, most: int | None) -> Iterator[Chunk]:
+        """The chunks of one partition, at least as many as hold the first ``most`` records."""
+        ready = self._ready(node, _all if most is None else First(most), [partition])
         if ready is None:
             yield from self._job.chunks(node, partition)
         else:
@@ -161,6 +161,23 @@ class RemoteStages:
             return action(Task(partition, count, task.metrics), chunks)
 
         return self._here(back, on_driver, range(len(readers)))
+
+
+class First:
+    """As many chunks as hold the first records, as an action."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:
+        found: list[Chunk] = []
+        left = self._most
+        for chunk in chunks:
+            found.append(chunk if len(chunk) <= left else chunk.slice(0, left))
+            left -= len(found[-1])
+            if left <= 0:
+                break
+        return found
 
 
 def _all(task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:

@@ -11,13 +11,18 @@ from penstock.encoding import travelling
 from penstock.executors.remote import Crew, Outcome, Programs, Ready, Shipment, runs_python
 from penstock.executors.spark.session import Session
 from penstock.executors.spark.worker import RunTask
-from penstock.plan import RangeReader, SliceReader
+from penstock.plan import PartitionReader, RangeReader, SliceReader
 from penstock.rdd import Broadcast
 
-__all__ = ["SparkCrew"]
+__all__ = ["SparkCrew", "is_outside"]
 
 _WORTH_MS = 200
 """Work on what the driver holds that takes it less stays there: a job of the cluster takes as long."""
+
+
+def is_outside(reader: PartitionReader) -> bool:
+    """Whether records come from elsewhere than the driver's memory."""
+    return reader.travels and not isinstance(reader, (SliceReader, RangeReader))
 
 
 class SparkCrew(Crew):
@@ -36,7 +41,7 @@ class SparkCrew(Crew):
         readers = [
             reader for parts in ready.cut.inputs(ready.partitions[0]).values() for reader in parts.values()
         ]
-        if any(not isinstance(reader, (SliceReader, RangeReader)) for reader in readers):
+        if any(map(is_outside, readers)):
             return True
         return (self._always or not ready.takes_less_than(_WORTH_MS)) and runs_python(ready)
 

@@ -11,11 +11,11 @@ from penstock.executors.base import Together
 from penstock.executors.jobs import ReadAhead
 from penstock.executors.local import LocalExecutor
 from penstock.executors.remote import Batch, groves_of
-from penstock.executors.spark.crew import SparkCrew
+from penstock.executors.spark.crew import SparkCrew, is_outside
 from penstock.executors.spark.package import Package
 from penstock.executors.spark.session import Session
 from penstock.executors.spark.worker import Found, looked_around
-from penstock.plan import Node, RangeReader, SliceReader, Source, StorageLevel
+from penstock.plan import Node, Source, StorageLevel
 
 __all__ = ["SparkExecutor"]
 
@@ -96,7 +96,7 @@ class SparkExecutor(LocalExecutor):
 
 
 def _is_outside(source: Source) -> bool:
-    return not all(isinstance(reader, (SliceReader, RangeReader)) for reader in source.readers)
+    return any(is_outside(reader) for reader in source.readers)
 
 
 def _problems_of(found: Found) -> list[str]:

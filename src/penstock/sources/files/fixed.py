@@ -168,6 +168,10 @@ class FixedRecords(PartitionReader):
         self.layout = layout
 
     @property
+    def travels(self) -> bool:
+        return not self.storage.of_this_process
+
+    @property
     def row_type(self) -> RowType | None:
         return None if self.layout is None else self.layout.row_type
 

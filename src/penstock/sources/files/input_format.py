@@ -97,6 +97,10 @@ class FormatReader(PartitionReader):
         self.origin = origin
 
     @property
+    def travels(self) -> bool:
+        return not self.storage.of_this_process
+
+    @property
     def bytes_hint(self) -> int:
         return self.split.stop - self.split.start
 

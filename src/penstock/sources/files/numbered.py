@@ -149,6 +149,10 @@ class _Numbered(PartitionReader):
         self.origin = origin
 
     @property
+    def travels(self) -> bool:
+        return not self.storage.of_this_process
+
+    @property
     def row_type(self) -> RowType | None:
         return self.options.row_type
 

@@ -33,6 +33,10 @@ class WholeFiles(PartitionReader):
         self.text = text
         self.origin = origin
 
+    @property
+    def travels(self) -> bool:
+        return not self.storage.of_this_process
+
     def read(self, task: Task) -> Iterator[Chunk]:
         for file in self.files:
             with open_content(self.storage, file.path, file.size, decompress=self.text) as content:
@@ -50,6 +54,10 @@ class Pickled(PartitionReader):
     def __init__(self, storage: Storage, file: FileInfo) -> None:
         self.storage = storage
         self.file = file
+
+    @property
+    def travels(self) -> bool:
+        return not self.storage.of_this_process
 
     def read(self, task: Task) -> Iterator[Chunk]:
         name = self.storage.url(self.file.path)

@@ -89,6 +89,10 @@ class TextReader(PartitionReader):
         self.origin = origin
 
     @property
+    def travels(self) -> bool:
+        return not self.storage.of_this_process
+
+    @property
     def row_type(self) -> RowType | None:
         return None if self.numbered else TEXT
 

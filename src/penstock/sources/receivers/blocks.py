@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 from penstock.chunk import CHUNK_ROWS, Chunk, Lines, Rows, RowType
 from penstock.encoding import PREAMBLE, Frame, Frames, Plain, Trust, decoded, encoded, framed, pickled
 from penstock.errors import CorruptCheckpoint
-from penstock.plan import PartitionReader, SliceReader, Task
+from penstock.plan import PartitionReader, Task
 from penstock.values import dataclass
 
 __all__ = [
@@ -108,8 +108,9 @@ class BlockReader(PartitionReader):
                 for at in range(0, len(chunk), CHUNK_ROWS):
                     yield chunk.slice(at, at + CHUNK_ROWS)
 
-    def portable(self) -> PartitionReader:
-        return SliceReader(list(self._block.read()))
+    @property
+    def travels(self) -> bool:
+        return False  # blocks are in the memory of the process that receives them
 
     @property
     def rows_hint(self) -> int:
