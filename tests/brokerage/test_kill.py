@@ -70,9 +70,9 @@ def fed(folder: Path) -> Iterator[Feeder]:
         feeder.end()
 
 
-def started(folder: Path, log: Any) -> subprocess.Popen[bytes]:
+def started(folder: Path, log: Any, *options: str) -> subprocess.Popen[bytes]:
     line = [
-        *(sys.executable, "-m", "penstock.cli", "brokerage", "run", "--no-ui"),
+        *(sys.executable, "-m", "penstock.cli", "brokerage", "run", "--no-ui", *options),
         *("--interval", str(INTERVAL_MS / 1000)),
         *(
             "--window",

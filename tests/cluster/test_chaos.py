@@ -1,0 +1,90 @@
+"""The dashboard on a cluster whose executors and workers are killed loses no order and counts none twice."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock.brokerage.generate import write_orders
+from penstock.testing.cluster import LocalCluster
+from tests.brokerage.test_kill import check, committed, fed, started, taken
+
+PATIENCE_S = 300
+
+
+@pytest.fixture
+def cluster(spark_cluster: LocalCluster) -> Iterator[LocalCluster]:
+    """One of its own, whose master never gives an application up; none where there can be none."""
+    options = "-Dspark.deploy.maxExecutorRetries=-1 -Dspark.master.rest.enabled=false"
+    with LocalCluster(environment={"SPARK_MASTER_OPTS": options}) as cluster:
+        yield cluster
+
+
+def run(folder: Path, cluster: LocalCluster, kills: int, seed: int) -> None:
+    """Feed the program, kill so often, let it take what is there and stop."""
+    chance = random.Random(seed)
+    write_orders(folder / "orders.txt", 20_000, seed=3, malformed=0.01)
+    (folder / "in").mkdir()
+    with open(folder / "log.txt", "wb") as log:
+        process = started(folder, log, "--master", cluster.url)
+        try:
+            wait_for_batches(folder, 1, process)
+            with fed(folder) as feeder:
+                for _ in range(kills):
+                    before = committed(folder)
+                    time.sleep(chance.uniform(0.2, 1.5))
+                    kill_something(cluster, chance)
+                    wait_for_batches(folder, before + 1, process)
+                feeder.end()
+                names = set(feeder.names)
+            deadline = time.monotonic() + PATIENCE_S
+            while taken(folder).keys() < names:
+                assert process.poll() is None, end_of_log(folder)
+                assert time.monotonic() < deadline, f"not taken: {sorted(names - taken(folder).keys())}"
+                time.sleep(0.1)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE_S)
+
+
+def kill_something(cluster: LocalCluster, chance: random.Random) -> None:
+    """An executor, a Python worker, or a worker with all of its executors, which another one replaces."""
+    what = chance.choice(["executor", "python", "worker"])
+    if what == "executor":
+        cluster.kill_executors(chance.choice([0, 1, None]))
+    elif what == "python":
+        cluster.kill_python_workers()
+    else:
+        states = cluster.worker_states()
+        alive = [index for index, state in enumerate(states) if state == "ALIVE"]
+        cluster.start_worker()
+        cluster.kill_worker(chance.choice(alive))
+
+
+def wait_for_batches(folder: Path, count: int, process: object) -> None:
+    deadline, pause = time.monotonic() + PATIENCE_S, threading.Event()
+    while committed(folder) < count:
+        assert process.poll() is None, end_of_log(folder)  # type: ignore[attr-defined]
+        assert time.monotonic() < deadline, f"no batch was completed\n{end_of_log(folder)}"
+        pause.wait(0.1)
+
+
+def end_of_log(folder: Path) -> str:
+    return (folder / "log.txt").read_text("utf-8", "replace")[-3000:]
+
+
+@pytest.mark.long
+def test_executors_and_workers_are_killed_twenty_times(tmp_path: Path, cluster: LocalCluster) -> None:
+    run(tmp_path, cluster, 20, seed=5)
+    check(tmp_path)
+
+
+def test_an_executor_is_killed(tmp_path: Path, cluster: LocalCluster) -> None:
+    run(tmp_path, cluster, 2, seed=1)
+    check(tmp_path)
