@@ -55,6 +55,7 @@ class Shipment:
         self._cut = cut
         self._pickle = pickle
         self._decisions = cut.decisions
+        self.nodes: Sequence[Node] = cut.nodes
         self.program = program
         self.partitions = partitions
         self.broadcasts = broadcasts
