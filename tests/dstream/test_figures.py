@@ -190,3 +190,19 @@ def test_records_that_worker_processes_make_are_counted_too(case: str) -> None:
     with Context("local[2]", "figures", conf=conf) as sc:
         found = records_of(batches_of(sc, [sc.parallelize(each, 2) for each in rows], build))
     assert found == wanted
+
+
+def test_what_yields_nothing_has_no_records_and_what_is_not_due_is_not_known(sc: Context) -> None:
+    def build(stream: DStream) -> None:
+        whole(stream.map(str))
+        whole(stream.window(2, 2))
+
+    clock, heard = ManualClock(0), Batches()
+    ssc = StreamingContext(sc, 1, clock=clock)
+    ssc.addStreamingListener(heard)
+    build(ssc.queueStream([[1, 2]]))
+    with Stepper(ssc, clock) as stepper:
+        for _ in range(3):
+            stepper.step()
+    found = records_of(heard.infos)
+    assert [[records for _, records in each] for each in found] == [[2, 2, -1], [0, 0, 2], [0, 0, -1]]

@@ -125,7 +125,8 @@ class Generation:
         self._written: set[Node] = set()
         self._windows = {n: _Slides(n.length_ms) for n in self._nodes if n.length_ms is not None}
         self._names = [str(node.site) for node in self._nodes]
-        self._made: dict[StreamNode, Node] = {}  # the plans of the running batch, as they were computed
+        # The plans of the running batch, as they were computed; without those of nodes that yield nothing.
+        self._made: dict[StreamNode, Node] | None = None
         self._plans: dict[int, Node] | None = None  # of the outputs, for who wants to see them
         self._plans_wanted = False
         self._expected: Shared | None = None
@@ -413,7 +414,7 @@ class Generation:
                     self._release(held)
             self._inputs.pop(time, None)
             self._expected_no_more()
-            self._made = {}
+            self._made = None
 
     def kept_for_replay(self, output: Output, time: BatchTime) -> dict[str, Any]:
         """The records of an output that is given up, by partition; without them if they cannot be
@@ -454,7 +455,7 @@ class Generation:
         lives on only as long as the user wants its RDDs remembered. What was computed ahead is released.
         """
         self.ahead.release(time)
-        self._made = {}
+        self._made = None
         with self._lock:
             self._expected_no_more()
             for node in self._nodes:
@@ -499,7 +500,8 @@ class Generation:
         for node, partitions in seen.items():
             if partitions < node.partitions:
                 del known[node]
-        plans = [self._made.get(node) for node in self._nodes]
+        made = self._made
+        plans = [None if made is None else made.get(node) for node in self._nodes]
         for plan in reversed(plans):
             while isinstance(plan, Narrow) and plan.step.one_to_one and plan in known:
                 known.setdefault(plan.parent, known[plan])
@@ -511,11 +513,21 @@ class Generation:
         return [
             OperatorFigures(
                 name,
-                _records_of(plan, known) if plan is not None and node.yields_records else None,
+                self._records_of(node, plan, known, time),
                 *windows.get(node, (None, None)),
             )
             for node, name, plan in zip(self._nodes, self._names, plans, strict=True)
         ]
+
+    def _records_of(
+        self, node: StreamNode, plan: Node | None, known: Mapping[Node, int], time: int
+    ) -> int | None:
+        if not node.yields_records:
+            return None
+        if plan is not None:
+            return _records_in(plan, known)
+        # It had its turn and yields nothing, or had none; or the batch failed before it could be asked.
+        return 0 if self._made is not None and self._slides_at(node, time) else None
 
     def slice(self, node: StreamNode, begin_ms: int, end_ms: int) -> list[RDD]:
         """The RDDs of ``node`` from ``begin_ms`` to ``end_ms``, both floored to its slides, as far as they
@@ -544,7 +556,7 @@ def _chunks_of(rdd: RDD) -> list[list[Chunk]]:
     return [list(reader.chunks) for reader in rdd.plan.readers if isinstance(reader, SliceReader)]
 
 
-def _records_of(plan: Node, known: Mapping[Node, int]) -> int | None:
+def _records_in(plan: Node, known: Mapping[Node, int]) -> int | None:
     while plan not in known and isinstance(plan, Narrow) and plan.step.one_to_one:
         plan = plan.parent
     if plan in known or not plan.partitions:

@@ -11,7 +11,7 @@ from penstock.encoding import cloudpickled
 from penstock.errors import CallSite
 from penstock.executors.jobs import Cut, Inputs, NarrowLink, put_together
 from penstock.executors.remote.tasks import Outcome, Pickle
-from penstock.plan import Calling, Narrow, Task, forms_of
+from penstock.plan import Calling, Narrow, Node, Task, forms_of
 from penstock.rdd import Broadcast
 from penstock.vectorize import Untraced
 
