@@ -62,6 +62,7 @@ class Mode(NamedTuple):
 MODES = {
     NOBODY: Mode(False),
     "monitor, no page open": Mode(True),
+    "the dashboard's panels, no server": Mode(False, True),
     "monitor, 1 page open": Mode(True, False, ((MONITOR, 1),)),
     "monitor, 50 pages open": Mode(True, False, ((MONITOR, 50),)),
     "dashboard and monitor open": Mode(True, True, ((MONITOR, 1), (DASHBOARD, 1))),
@@ -94,7 +95,7 @@ def main(pairs: int, wanted: list[str]) -> None:
                 alone, watched, updates = pair(orders, folder, mode)
                 ratios[mode].append((watched.rate / alone.rate, watched.cpu_s / alone.cpu_s, watched.share))
                 print(
-                    f"  {mode:28} {watched.rate:9,.0f} records/s of {alone.rate:9,.0f}, "
+                    f"  {mode:33} {watched.rate:9,.0f} records/s of {alone.rate:9,.0f}, "
                     f"{watched.cpu_s:.3f} s CPU of {alone.cpu_s:.3f}, {watched.share:.1%} on threads of "
                     f"the watched, {updates:,} updates read",
                     flush=True,
@@ -103,7 +104,7 @@ def main(pairs: int, wanted: list[str]) -> None:
         for mode, found in ratios.items():
             rate, cpu, share = (median(each) for each in zip(*found, strict=True))
             print(
-                f"{mode:28} records/s x {rate:.3f}   CPU x {cpu:.3f}   {share:.1%} of it for watching   "
+                f"{mode:33} records/s x {rate:.3f}   CPU x {cpu:.3f}   {share:.1%} of it for watching   "
                 f"(medians of {len(found)} pairs)"
             )
 
@@ -112,25 +113,30 @@ def pair(orders: Path, folder: Path, name: str) -> tuple[Found, Found, int]:
     """A run that nobody watches, and one that is watched, in turns; and how many updates were read."""
     mode = MODES[name]
     runs = [Running(orders, folder / "alone", MODES[NOBODY]), Running(orders, folder / "watched", mode)]
-    for each in runs:
-        each.must_say("at the gate")
     watcher = None
-    if mode.feeds:
-        feeds = [text for feed, pages in mode.feeds for text in (feed, str(pages))]
-        command = [*COMMAND, "watch", str(runs[1].port), *feeds]
-        watcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert watcher.stdout is not None
-        assert watcher.stdout.readline() == "connected\n"
-    time.sleep(SETTLED_S)
-    while any(each.process.poll() is None for each in runs):
+    try:
         for each in runs:
-            each.take_a_turn()
-    updates = 0
-    if watcher is not None:
-        watcher.terminate()
-        updates = int(watcher.communicate()[0] or 0)
-    alone, watched = (each.found() for each in runs)
-    return alone, watched, updates
+            each.must_say("at the gate")
+        if mode.feeds:
+            feeds = [text for feed, pages in mode.feeds for text in (feed, str(pages))]
+            command = [*COMMAND, "watch", str(runs[1].port), *feeds]
+            watcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            assert watcher.stdout is not None
+            assert watcher.stdout.readline() == "connected\n"
+        time.sleep(SETTLED_S)
+        while any(each.process.poll() is None for each in runs):
+            for each in runs:
+                each.take_a_turn()
+        updates = 0
+        if watcher is not None:
+            watcher.terminate()
+            updates = int(watcher.communicate()[0] or 0)
+        alone, watched = (each.found() for each in runs)
+        return alone, watched, updates
+    finally:
+        for process in [*(each.process for each in runs), *([] if watcher is None else [watcher])]:
+            if process.poll() is None:
+                process.kill()
 
 
 class Running:
