@@ -83,8 +83,8 @@ def application(
     each_batch: Callable[[], None] = lambda: None,
 ) -> None:
     """The application's own stream, without its screen, over what is in ``directory``; ``recorded`` in a
-    checkpoint, batch by batch, or not; with its ``page`` or without; told to a ``listener``. ``each_batch`` is
-    called in the first output of each."""
+    checkpoint, batch by batch, or not; with its ``page`` or without; told to a ``listener``. ``each_batch``
+    is called in the first output of each."""
     from penstock import Context, StreamingContext
     from penstock.brokerage.page import add_page
     from penstock.brokerage.pipeline import figures_of
