@@ -16,7 +16,7 @@ from benchmarks.measure import Figures, measured
 from benchmarks.peers.lines import MalformedOrder, parse_order
 
 if TYPE_CHECKING:
-    from penstock import Conf, StreamingListener
+    from penstock import RDD, Conf, StreamingListener
 
 INTERVAL_S = 5
 WINDOW_S = 3600
@@ -80,9 +80,11 @@ def application(
     conf: Conf | None = None,
     master: str = "local[*]",
     listener: StreamingListener | None = None,
+    each_batch: Callable[[], None] = lambda: None,
 ) -> None:
     """The application's own stream, without its screen, over what is in ``directory``; ``recorded`` in a
-    checkpoint, batch by batch, or not; with its ``page`` or without; told to a ``listener``."""
+    checkpoint, batch by batch, or not; with its ``page`` or without; told to a ``listener``. ``each_batch``
+    is called in the first output of each."""
     from penstock import Context, StreamingContext
     from penstock.brokerage.page import add_page
     from penstock.brokerage.pipeline import figures_of
@@ -97,11 +99,12 @@ def application(
             sc.setCheckpointDir(str(output / "checkpoint"))
         lines = ssc.textFileStream(str(directory), newFilesOnly=False, maxFilesPerBatch=1)
         figures = figures_of(lines, WINDOW_S)
-        figures.rejects.foreachRDD(
-            lambda rdd: file.writelines(
-                f"{Path(r.source).name}\t{r.number}\t{r.text}\n" for r in rdd.collect()
-            )
-        )
+
+        def write_rejected(rdd: RDD) -> None:
+            each_batch()
+            file.writelines(f"{Path(r.source).name}\t{r.number}\t{r.text}\n" for r in rdd.collect())
+
+        figures.rejects.foreachRDD(write_rejected)
         figures.report.saveAsTextFiles(str(output / "output"), "txt")
         if page:
             add_page(ssc, figures, WINDOW_S)

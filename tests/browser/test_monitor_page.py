@@ -58,7 +58,9 @@ def ended(time: int, status: str = "completed", **more: Any) -> dict[str, Any]:
         **{
             "submitted": time, "started": time + 1, "ended": time + 400, "schedulingDelay": 1.0,
             "processingTime": 399.0, "totalDelay": 400.0, "records": 1500, "inputs": [given],
-            "outputs": [output], "state": [state], "limits": [limit], "cause": None, **more,
+            "outputs": [output], "state": [state], "limits": [limit], "cause": None,
+            "operators": [1500, None, None],
+            "windows": [{"operator": 2, "slides": 60, "records": 9001}], **more,
         },
     )  # fmt: skip
 
@@ -176,7 +178,9 @@ def serve() -> Iterator[Serve]:
 
 def opened(browser: Browser, served: Served) -> None:
     browser.open(served.url)
-    browser.until(lambda: browser.text("#link") == "live" and browser.text("#over tbody tr"))
+    browser.until(
+        lambda: browser.text("#link") in ("live", "follows the log") and browser.text("#over tbody tr")
+    )
     browser.until(lambda: served.feed.readers == 1)
 
 
@@ -205,7 +209,14 @@ def test_the_page_shows_what_the_api_says(browser: Browser, serve: Serve) -> Non
     [state] = rows(browser, "#state")
     assert state[0] == "sums"
     assert rows(browser, "#active")[0][1] == "● running"
-    assert [row[3] for row in rows(browser, "#operators")] == ["input", "keeps state", "window"]
+    operators = rows(browser, "#operators")
+    assert [row[4] for row in operators] == ["input", "keeps state", "window"]
+    assert [row[3] for row in operators] == ["1,500", "see State", "not known"]
+    assert [row[5:7] for row in operators] == [
+        ["", ""],
+        ["", ""],
+        ["60 s, every 1 s", "60 slides, 9,001 records"],
+    ]
     assert browser.text(".chart[data-chart=processingTime] .limit-name") == ""  # SVG has no innerText
     limits = "return [...document.querySelectorAll('.limit-name')].map((each) => each.textContent)"
     assert browser.run(limits) == ["interval 1 s", "interval 1 s"]
@@ -236,6 +247,7 @@ def test_a_batch_opens_to_its_story_and_errors_by_keyboard(browser: Browser, ser
     browser.run("document.querySelector('#over [data-batch]').focus()")
     browser.keys("ENTER")
     browser.until(lambda: "Tick(61000) -> Plan" in browser.text("#detail"))
+    assert "60 slides, 9,001 records" in browser.text("#detail")
     assert "in map (app.py:7)" in browser.text("#detail")
     assert browser.run("return document.activeElement.id") == "detail-title"
     browser.keys("ESCAPE")
@@ -429,6 +441,7 @@ def test_the_page_of_a_stream_that_runs(
         browser.open(ssc.uiWebUrl)
         browser.until(lambda: browser.text("#t-records") == "6")
         browser.until(lambda: rows(browser, "#state") and rows(browser, "#state")[0][2] == "2")
+        browser.until(lambda: [row[3] for row in rows(browser, "#operators")] == ["0", "2"])  # empty batches
         browser.run("document.getElementById('ask-key').value = arguments[0]", json.dumps(HOSTILE))
         browser.run("document.querySelector('#ask button').click()")
         browser.until(lambda: browser.text("#ask-answer") == "3")
@@ -441,12 +454,34 @@ def test_the_page_of_a_stream_that_runs(
 
 
 def test_the_page_of_an_application_that_has_ended(browser: Browser, serve: Serve) -> None:
-    from penstock.monitor.application import Ended
+    from penstock.monitor.application import Logged
 
     running = full()
     running.history.apply({"kind": "end", "time": 61_500, "error": None})
-    served = serve(Ended(running.history, ManualClock(100_000_000), "/nowhere"))  # type: ignore[arg-type]
+    served = serve(Logged(running.history, ManualClock(100_000_000), "/nowhere"))  # type: ignore[arg-type]
     opened(browser, served)
     assert "The application has ended at" in browser.text("#verdict")
     assert browser.run("return document.getElementById('ask').hidden")
     assert browser.complaints() == []
+
+
+def test_the_page_of_a_log_follows_it(browser: Browser, tmp_path: Path) -> None:
+    from penstock.monitor.ended import LogPage
+    from tests.monitor.test_log import Writer
+
+    writer, clock = Writer(tmp_path), ManualClock(2_000)
+    writer.write(ended(1000))
+    page = LogPage(str(tmp_path), clock, 0, every_s=0.02)
+    browser.open(page.start())
+    try:
+        browser.until(lambda: browser.text("#link") == "follows the log")
+        browser.until(lambda: "It still runs, as far as its log tells" in browser.text("#verdict"))
+        writer.write(ended(2000), ended(3000))
+        browser.until(lambda: len(rows(browser, "#over")) == 3)
+        clock.set(60_000)
+        browser.until(lambda: "The application is dead, or hangs" in browser.text("#verdict"))
+        writer.write({"kind": "end", "time": 60_500, "error": None})
+        browser.until(lambda: "The application has ended at" in browser.text("#verdict"))
+        assert browser.complaints() == []
+    finally:
+        page.stop()

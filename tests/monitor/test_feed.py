@@ -207,3 +207,29 @@ def test_after_the_end_nothing_is_published_and_nobody_let_in() -> None:
     feed.publish("n", 1)
     assert feed.kept() == []
     assert asyncio.run(run()) is None
+
+
+def test_many_readers_are_sent_several_events_together_and_the_last_at_once() -> None:
+    async def pieces() -> None:
+        feed = Feed(1)
+        opened = [feed._open(Request()) for _ in range(11)]
+        readers = [reader for reader in opened if reader is not None]
+        for reader in readers:
+            await anext(reader)
+        feed.publish("n", 1)
+        assert [b"data: 1\n" in await anext(reader) for reader in readers] == [True] * 11
+        feed.publish("n", 2)
+        await asyncio.sleep(0)
+        feed.publish("n", 3)
+        for reader in readers:
+            piece = await anext(reader)
+            assert b"data: 2\n" in piece
+            assert b"data: 3\n" in piece
+        feed.publish("n", 4)
+        feed.close()
+        begun = asyncio.get_running_loop().time()
+        for reader in readers:
+            assert [b"data: 4\n" in piece async for piece in reader] == [True]
+        assert asyncio.get_running_loop().time() - begun < 0.3
+
+    asyncio.run(pieces())

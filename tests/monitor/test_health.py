@@ -11,7 +11,7 @@ import pytest
 from penstock.clock import ManualClock
 from penstock.errors import ArgumentError
 from penstock.monitor.api import monitor_routes, overview
-from penstock.monitor.application import Ended, as_json, health, key_of
+from penstock.monitor.application import Logged, as_json, health, key_of
 from penstock.monitor.feed import Feed
 from penstock.monitor.figures import exposition
 from penstock.monitor.history import History
@@ -22,11 +22,11 @@ from tests.monitor.test_history import batch
 HOSTILE = '<img src=x onerror=alert(1)>"\n\\'
 
 
-class Alive(Ended):
+class Alive(Logged):
     """An application whose batches go on, made of records alone."""
 
     alive = True
-    stalled_after = 10
+    from_log = False
 
     @property
     def running(self) -> bool:

@@ -16,9 +16,10 @@ import pytest
 
 from penstock.clock import ManualClock
 from penstock.errors import StateError
-from penstock.monitor.ended import ended_in, summary
+from penstock.monitor.ended import LogPage, ended_in, summary
 from penstock.monitor.history import History
-from penstock.monitor.log import BatchLog, read_log
+from penstock.monitor.log import BatchLog, LogReader, read_log
+from tests.monitor.conftest import until
 from tests.monitor.test_history import batch
 
 APPLICATION = {
@@ -157,9 +158,124 @@ def test_the_summary_says_how_it_went(tmp_path: Path) -> None:
 
 
 def test_an_application_that_has_not_said_that_it_has_ended(tmp_path: Path) -> None:
-    written(tmp_path, [batch(1)])
-    text = "\n".join(summary(ended_in(str(tmp_path), ManualClock())))
-    assert "it is dead, or still runs" in text
+    written(tmp_path, [batch(1000, ended=1500)])
+    text = "\n".join(summary(ended_in(str(tmp_path), ManualClock(11_500))))
+    assert "as far as its log tells it still runs; the last news is 10 s old" in text
+    text = "\n".join(summary(ended_in(str(tmp_path), ManualClock(11_501))))
+    assert "has not grown for 10 s: it is dead, or hangs" in text
+
+
+class Writer:
+    """A run that writes its log, as far as it is told to."""
+
+    def __init__(self, directory: Path, run: str = "1", limit_bytes: int = 1 << 20) -> None:
+        self.history = History(1000)
+        self._log = BatchLog(str(directory), self.history, limit_bytes)
+        self.application = {**APPLICATION, "run": run}
+        self.write(self.application)
+
+    def write(self, *records: dict[str, Any]) -> None:
+        for record in records:
+            self.history.apply(record)
+        self._log._append(list(records))
+
+
+def test_what_is_written_later_is_read_once(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    log = LogReader(str(tmp_path))
+    assert [each["kind"] for each in log.news()] == ["application", "totals", "application"]
+    assert list(log.news()) == []
+    writer.write(batch(1), batch(2, error="ü"))
+    assert [each["time"] for each in log.news()] == [1, 2]
+    writer.write(batch(3))
+    again = Writer(tmp_path, run="2")
+    again.write(batch(4))
+    news = list(log.news())
+    assert [each["time"] for each in news if each["kind"] == "batch"] == [3, 4]
+    assert list(log.news()) == []
+
+
+def test_a_log_that_is_divided_is_followed_from_file_to_file(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, limit_bytes=64 * 1024)
+    log, history = LogReader(str(tmp_path)), History(10_000)
+    for time in range(1, 600):
+        writer.write(batch(time, story="x" * 300))
+        if time % 7 == 0:
+            for record in log.news():
+                history.apply_from_log(record)
+    for record in log.news():
+        history.apply_from_log(record)
+    assert [each["time"] for each in history.over()] == list(range(1, 600))
+    assert history.totals() == writer.history.totals()
+    assert (tmp_path / "batches.0000000001.jsonl").exists() is False
+
+
+def test_a_log_that_was_taken_away_is_waited_for(tmp_path: Path) -> None:
+    Writer(tmp_path).write(batch(1), batch(2))
+    log = LogReader(str(tmp_path))
+    assert sum(each["kind"] == "batch" for each in log.news()) == 2
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert list(log.news()) == []
+    Writer(tmp_path).write(batch(9))  # a shorter file of the same name
+    assert [each["time"] for each in log.news() if each["kind"] == "batch"] == [9]
+
+
+def test_the_page_of_a_log_follows_it(tmp_path: Path) -> None:
+    writer, clock = Writer(tmp_path), ManualClock(5_000)
+    writer.write(batch(1000, ended=1100))
+    page = LogPage(str(tmp_path), clock, 0, every_s=0.02)
+    url = page.start()
+
+    def told(path: str = "application") -> Any:
+        with urllib.request.urlopen(f"{url}api/v1/{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    try:
+        with urllib.request.urlopen(f"{url}api/v1/events", timeout=10) as feed:
+            begun = told()
+            assert (begun["status"], begun["fromLog"], begun["totals"]["batches"]) == ("running", True, 1)
+            until(lambda: page._pusher._feed.readers == 1)
+            writer.write(batch(2000, ended=2100))
+            while b'"time":2000' not in (line := feed.readline()):
+                assert line, "the feed has ended"
+        assert told()["totals"]["batches"] == 2
+        clock.set(15_001)  # ten seconds after the log has become longer
+        assert told()["status"] == "dead"
+        assert "has not grown for 10.0 s" in told()["words"]
+        writer.write(batch(3000, ended=3100))
+        until(lambda: told()["status"] == "running")
+        writer.write({"kind": "end", "time": 15_100, "error": None})
+        until(lambda: told()["status"] == "ended")
+        Writer(tmp_path, run="2").write(batch(16_000, ended=16_100))
+        until(lambda: told()["run"] == "2")
+        assert told()["status"] == "running"
+        assert [each["time"] for each in told("batches")["batches"]] == [16_000, 3000, 2000, 1000]
+    finally:
+        page.stop()
+
+
+def test_a_store_that_does_not_answer_for_a_while_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(tmp_path)
+    page = LogPage(str(tmp_path), ManualClock(), 0, every_s=0.01)
+    tried = threading.Event()
+
+    def fails(self: LogReader) -> Any:
+        tried.set()
+        raise OSError(5, "Input/output error")
+
+    with caplog.at_level(logging.WARNING), monkeypatch.context() as patched:
+        patched.setattr(LogReader, "news", fails)
+        page.start()
+        assert tried.wait(10)
+        tried.clear()
+        assert tried.wait(10)
+    writer.write(batch(1))
+    until(lambda: page.application.history.totals()["batches"] == 1)
+    page.stop()
+    assert caplog.text.count("the batch log cannot be read") == 1
 
 
 def test_the_command_serves_the_page_until_it_is_told_to_end(tmp_path: Path) -> None:

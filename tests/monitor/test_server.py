@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
 import sys
 import threading
 
@@ -307,3 +308,17 @@ def test_without_the_extra_it_says_what_to_install(missing: str, monkeypatch: py
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(UnsupportedError, match=r"Hint: pip install 'penstock\[ui\]'"):
         PageServer([HELLO], port=0).start()
+
+
+def test_what_a_server_needs_is_loaded_in_steps() -> None:
+    """In a process of its own: here all of it is loaded already."""
+    code = """
+import sys
+from penstock.monitor.server import load_gently
+pauses = []
+load_gently(pauses.append)
+assert {"starlette.applications", "uvicorn"} <= set(sys.modules)
+assert len(pauses) > 5 and min(pauses) > 0
+load_gently(lambda pause: sys.exit("loaded twice"))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -24,6 +24,9 @@ class Chunk(ABC):
 
     __slots__ = ()
 
+    beside = False
+    """Whether what it holds are no records of the dataset, but something that goes along with them."""
+
     @abstractmethod
     def __len__(self) -> int:
         """How many records."""

@@ -1,4 +1,4 @@
-"""``penstock monitor DIR``: a finished or dead application, as its batch log tells of it.
+"""``penstock monitor DIR``: an application as its batch log tells of it, finished, dead or running.
 
 Only click is imported here; the command imports what it needs when it runs.
 """
@@ -25,7 +25,8 @@ __all__ = ["monitor"]
 def monitor(ctx: click.Context, directory: str, port: int, no_browser: bool, text: bool) -> None:
     """Show what has happened to the batches of an application, from the log in its checkpoint DIR.
 
-    The page and its API are those of a running application. Nothing in DIR is changed.
+    The page and its API are those of a running application, and follow the log while it grows. Nothing in DIR
+    is changed.
 
     \b
     Examples:
@@ -33,18 +34,18 @@ def monitor(ctx: click.Context, directory: str, port: int, no_browser: bool, tex
       penstock monitor output/figures-checkpoint --text
     """
     from penstock.clock import SystemClock
-    from penstock.monitor.ended import ended_in, page_of, summary
+    from penstock.monitor.ended import LogPage, ended_in, summary
 
-    application = ended_in(directory, SystemClock())
     if text:
-        for line in summary(application):
+        for line in summary(ended_in(directory, SystemClock())):
             click.echo(line)
         return
-    server = page_of(application, port)
+    page = LogPage(directory, SystemClock(), port)
     with stop_request() as stopped:
-        click.echo(f"The batches of {directory} are at {server.start()} (Ctrl-C ends it)")
+        url = page.start()
+        click.echo(f"The batches of {directory} are at {url} (follows the log; Ctrl-C ends it)")
         if not no_browser:
-            webbrowser.open(server.url)
+            webbrowser.open(url)
         stopped.event.wait()
-    server.stop()
+    page.stop()
     ctx.exit(stopped.exit_code)

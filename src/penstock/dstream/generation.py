@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from penstock.checkpoint import Commit, Image, Plain
 from penstock.chunk import Chunk, rows_of
@@ -17,12 +17,23 @@ from penstock.dstream.node import StreamNode, Table
 from penstock.dstream.outputs import Output
 from penstock.dstream.saving import Saved, must_be_stable, rerouted, rerouted_table, saved_of
 from penstock.errors import StateError, locate
-from penstock.plan import Node, SliceReader, Source, StorageLevel, Task, asked_at
+from penstock.plan import (
+    ROWS,
+    Metrics,
+    Narrow,
+    Node,
+    SliceReader,
+    Source,
+    StorageLevel,
+    Task,
+    asked_at,
+    records_in,
+)
 from penstock.rdd import RDD, Partitioner
 from penstock.sources import Intent
 from penstock.times import BatchTime, ceil_to, times_between
 
-__all__ = ["Carried", "Generation", "Host"]
+__all__ = ["Carried", "Generation", "Host", "OperatorFigures"]
 
 
 Carried = dict[StreamNode, RDD]
@@ -38,6 +49,16 @@ class Shared(Protocol):
 
     def release(self) -> None:
         """They are over."""
+
+
+class OperatorFigures(NamedTuple):
+    """What is known of an operator in a batch: how many records it made, and how many slides with how many
+    records its window held; ``None`` for what is not known, or is none."""
+
+    operator: str
+    records: int | None
+    slides: int | None
+    held: int | None
 
 
 class Host(Prefetcher, Protocol):
@@ -102,6 +123,10 @@ class Generation:
         self._holders: Counter[Node] = Counter()  # by how many (node, time) a plan is held
         self._persisted: set[Node] = set()
         self._written: set[Node] = set()
+        self._windows = {n: _Slides(n.length_ms) for n in self._nodes if n.length_ms is not None}
+        self._names = [str(node.site) for node in self._nodes]
+        # The plans of the running batch, as they were computed; without those of nodes that yield nothing.
+        self._made: dict[StreamNode, Node] | None = None
         self._plans: dict[int, Node] | None = None  # of the outputs, for who wants to see them
         self._plans_wanted = False
         self._expected: Shared | None = None
@@ -216,6 +241,7 @@ class Generation:
                 self.rdd(node, time)
             self._share(time)
             self._expect(time)
+            self._made = {n: rdd.plan for n in self._nodes if (rdd := self._rdds[n].get(time)) is not None}
             if self._plans_wanted:
                 self._plans_wanted = False
                 found = [self.rdd(output.node, time) for output in self._graph.outputs]
@@ -388,6 +414,7 @@ class Generation:
                     self._release(held)
             self._inputs.pop(time, None)
             self._expected_no_more()
+            self._made = None
 
     def kept_for_replay(self, output: Output, time: BatchTime) -> dict[str, Any]:
         """The records of an output that is given up, by partition; without them if they cannot be
@@ -428,6 +455,7 @@ class Generation:
         lives on only as long as the user wants its RDDs remembered. What was computed ahead is released.
         """
         self.ahead.release(time)
+        self._made = None
         with self._lock:
             self._expected_no_more()
             for node in self._nodes:
@@ -456,6 +484,51 @@ class Generation:
         self._plans_wanted = True
         return taken
 
+    def figures(self, time: BatchTime, metrics: Metrics) -> list[OperatorFigures]:
+        """What is known of each node in the batch that is over, but not forgotten yet; nodes in the order of
+        the graph. On the thread that runs the batches.
+
+        Records are counted where they go by: at the end of each run of steps that is one pass. Where a step
+        makes one record of each, what is before it has as many.
+        """
+        known: dict[Node, int] = {}
+        seen: dict[Node, int] = {}
+        for place, count in metrics.places(ROWS).items():
+            node = place[0]  # type: ignore[index]
+            known[node] = known.get(node, 0) + count
+            seen[node] = seen.get(node, 0) + 1
+        for node, partitions in seen.items():
+            if partitions < node.partitions:
+                del known[node]
+        made = self._made
+        plans = [None if made is None else made.get(node) for node in self._nodes]
+        for plan in reversed(plans):
+            while isinstance(plan, Narrow) and plan.step.one_to_one and plan in known:
+                known.setdefault(plan.parent, known[plan])
+                plan = plan.parent
+        with self._lock:
+            windows = {
+                n: slides.at(time, self._rdds[n.dependencies[0]]) for n, slides in self._windows.items()
+            }
+        return [
+            OperatorFigures(
+                name,
+                self._records_of(node, plan, known, time),
+                *windows.get(node, (None, None)),
+            )
+            for node, name, plan in zip(self._nodes, self._names, plans, strict=True)
+        ]
+
+    def _records_of(
+        self, node: StreamNode, plan: Node | None, known: Mapping[Node, int], time: int
+    ) -> int | None:
+        if not node.yields_records:
+            return None
+        if plan is not None:
+            return _records_in(plan, known)
+        # It had its turn and yields nothing, or had none; or the batch failed before it could be asked.
+        return 0 if self._made is not None and self._slides_at(node, time) else None
+
     def slice(self, node: StreamNode, begin_ms: int, end_ms: int) -> list[RDD]:
         """The RDDs of ``node`` from ``begin_ms`` to ``end_ms``, both floored to its slides, as far as they
         are remembered. A batch that has not come yet has none, and asking does not make one."""
@@ -481,6 +554,46 @@ def _chunks_of(rdd: RDD) -> list[list[Chunk]]:
     """The chunks of each partition of an RDD that lies in memory."""
     assert isinstance(rdd.plan, Source)
     return [list(reader.chunks) for reader in rdd.plan.readers if isinstance(reader, SliceReader)]
+
+
+def _records_in(plan: Node, known: Mapping[Node, int]) -> int | None:
+    while plan not in known and isinstance(plan, Narrow) and plan.step.one_to_one:
+        plan = plan.parent
+    if plan in known or not plan.partitions:
+        return known.get(plan, 0)
+    if isinstance(plan, Source) and _is_plain(plan):
+        return _plain_records(plan)
+    return None
+
+
+def _plain_records(plan: Source) -> int:
+    return sum(records_in(reader.chunks) for reader in plan.readers if isinstance(reader, SliceReader))
+
+
+class _Slides:
+    """The slides in a window of ``length_ms``, each counted once, when it is the newest."""
+
+    def __init__(self, length_ms: int) -> None:
+        self._length_ms = length_ms
+        self._held: deque[tuple[int, int]] = deque()
+        self._records = 0
+        self._newest: int | None = None
+
+    def at(self, time: int, rdds: Mapping[int, RDD | None]) -> tuple[int, int]:
+        """How many slides the window that ends at ``time`` holds, and how many records in them."""
+        newest = self._newest
+        news = [time] if newest is not None and time in rdds else sorted(t for t in rdds if t <= time)
+        for at in news:
+            rdd = rdds[at]
+            if (newest is None or at > newest) and rdd is not None and _is_plain(rdd.plan):
+                assert isinstance(rdd.plan, Source)
+                records = _plain_records(rdd.plan)
+                self._held.append((at, records))
+                self._records += records
+        self._newest = time
+        while self._held and self._held[0][0] <= time - self._length_ms:
+            self._records -= self._held.popleft()[1]
+        return len(self._held), self._records
 
 
 def _holds(rdd: RDD) -> bool:

@@ -40,6 +40,7 @@ class MapWithState(StreamNode):
 
     stateful = True
     keeps_table = True
+    yields_records = False
 
     def __init__(
         self,
@@ -133,6 +134,8 @@ class _Result(Chunk):
     """A version of the states of a partition, and what the function has returned. No reader changes it."""
 
     __slots__ = ("emitted", "version")
+
+    beside = True
 
     def __init__(self, version: Version, emitted: list[Chunk]) -> None:
         self.version = version

@@ -89,6 +89,12 @@ class StreamNode(ABC):
     of the RDD calls a function of the user's; ``compute`` asks for RDDs of its own time only; each partition
     can be computed by itself."""
 
+    yields_records: bool = True
+    """Whether the RDD of a batch holds the records of a stream; if not, it holds what others make them of."""
+
+    length_ms: int | None = None
+    """How far back a window looks, that at its own time included; ``None``: it is none."""
+
     def __init__(self, site: CallSite, dependencies: tuple[StreamNode, ...], slide_duration: int) -> None:
         self.site = site
         self.dependencies = dependencies

@@ -39,7 +39,7 @@ class Window(StreamNode):
     def __init__(self, site: CallSite, parent: StreamNode, length_ms: int, slide_ms: int) -> None:
         super().__init__(site, (parent,), slide_ms)
         self.parent = parent
-        self.length_ms = length_ms
+        self.length_ms: int = length_ms
 
     def remembers(self, dependency: StreamNode) -> int:
         return self.length_ms
@@ -95,7 +95,7 @@ class KeyedWindow(StreamNode):
         self.partials = partials
         self.function = function
         self.inverse = inverse
-        self.length_ms = length_ms
+        self.length_ms: int = length_ms
         self.partitioner = partitioner
         self.chains = chains
         self.stateful = inverse is not None

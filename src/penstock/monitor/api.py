@@ -37,7 +37,7 @@ def monitor_routes(
         json("batches", lambda request: _batches(application, request)),
         json("batches/{time}", lambda request: _batch(application, request.path["time"])),
         json("statistics", lambda request: history.statistics()),
-        json("operators", lambda request: history.application.get("operators", [])),
+        json("operators", lambda request: _operators(application)),
         json("outputs", lambda request: _outputs(application)),
         json("inputs", lambda request: _inputs(application)),
         json("receivers", lambda request: history.receivers()),
@@ -77,6 +77,7 @@ def overview(application: Application) -> Record:
     return {
         **facts,
         "status": status,
+        "fromLog": application.from_log,
         "well": verdict.well,
         "words": verdict.words,
         "now": now,
@@ -101,6 +102,7 @@ def update_of(application: Application, after: int | None) -> tuple[Record, int 
         "batches": batches,
         "active": [_without_story(batch) for batch in application.active()],
         "states": _states(application),
+        "operators": _rows(application),
         "inputs": _inputs(application),
         "receivers": application.history.receivers(),
     }, newest
@@ -115,10 +117,13 @@ def _checkpoint(application: Application, now: int) -> Record | None:
     return {**found, "batch": good[-1]["time"] if good else None, "age": None if at is None else now - at}
 
 
+_ONLY_ALONE = ("kind", "story", "error", "operators", "windows")
+
+
 def _without_story(batch: Record) -> Record:
     """A batch as a list shows it: an error in one line."""
     return {
-        **{k: v for k, v in batch.items() if k not in ("kind", "story", "error")},
+        **{k: v for k, v in batch.items() if k not in _ONLY_ALONE},
         "outputs": [{k: v for k, v in each.items() if k != "error"} for each in batch["outputs"]],
     }
 
@@ -169,6 +174,29 @@ def _inputs(application: Application) -> list[Record]:
             "limit": limits.get(each["id"]),
         }
         for each in history.application.get("inputs", [])
+    ]
+
+
+def _operators(application: Application) -> list[Record]:
+    """What the program is made of, with what the last batch says of each."""
+    made = application.history.application.get("operators", [])
+    return [{**operator, **row} for operator, row in zip(made, _rows(application), strict=True)]
+
+
+def _rows(application: Application) -> list[Record]:
+    """For each operator how many records it made in the last batch that was over, and what its window held
+    when it was looked at last."""
+    history = application.history
+    newest = history.last or {}
+    records = newest.get("operators") or []
+    windows: dict[int, Record] = {each["operator"]: each for each in newest.get("windows") or ()}
+    return [
+        {
+            "records": records[number] if number < len(records) else None,
+            "heldSlides": windows.get(number, {}).get("slides"),
+            "heldRecords": windows.get(number, {}).get("records"),
+        }
+        for number in range(len(history.application.get("operators", [])))
     ]
 
 

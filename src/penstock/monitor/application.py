@@ -17,10 +17,11 @@ from penstock.monitor.web import NotFound
 from penstock.scheduler import BatchDriver
 from penstock.storage import join, storage_for
 
-__all__ = ["Application", "Ended", "Running", "Verdict", "as_json", "health", "key_of"]
+__all__ = ["Application", "Logged", "Running", "Verdict", "as_json", "health", "key_of"]
 
 _log = logging.getLogger(__name__)
 _SIZES_NS = 2_000_000_000  # how long the sizes of a checkpoint's files are believed
+_PATIENCE_MS = 10_000  # what a log that does not grow is given at least
 _NESTED_MAX = 8
 _ITEMS_MAX = 1_000
 
@@ -29,7 +30,12 @@ class Application(Protocol):
     """What pages, figures and the terminal ask for. On any thread."""
 
     history: History
-    stalled_after: int
+    from_log: bool
+    """Whether all that is known of it stands in its log."""
+
+    @property
+    def stalled_after(self) -> int:
+        """After how many intervals without a batch it is said to be stalled."""
 
     @property
     def running(self) -> bool:
@@ -57,6 +63,8 @@ class Application(Protocol):
 class Running:
     """An application of this process."""
 
+    from_log = False
+
     def __init__(
         self,
         history: History,
@@ -69,13 +77,17 @@ class Running:
         stalled_after: int,
     ) -> None:
         self.history = history
-        self.stalled_after = stalled_after
+        self._stalled_after = stalled_after
         self._graph = graph
         self._driver = driver
         self._clock = clock
         self._states = state_views(graph, generation)
         self._directory = directory
         self._sizes: tuple[int, Record] | None = None
+
+    @property
+    def stalled_after(self) -> int:
+        return self._stalled_after
 
     @property
     def running(self) -> bool:
@@ -116,19 +128,46 @@ class Running:
         return found
 
 
-class Ended:
-    """An application that is known from its batch log in a directory."""
+class Logged:
+    """An application that is known from its batch log in a directory: it has ended, or is another process.
 
-    stalled_after = 10
+    Whether it still runs nobody knows for sure. It is taken to run while its log tells of no end, and not
+    longer than ``stalled_after`` intervals ago of a batch, or of anything else.
+    """
+
+    from_log = True
 
     def __init__(self, history: History, clock: Clock, directory: str) -> None:
         self.history = history
         self._clock = clock
         self._directory = directory
+        self._heard_ms: int | None = None
+
+    @property
+    def stalled_after(self) -> int:
+        """As the application had it set."""
+        found = self.history.application.get("stalledAfter")
+        return found if isinstance(found, int) and found > 0 else 10
+
+    def heard(self) -> None:
+        """The log has become longer just now."""
+        self._heard_ms = self._clock.now_ms()
 
     @property
     def running(self) -> bool:
-        return False
+        return self.history.end is None and self.silent_ms <= self._patience_ms
+
+    @property
+    def silent_ms(self) -> int:
+        """How long ago the log has told of anything."""
+        last, started = self.history.last or {}, self.history.application.get("started")
+        moments = [each for each in (last.get("ended"), started, self._heard_ms) if isinstance(each, int)]
+        return max(0, self._clock.now_ms() - max(moments, default=0))
+
+    @property
+    def _patience_ms(self) -> int:
+        interval = self.history.application.get("interval")
+        return max(_PATIENCE_MS, interval * self.stalled_after if isinstance(interval, int) else 0)
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
@@ -189,6 +228,9 @@ def health(application: Application) -> Verdict:
     history = application.history
     if not application.running:
         end = history.end
+        if end is None and isinstance(application, Logged) and application.from_log:
+            silent = _for(application.silent_ms)
+            return Verdict(False, f"the log tells of no end, and has not grown for {silent}")
         if end is None:
             return Verdict(False, "the application has ended without saying so")
         return Verdict(
@@ -274,6 +316,8 @@ def looked_up(application: Application, name: str, key: str | None, limit: int) 
     """What is asked of the state of an operator: a key's, or the first keys with theirs."""
     views = application.states()
     if name not in views:
+        if application.from_log:
+            raise NotFound("a log holds no state. Hint: ask the program itself, while it runs.")
         if not application.running:
             raise NotFound("the application has ended, and its state cannot be asked any more")
         known = ", ".join(views) or "none: no operator with state is read by an output"

@@ -1,49 +1,106 @@
-"""An application that has ended, from its batch log: its page, and a summary in words."""
+"""An application from its batch log: its page, which follows the log, and a summary in words."""
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from penstock.clock import Clock
-from penstock.monitor.application import Ended
+from penstock.monitor.application import Logged
 from penstock.monitor.history import History
-from penstock.monitor.log import read_log
+from penstock.monitor.log import LogReader
 from penstock.times import BatchTime, local_datetime, shown_ms
 
-__all__ = ["ended_in", "page_of", "summary"]
+__all__ = ["LogPage", "ended_in", "summary"]
 
+_log = logging.getLogger(__name__)
 _RETAINED = 10_000
+_EVERY_S = 1.0  # as often as a log is written
 _CAUSES = 5
 
 
-def ended_in(directory: str, clock: Clock) -> Ended:
-    """The application whose batch log lies in a directory. ``StateError`` if there is none."""
-    history = History(_RETAINED)
-    for record in read_log(directory):
-        history.apply_from_log(record)
-    return Ended(history, clock, directory)
+def ended_in(directory: str, clock: Clock) -> Logged:
+    """The application whose batch log lies in a directory, as it is now. ``StateError`` if there is none."""
+    application = Logged(History(_RETAINED), clock, directory)
+    for record in LogReader(directory).news():
+        application.history.apply_from_log(record)
+    return application
 
 
-def page_of(application: Ended, port: int) -> Any:
-    """The server of its page, not started. ``UnsupportedError`` without the ``ui`` extra."""
-    from penstock.monitor.api import monitor_routes
-    from penstock.monitor.feed import Feed
-    from penstock.monitor.server import PageServer, must_be_installed
+class LogPage:
+    """The page of the application whose batch log lies in a directory. It follows the log: what the program
+    writes to it is on the page a second or two later, and so is a run that goes on after a crash.
 
-    must_be_installed()
-    return PageServer(monitor_routes(application, Feed(1)), port=port)
+    ``StateError`` if there is no log, ``UnsupportedError`` without the ``ui`` extra.
+    """
+
+    def __init__(self, directory: str, clock: Clock, port: int, *, every_s: float = _EVERY_S) -> None:
+        from penstock.monitor.api import monitor_routes
+        from penstock.monitor.feed import Feed
+        from penstock.monitor.monitor import Pusher
+        from penstock.monitor.server import PageServer, must_be_installed
+
+        must_be_installed()
+        self._log = LogReader(directory)
+        self.application = Logged(History(_RETAINED), clock, directory)
+        feed = Feed(1)
+        self._pusher = Pusher(self.application, feed)
+        self.server = PageServer(monitor_routes(self.application, feed), port=port)
+        self._every_s = every_s
+        self._over = threading.Event()
+        self._complained = False
+        self._thread = threading.Thread(target=self._follow, name="penstock-log-follower", daemon=True)
+        self._read()
+
+    def start(self) -> str:
+        """Begin to serve and to follow; the address."""
+        url = self.server.start()
+        self._thread.start()
+        return url
+
+    def stop(self) -> None:
+        """End both."""
+        self._over.set()
+        self._thread.join()
+        self.server.stop()
+
+    def _follow(self) -> None:
+        while not self._over.wait(self._every_s):
+            try:
+                if self._read():
+                    self.application.heard()
+                self._complained = False
+            except Exception as error:  # the store does not answer; it may again
+                if not self._complained:
+                    self._complained = True
+                    _log.warning("the batch log cannot be read at the moment: %s", error)
+            self._pusher.push()
+        self._pusher.push(last=True)
+
+    def _read(self) -> bool:
+        """Take in what is new; whether anything is."""
+        any_new = False
+        for record in self._log.news():
+            self.application.history.apply_from_log(record)
+            any_new = True
+        return any_new
 
 
-def summary(application: Ended) -> Iterator[str]:
+def summary(application: Logged) -> Iterator[str]:
     """What has happened, line by line."""
     history = application.history
     facts, totals, end = history.application, history.totals(), history.end
     yield f"{facts.get('name', 'An application')}, every {shown_ms(facts.get('interval', 0))}"
     yield f"  started   {_moment(facts.get('started'))}"
     if end is None:
-        yield "  ended     the log does not say so: it is dead, or still runs"
+        silent = f"{application.silent_ms / 1000:,.0f} s"
+        if application.running:
+            yield f"  ended     no: as far as its log tells it still runs; the last news is {silent} old"
+        else:
+            yield f"  ended     the log does not say so, and has not grown for {silent}: it is dead, or hangs"
     else:
         yield f"  ended     {_moment(end.get('time'))}" + (f": {end['error']}" if end.get("error") else "")
     yield f"  batches   {totals['batches']:,}, {totals['failed']:,} of them failed"
@@ -65,7 +122,7 @@ def summary(application: Ended) -> Iterator[str]:
         yield f"The last one: {_moment(failed[-1]['time'])} ({failed[-1]['time']} ms)"
 
 
-def _last_states(application: Ended) -> list[dict[str, Any]]:
+def _last_states(application: Logged) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for batch in application.history.over(100):
         found.update({each["operator"]: each for each in batch["state"]})

@@ -25,6 +25,8 @@ from penstock.monitor.web import Request, StreamRoute, json_text
 __all__ = ["Feed"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_MANY = 10  # readers; more than that are woken so often only:
+_PACE_S = 0.4
 _HEARTBEAT = b": still here\n\n"
 
 
@@ -56,6 +58,7 @@ class Feed:
         self._count = 0
         self._readers: set[_Reader] = set()
         self._loops: dict[asyncio.AbstractEventLoop, bool] = {}  # and whether it has been called already
+        self._handed_out: dict[asyncio.AbstractEventLoop, float] = {}  # when last, by the loop's clock
         self._closed = False
 
     @property
@@ -95,6 +98,7 @@ class Feed:
         """No more events: readers hear what waits for them, and that it is the end."""
         with self._lock:
             self._closed = True
+            self._loops = dict.fromkeys(self._loops, False)  # whoever is to be woken later is woken now
             self._wake()
 
     def route(self, path: str) -> StreamRoute:
@@ -106,14 +110,26 @@ class Feed:
         for loop, called in list(self._loops.items()):
             if not called:
                 try:
-                    loop.call_soon_threadsafe(self._hand_out, loop)
+                    loop.call_soon_threadsafe(self._when_due, loop)
                     self._loops[loop] = True
                 except RuntimeError:  # the loop is closed, and its readers are gone
                     del self._loops[loop]
 
+    def _when_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand out now, or where there are many readers when the last time is long enough ago: what costs is
+        that each is sent something, not how much."""
+        wait_s = self._handed_out.get(loop, 0.0) + _PACE_S - loop.time()
+        if len(self._readers) <= _MANY or self._closed or wait_s <= 0:
+            self._hand_out(loop)
+        else:
+            loop.call_later(wait_s, self._hand_out, loop)
+
     def _hand_out(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
+            if loop not in self._loops:  # its readers are gone
+                return
             self._loops[loop] = False
+            self._handed_out[loop] = loop.time()
             for reader in self._readers:
                 if reader.loop is loop and (reader.line or self._closed):
                     reader.woken.set()
@@ -156,6 +172,7 @@ class Feed:
                 self._readers.discard(reader)
                 if not any(other.loop is reader.loop for other in self._readers):
                     self._loops.pop(reader.loop, None)
+                    self._handed_out.pop(reader.loop, None)
 
 
 class _Reader:

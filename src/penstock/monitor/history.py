@@ -191,7 +191,8 @@ _FIELDS: Mapping[str, Mapping[str, type]] = {  # that a record of each kind must
 }
 _NOTHING: Record = {
     "submitted": 0, "started": None, "ended": None, "schedulingDelay": None, "processingTime": None,
-    "totalDelay": None, "inputs": [], "outputs": [], "state": [], "limits": [], "error": None, "cause": None,
+    "totalDelay": None, "inputs": [], "outputs": [], "state": [], "operators": [], "windows": [],
+    "limits": [], "error": None, "cause": None,
 }  # fmt: skip
 
 
@@ -305,6 +306,12 @@ class Recorder(StreamingListener):
                 }
                 for each in info.stateOperatorInfos
             ],
+            "operators": [_known(each.numRecords) for each in info.operatorInfos],
+            "windows": [
+                {"operator": number, "slides": each.numSlides, "records": _known(each.numHeld)}
+                for number, each in enumerate(info.operatorInfos)
+                if each.numSlides >= 0
+            ],
             "limits": [
                 {
                     "input": each.inputStreamId,
@@ -403,7 +410,7 @@ def application_of(graph: StreamGraph, facts: Mapping[str, Any]) -> Record:
                 "kind": _kind(node),
                 "name": saved.get(node) or (names.get(node) if isinstance(node, Input) else node.given_name),
                 "every": node.slide_duration,
-                "window": max((node.remembers(d) for d in node.dependencies), default=0) or None,
+                "window": node.length_ms,
                 "reads": [numbers[dependency] for dependency in node.dependencies],
             }
             for node in nodes
@@ -421,7 +428,7 @@ def _kind(node: StreamNode) -> str:
         return "input"
     if node.keeps_table:
         return "state"
-    return "window" if any(node.keeps(dependency) for dependency in node.dependencies) else "step"
+    return "step" if node.length_ms is None else "window"
 
 
 def _line(what: Any) -> str:

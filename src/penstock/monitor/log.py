@@ -23,7 +23,7 @@ from penstock.monitor.history import History, Newest, Record
 from penstock.monitor.web import json_text
 from penstock.storage import Storage, join, storage_for
 
-__all__ = ["BatchLog", "read_log"]
+__all__ = ["BatchLog", "LogReader", "read_log"]
 
 _log = logging.getLogger(__name__)
 _FILE = re.compile(r"batches\.(\d{10})\.jsonl")
@@ -132,22 +132,47 @@ def _numbers(storage: Storage, path: str) -> list[int]:
 def read_log(location: str) -> Iterator[Record]:
     """The records of a log, the oldest first. What is no record is left out. ``StateError`` if there is no
     log."""
-    storage, path = storage_for(location)
-    numbers = _numbers(storage, path)
-    if not numbers:
-        raise StateError(
-            f"there is no batch log in {location}. Hint: it lies beside the checkpoint, "
-            f"ssc.checkpoint(DIR), of a program that has run."
-        )
-    for number in numbers:
+    return LogReader(location).news()
+
+
+class LogReader:
+    """Reads a log, and what is written to it later. ``StateError`` if there is no log."""
+
+    def __init__(self, location: str) -> None:
+        self._storage, self._path = storage_for(location)
+        self._read: dict[int, int] = {}  # bytes of each file
+        if not _numbers(self._storage, self._path):
+            raise StateError(
+                f"there is no batch log in {location}. Hint: it lies beside the checkpoint, "
+                f"ssc.checkpoint(DIR), of a program that has run."
+            )
+
+    def news(self) -> Iterator[Record]:
+        """The records since the last call, the oldest first; in the first one all. A file is only opened if
+        it has become longer."""
+        sizes = self._sizes()
+        self._read = {number: self._read.get(number, 0) for number in sizes}
+        for number, size in sorted(sizes.items()):
+            begin = self._read[number] if self._read[number] <= size else 0  # else it is another file
+            if begin == size:
+                continue
+            try:
+                data = self._storage.read(join(self._path, _name(number)), begin)
+            except FileNotFoundError:  # it was the oldest, and has just gone
+                continue
+            self._read[number] = begin + len(data)
+            for line in data.decode(errors="replace").splitlines():
+                record = _record_of(line)
+                if record is not None:
+                    yield record
+
+    def _sizes(self) -> dict[int, int]:
         try:
-            text = storage.read(join(path, _name(number))).decode(errors="replace")
-        except FileNotFoundError:  # it was the oldest, and has just gone
-            continue
-        for line in text.splitlines():
-            record = _record_of(line)
-            if record is not None:
-                yield record
+            entries = self._storage.list_directory(self._path)
+        except FileNotFoundError:
+            return {}
+        found = ((_FILE.fullmatch(entry.path.rpartition("/")[2]), entry.size) for entry in entries)
+        return {int(match[1]): size for match, size in found if match}
 
 
 def _record_of(line: str) -> Record | None:

@@ -194,10 +194,13 @@ class Monitor:
     def _serve(self, application: Application) -> Pusher | None:
         self._page_wanted = False
         try:
+            from penstock.monitor.server import PageServer, load_gently
+
+            if not self._dashboards:  # nobody waits for the page, and batches run
+                load_gently(self._over.wait)
             from penstock.monitor.api import monitor_routes
             from penstock.monitor.dashboard_pages import DashboardPages
             from penstock.monitor.feed import Feed
-            from penstock.monitor.server import PageServer
 
             feed = Feed(1)
             options = self._options
@@ -206,6 +209,8 @@ class Monitor:
                 [*monitor_routes(application, feed, pages.links), *pages.routes()],
                 options.host, options.port, options.token, names=options.names,
             )  # fmt: skip
+            if self._over.is_set():
+                return None
             server.start()
             pages.start()
         except Exception as error:
@@ -220,7 +225,7 @@ class Monitor:
             # Who takes Penstock's messages has it. A token goes to who started the program, into no log.
             sys.stderr.write(f"penstock: the stream's page is at {server.entrance}\n")
             for dashboard in self._dashboards:
-                sys.stderr.write(f"penstock: dashboard {dashboard.title}: {dashboard.url}\n")
+                sys.stderr.write(f"penstock: dashboard {dashboard.title}: {dashboard.entrance}\n")
         return Pusher(application, feed)
 
     def end(self, time_ms: int, error: BaseException | None) -> None:

@@ -7,18 +7,21 @@ bounded: connections, headers, bodies, the time in which a question has to arriv
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from penstock.clock import SystemClock
 from penstock.errors import ArgumentError, StateError, UnsupportedError, UsageError
 from penstock.monitor.guard import SECURITY_HEADERS, Guard, Refusal, is_loopback, new_token
 from penstock.monitor.web import NotFound, Reply, Request, Route, StreamRoute
 
-__all__ = ["PORTS_TRIED", "PageServer", "must_be_installed"]
+__all__ = ["PORTS_TRIED", "PageServer", "load_gently", "must_be_installed"]
 
 _log = logging.getLogger(__name__)
 _connections_log = logging.getLogger(f"{__name__}.connections")
@@ -37,9 +40,37 @@ def must_be_installed() -> None:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise UnsupportedError(
-            f"pages need {error.name}, which is not installed. Hint: pip install 'penstock[ui]'."
-        ) from error
+        raise _missing(error.name) from error
+
+
+def _missing(name: str | None) -> UnsupportedError:
+    return UnsupportedError(f"pages need {name}, which is not installed. Hint: pip install 'penstock[ui]'.")
+
+
+# What a server needs, in steps: each takes Python's lock for some milliseconds. First what others need of the
+# standard library, then the libraries from below.
+_STEPS = (
+    "ssl", "http.client", "email.utils", "logging.config", "multiprocessing.connection", "subprocess",
+    "click", "anyio", "starlette.datastructures", "starlette.requests", "starlette.responses",
+    "starlette.routing", "starlette.applications", "uvicorn", "h11", "uvicorn.protocols.http.h11_impl",
+)  # fmt: skip
+_SHARE = 5
+
+
+def load_gently(pause: Callable[[float], object]) -> None:
+    """Load what a server needs while something else is at work: after each step ``pause`` is called with how
+    many seconds to wait, so that it takes no more than a fifth of one thread. ``UnsupportedError`` without
+    the libraries."""
+    clock = SystemClock()
+    for name in _STEPS:
+        if name in sys.modules:
+            continue
+        begun_ns = clock.elapsed_ns()
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise _missing(error.name) from error
+        pause((clock.elapsed_ns() - begun_ns) / 1e9 * (_SHARE - 1))
 
 
 class PageServer:

@@ -4,7 +4,7 @@ from penstock.plan.actions import Calling, OnDriver
 from penstock.plan.explain import debug_string
 from penstock.plan.forms import Form, Lists, States, explained, forms_of
 from penstock.plan.fusing import as_columns, row_type_of
-from penstock.plan.metrics import Metrics, counting_in, current_metrics
+from penstock.plan.metrics import ROWS, Metrics, counted, counting_in, current_metrics, records_in
 from penstock.plan.nodes import (
     ChunkStep,
     Fold,
@@ -35,6 +35,7 @@ from penstock.plan.slices import RangeReader, SliceReader, slices
 from penstock.plan.storage_level import StorageLevel
 
 __all__ = [
+    "ROWS",
     "Calling",
     "ChunkStep",
     "Filter",
@@ -65,6 +66,7 @@ __all__ = [
     "call_site",
     "chunked",
     "concatenated",
+    "counted",
     "counting_in",
     "current_metrics",
     "debug_string",
@@ -72,6 +74,7 @@ __all__ = [
     "forms_of",
     "must_be_callable",
     "raise_located",
+    "records_in",
     "row_type_of",
     "run_fused",
     "slices",

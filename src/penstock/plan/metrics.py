@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain
 
-__all__ = ["Metrics", "counting_in", "current_metrics"]
+from penstock.chunk import Chunk
+
+__all__ = ["ROWS", "Metrics", "counted", "counting_in", "current_metrics", "records_in"]
+
+ROWS = "rows"
+"""The figures of how many records a partition of a plan node has; places are ``(node, partition)``."""
 
 
 class Metrics:
@@ -62,6 +68,40 @@ class Metrics:
     def total(self, name: str) -> int:
         """The sum over all places; 0 for a name that nobody noted."""
         return sum(self.places(name).values())
+
+
+def records_in(chunks: Iterable[Chunk]) -> int:
+    """How many records there are."""
+    return sum([len(chunk) for chunk in chunks if not chunk.beside])
+
+
+def counted(chunks: Iterator[Chunk], metrics: Metrics, place: Hashable) -> Iterator[Chunk]:
+    """The same chunks, whose records are noted under :data:`ROWS` once the last one was taken. Who stops
+    before, or meets an error, leaves nothing: what is known of a partition is the whole of it, or nothing.
+
+    No chunk is held meanwhile, and one costs a call of a method.
+    """
+    count = _Count(metrics, place)
+    return chain(map(count.add, chunks), count.noted())
+
+
+class _Count:
+    __slots__ = ("_metrics", "_place", "_rows")
+
+    def __init__(self, metrics: Metrics, place: Hashable) -> None:
+        self._metrics = metrics
+        self._place = place
+        self._rows = 0
+
+    def add(self, chunk: Chunk) -> Chunk:
+        if not chunk.beside:
+            self._rows += len(chunk)
+        return chunk
+
+    def noted(self) -> Iterator[Chunk]:
+        """Nothing; runs when all others were taken."""
+        self._metrics.note(ROWS, self._place, self._rows)
+        yield from ()
 
 
 _current: ContextVar[Metrics | None] = ContextVar("penstock_metrics", default=None)

@@ -98,6 +98,9 @@ class Step(ABC):
 
     name: str
 
+    one_to_one: bool = False
+    """Whether it makes exactly one record of each."""
+
     def on_lent(self) -> Step | None:
         """A step that does the same to records that others keep (see ``Chunk.lent``); ``None``: none."""
         return None

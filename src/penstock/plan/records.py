@@ -65,6 +65,8 @@ class Map(ChunkStep):
 
     __slots__ = ("function", "name", "site")
 
+    one_to_one = True
+
     def __init__(self, function: Callable[[Any], Any], site: CallSite) -> None:
         self.function = function
         self.site = site

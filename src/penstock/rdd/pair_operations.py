@@ -279,6 +279,8 @@ class _Part(PairStep):
 
     __slots__ = ("index",)
 
+    one_to_one = True
+
     def __init__(self, index: int, site: CallSite) -> None:
         super().__init__(site)
         self.index = index
@@ -293,6 +295,8 @@ class _Part(PairStep):
 
 class _MapValues(PairStep):
     __slots__ = ("function",)
+
+    one_to_one = True
 
     def __init__(self, function: Callable[[Any], Any], site: CallSite) -> None:
         super().__init__(site)

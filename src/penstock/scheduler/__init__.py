@@ -5,6 +5,7 @@ from penstock.scheduler.driver import BatchDriver
 from penstock.scheduler.listener import (
     BatchInfo,
     ListenerBus,
+    OperatorInfo,
     OutputOperationInfo,
     ReceiverInfo,
     StateOperatorInfo,
@@ -20,6 +21,7 @@ __all__ = [
     "BatchInfo",
     "BatchMachine",
     "ListenerBus",
+    "OperatorInfo",
     "OutputOperationInfo",
     "PidSettings",
     "RateInfo",

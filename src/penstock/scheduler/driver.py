@@ -30,6 +30,7 @@ from penstock.scheduler.ledger import BatchRecord
 from penstock.scheduler.listener import (
     BatchEvent,
     ListenerBus,
+    OperatorInfo,
     OutputOperationEvent,
     OutputOperationInfo,
     ReceiverEvent,
@@ -552,7 +553,7 @@ class BatchDriver:
         self.finished_batches += 1
         self.failed_batches += bool(failures)
         self._tell_sources(record)
-        self._bus.post("onBatchCompleted", lambda: BatchEvent(record.info()))
+        self._bus.post("onBatchCompleted", lambda: BatchEvent(self._with_operators(record).info()))
         error, self._attempt_error = self._attempt_error, None
         if failures:
             if error is not None and self._given_up != time:
@@ -567,6 +568,17 @@ class BatchDriver:
                     node.source.done(over)
         with self._changed:
             self._changed.notify_all()
+
+    def _with_operators(self, record: BatchRecord) -> BatchRecord:
+        """The record with what is known of each operator; what keeps that from being found out is logged."""
+        try:
+            record.operators = tuple(
+                OperatorInfo(each.operator, *(-1 if figure is None else figure for figure in each[1:]))
+                for each in self._generation.figures(record.time, record.metrics)
+            )
+        except Exception:
+            _log.exception("the records of the batch %d ms could not be counted by operator", record.time)
+        return record
 
     def _tell_sources(self, record: BatchRecord) -> None:
         """Tell each input how many records the batch had, and how fast to go on."""

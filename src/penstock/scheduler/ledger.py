@@ -8,7 +8,13 @@ from dataclasses import field
 from penstock.clock import Clock
 from penstock.plan import Metrics
 from penstock.scheduler.backpressure import RateInfo
-from penstock.scheduler.listener import BatchInfo, OutputOperationInfo, StateOperatorInfo, StreamInputInfo
+from penstock.scheduler.listener import (
+    BatchInfo,
+    OperatorInfo,
+    OutputOperationInfo,
+    StateOperatorInfo,
+    StreamInputInfo,
+)
 from penstock.sources import Intent
 from penstock.times import BatchTime
 from penstock.values import dataclass
@@ -32,6 +38,7 @@ class BatchRecord:
     outputs: dict[int, OutputOperationInfo] = field(default_factory=dict)
     failure: str | None = None
     rates: dict[int, RateInfo] = field(default_factory=dict)
+    operators: tuple[OperatorInfo, ...] = ()
 
     def start(self, clock: Clock) -> None:
         """Processing begins."""
@@ -62,6 +69,7 @@ class BatchRecord:
             failureReason=self.failure,
             stateOperatorInfos=self._state_operators(),
             streamIdToRateInfo=dict(self.rates),
+            operatorInfos=self.operators,
         )
 
     def _state_operators(self) -> tuple[StateOperatorInfo, ...]:

@@ -15,6 +15,7 @@ from penstock.values import dataclass
 __all__ = [
     "BatchInfo",
     "ListenerBus",
+    "OperatorInfo",
     "OutputOperationInfo",
     "ReceiverInfo",
     "StateOperatorInfo",
@@ -66,6 +67,19 @@ class StateOperatorInfo:
 
 
 @dataclass(frozen=True)
+class OperatorInfo:
+    """What an operator made in a batch: ``numRecords``, or -1 where that is not known. They are counted where
+    all records of an operator went by: not within steps that ran as one pass over each chunk, unless each
+    makes one record of one, and not where an output took only the first. Of a window also how many slides it
+    held, and how many records in them, or -1."""
+
+    operator: str
+    numRecords: int = -1
+    numSlides: int = -1
+    numHeld: int = -1
+
+
+@dataclass(frozen=True)
 class BatchInfo:
     """One batch. Times in ms since the epoch, delays in ms; -1 for what is not yet known.
 
@@ -74,7 +88,8 @@ class BatchInfo:
     the RDDs, an output, or the commit of state; ``None`` if all went well. ``stateOperatorInfos`` has one
     entry for each operator with state that ran in the batch, by the line that asked for it.
     ``streamIdToRateInfo`` says how fast inputs may go on, where ``spark.streaming.backpressure.enabled`` has
-    it found out, and the batch said anything of it.
+    it found out, and the batch said anything of it. ``operatorInfos`` has all operators that an output
+    reads, in an order in which each comes after what it reads; there is none before the batch is over.
     """
 
     batchTime: int
@@ -89,6 +104,7 @@ class BatchInfo:
     failureReason: str | None = None
     stateOperatorInfos: tuple[StateOperatorInfo, ...] = ()
     streamIdToRateInfo: Mapping[int, RateInfo] = field(default_factory=dict)
+    operatorInfos: tuple[OperatorInfo, ...] = ()
 
     @property
     def numRecords(self) -> int:

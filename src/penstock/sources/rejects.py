@@ -31,6 +31,8 @@ class Rejects(Rows):
 
     __slots__ = ()
 
+    beside = True
+
     def rows(self) -> list[Any]:
         return list(self._rows)
 

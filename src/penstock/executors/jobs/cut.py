@@ -108,6 +108,7 @@ class Cut:
         self._given: set[Node] = set()
         self._named: set[Node] = {self._top}  # what links speak of
         self.links: list[Link] = []
+        self.nodes: list[Node] = []  # that they stand for
         self.unfilled: list[tuple[Node, Kept, list[int]]] = []
         self.staying: list[Node] = []
         self._cut(whole)
@@ -132,6 +133,7 @@ class Cut:
             if node in self._named:
                 self._numbers[node] = len(self.links)
                 self.links.append(self._link(node))
+                self.nodes.append(node)
 
     def _note_what_is_missing(self, node: Node, wanted: Sequence[int]) -> None:
         if isinstance(node, (Source, Shuffle)) or self._job.is_held(node):

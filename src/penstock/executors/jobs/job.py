@@ -31,6 +31,7 @@ from penstock.plan import (
     SliceReader,
     Source,
     Task,
+    counted,
     run_fused,
 )
 
@@ -296,20 +297,21 @@ class Job:
         """A partition's chunks, computed now; what it reads may lie ready."""
         match node:
             case Source():
-                return node.readers[partition].read(self.task(node, partition))
+                chunks = node.readers[partition].read(self.task(node, partition))
             case Narrow():
                 return self._narrow(node, partition)
             case Shuffle():
                 moved = self._moved[node]
-                return (chunk for parent in moved for chunk in parent[partition])
+                chunks = (chunk for parent in moved for chunk in parent[partition])
             case Gather():
                 inputs = [self.chunks(node.sources[source], part) for source, part in node.reads[partition]]
-                return node.combine(self.task(node, partition), inputs)
+                chunks = node.combine(self.task(node, partition), inputs)
             case _:
                 raise AssertionError(f"no such node kind: {type(node).__name__}")
+        return counted(chunks, self._metrics, (node, partition))
 
     def _narrow(self, node: Narrow, partition: int) -> Iterator[Chunk]:
-        """A chain of narrow nodes; runs of record steps become one loop."""
+        """A chain of narrow nodes; runs of record steps become one loop, of which only the end is counted."""
         chain: list[Narrow] = []
         current: Node = node
         while isinstance(current, Narrow) and (current is node or not self._is_kept(current, partition)):
@@ -318,15 +320,20 @@ class Job:
         on_lent = chain[-1].step.on_lent() if self._is_kept(current, partition) else None
         chunks = self.chunks(current, partition, lend=on_lent is not None)
         fused: list[ChunkStep] = []
+        below: Narrow = chain[-1]  # the last of the steps in ``fused``
         for link in reversed(chain):
             step = on_lent if on_lent is not None and link is chain[-1] else link.step
             if isinstance(step, ChunkStep):
                 fused.append(step)
+                below = link
                 continue
             if fused:
-                chunks, fused = run_fused(fused, chunks), []
-            chunks = step.run(self.task(link, partition), chunks)
-        return run_fused(fused, chunks) if fused else chunks
+                chunks = counted(run_fused(fused, chunks), self._metrics, (below, partition))
+                fused = []
+            chunks = counted(step.run(self.task(link, partition), chunks), self._metrics, (link, partition))
+        if fused:
+            return counted(run_fused(fused, chunks), self._metrics, (below, partition))
+        return chunks
 
     def _is_kept(self, node: Node, partition: int) -> bool:
         return node in self._held or self._kept(node) is not None or self._is_there(node, partition)

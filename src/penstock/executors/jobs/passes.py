@@ -19,20 +19,37 @@ from collections.abc import Callable, Iterator, Sequence
 
 from penstock.chunk import Chunk
 from penstock.executors.jobs.kept import Kept
-from penstock.plan import ChunkStep, Fold, FoldStep, Narrow, Node, Task, run_fused
+from penstock.plan import (
+    ROWS,
+    ChunkStep,
+    Fold,
+    FoldStep,
+    Metrics,
+    Narrow,
+    Node,
+    Task,
+    records_in,
+    run_fused,
+)
 
 __all__ = ["Branch", "OnePass", "Pass", "branches_of", "pass_over", "put", "readers_in"]
+
+
+Made = tuple[list[Chunk], int] | Exception
+"""What a branch has made of how many records before its fold, or what it failed with."""
 
 
 class Branch:
     """From a node to a fold of it: the steps between, the fold, and where its result is kept."""
 
-    __slots__ = ("end", "fold", "kept", "steps")
+    __slots__ = ("counted", "end", "fold", "kept", "steps")
 
-    def __init__(self, steps: Sequence[ChunkStep], fold: FoldStep, end: Node) -> None:
-        self.steps = steps
+    def __init__(self, links: Sequence[Narrow], fold: FoldStep, end: Node) -> None:
+        self.steps = [link.step for link in links if isinstance(link.step, ChunkStep)]
         self.fold = fold
         self.end: Node | None = end  # until it is known where the result is kept
+        # Of which nodes the records are counted: of that before the fold, and of the result.
+        self.counted = weakref.ref(links[-1]) if links else None, weakref.ref(end)
         self.kept: weakref.ref[Kept] | None = None
 
     def kept_in(self) -> Kept | None:
@@ -51,7 +68,7 @@ class Branch:
 
 
 class Pass:
-    """Some branches over one partition, as an action: of each its result, or what it failed with. A branch
+    """Some branches over one partition, as an action: of each what it has made. A branch
     that fails leaves the others alone."""
 
     __slots__ = ("_branches",)
@@ -59,7 +76,7 @@ class Pass:
     def __init__(self, branches: Sequence[tuple[Sequence[ChunkStep], FoldStep]]) -> None:
         self._branches = branches
 
-    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk] | Exception]:
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[Made]:
         runs = [_Run(steps, fold, task) for steps, fold in self._branches]
         failed: Exception | None = None
         try:
@@ -104,7 +121,7 @@ class OnePass:
                 return
             branches = self.lacking([partition])
             found = pass_over(branches)(task, chunks_of(self.node, partition))
-            put(wanted, partition, branches, found)
+            put(wanted, partition, branches, found, task.metrics)
 
 
 def pass_over(branches: Sequence[Branch]) -> Pass:
@@ -113,17 +130,23 @@ def pass_over(branches: Sequence[Branch]) -> Pass:
 
 
 def put(
-    wanted: Kept, partition: int, branches: Sequence[Branch], found: Sequence[list[Chunk] | Exception]
+    wanted: Kept, partition: int, branches: Sequence[Branch], found: Sequence[Made], metrics: Metrics
 ) -> None:
-    """Keep what was computed of the branches, where it is still wanted; raises what ``wanted`` failed
-    with."""
+    """Keep what was computed of the branches, where it is still wanted, and note how many records there were;
+    raises what ``wanted`` failed with."""
     failed: Exception | None = None
     for branch, result in zip(branches, found, strict=True):
         kept = branch.kept_in()
         if isinstance(result, Exception):
             failed = result if kept is wanted else failed
-        elif kept is not None and not kept.has(partition):
-            kept.put(partition, result)
+            continue
+        chunks, before = result
+        for known, rows in zip(branch.counted, (before, records_in(chunks)), strict=True):
+            node = None if known is None else known()
+            if node is not None:
+                metrics.note(ROWS, (node, partition), rows)
+        if kept is not None and not kept.has(partition):
+            kept.put(partition, chunks)
     if failed is not None:
         raise failed
 
@@ -131,7 +154,7 @@ def put(
 class _Run:
     """One branch under way."""
 
-    __slots__ = ("_failed", "_first_lent", "_fold", "_steps")
+    __slots__ = ("_failed", "_first_lent", "_fold", "_rows", "_steps")
 
     def __init__(self, steps: Sequence[ChunkStep], fold: FoldStep, task: Task) -> None:
         self._failed: Exception | None = None
@@ -142,6 +165,7 @@ class _Run:
         self._first_lent = lent is not None
         self._steps = [step for step in before if isinstance(step, ChunkStep)]
         self._fold: Fold = last.begin(task)
+        self._rows = 0
 
     def push(self, chunk: Chunk, *, last: bool) -> None:
         """Take a chunk that other branches read too; the last of them may have it."""
@@ -150,17 +174,18 @@ class _Run:
         given = chunk.lent() if self._first_lent else chunk if last else chunk.isolated()
         try:
             for made in run_fused(self._steps, iter((given,))) if self._steps else (given,):
+                self._rows += len(made)
                 self._fold.push(made)
         except Exception as error:
             self._failed = error
 
-    def finish(self, failed: Exception | None) -> list[Chunk] | Exception:
+    def finish(self, failed: Exception | None) -> Made:
         """The result, unless this branch failed, or else what it reads."""
         found = self._failed or failed
         if found is not None:
             return found
         try:
-            return list(self._fold.finish())
+            return list(self._fold.finish()), self._rows
         except Exception as error:
             return error
 
@@ -185,15 +210,15 @@ def branches_of(
     """The branches by which ``node`` is read, if it is read by several, and in no other way."""
     found: list[Branch] = []
     for reader in readers.get(node, ()):
-        steps: list[ChunkStep] = []
+        links: list[Narrow] = []
         current = reader
         while isinstance(current, Narrow) and isinstance(current.step, ChunkStep):
             above = readers[current]
             if current in roots or is_kept(current) or len(above) != 1:
                 return None
-            steps.append(current.step)
+            links.append(current)
             current = above[0]
         if not isinstance(current, Narrow) or not isinstance(current.step, FoldStep):
             return None
-        found.append(Branch(steps, current.step, current))
+        found.append(Branch(links, current.step, current))
     return found if len(found) > 1 and node not in roots else None

@@ -11,7 +11,7 @@ from penstock.encoding import cloudpickled
 from penstock.errors import CallSite
 from penstock.executors.jobs import Cut, Inputs, NarrowLink, put_together
 from penstock.executors.remote.tasks import Outcome, Pickle
-from penstock.plan import Calling, Narrow, Task, forms_of
+from penstock.plan import Calling, Narrow, Node, Task, forms_of
 from penstock.rdd import Broadcast
 from penstock.vectorize import Untraced
 
@@ -55,6 +55,7 @@ class Shipment:
         self._cut = cut
         self._pickle = pickle
         self._decisions = cut.decisions
+        self.nodes: Sequence[Node] = cut.nodes
         self.program = program
         self.partitions = partitions
         self.broadcasts = broadcasts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -12,11 +12,12 @@ from penstock.executors.jobs import Cut, Job, Kept, OnePass, Stage, pass_over, p
 from penstock.executors.remote.crew import Crew, Ready, Shipment
 from penstock.executors.remote.tasks import program_of
 from penstock.executors.remote.together import Batch, Grove, TooLarge
-from penstock.plan import Metrics, Node, OnDriver, SliceReader, Source, Task
+from penstock.plan import ROWS, Metrics, Node, OnDriver, SliceReader, Source, Task, records_in
 from penstock.rdd import Variables, noting_variables
 
 __all__ = ["RemoteStages"]
 
+Figures = Mapping[str, Mapping[Hashable, int]]
 Action = Callable[[Task, Iterator[Chunk]], Any]
 
 
@@ -84,7 +85,7 @@ class RemoteStages:
                 ready = self._ready(one_pass.node, pass_over(branches), missing) if missing else None
                 if ready is not None:
                     for index, found in zip(missing, self._sent(ready), strict=True):
-                        put(kept, index, branches, found)
+                        put(kept, index, branches, found, self._metrics)
             return
         ready = self._ready(node, _all, missing, whole=True)
         if ready is None:
@@ -105,16 +106,18 @@ class RemoteStages:
             batch.done = True
             with noting_variables() as variables:
                 shipments = [self._shipment_of(grove, batch, variables) for grove in batch.groves]
-            for grove, outcomes in zip(batch.groves, self._crew.run_all(shipments), strict=True):
+            found_by_grove = self._crew.run_all(shipments)
+            for grove, shipment, outcomes in zip(batch.groves, shipments, found_by_grove, strict=True):
                 for index, outcome in enumerate(outcomes):
                     if outcome.error is not None:
                         continue
-                    self._metrics.note_all(Metrics.of(outcome.figures))
+                    self._metrics.note_all(Metrics.of(_at_nodes(outcome.figures, shipment.nodes)))
                     variables.add(outcome.added)
                     for end, found in zip(grove.ends, outcome.result, strict=True):
                         if isinstance(found, TooLarge):
                             batch.too_large(end)
                         elif not isinstance(found, Exception) and not batch.kept[end].has(index):
+                            self._metrics.note(ROWS, (end, index), records_in(found))
                             batch.kept[end].put(index, found)
 
     def _shipment_of(self, grove: Grove, batch: Batch, variables: Variables) -> Shipment:
@@ -143,7 +146,7 @@ class RemoteStages:
         for outcome in outcomes:
             if outcome.error is not None:
                 raise outcome.error
-            self._metrics.note_all(Metrics.of(outcome.figures))
+            self._metrics.note_all(Metrics.of(_at_nodes(outcome.figures, cut.nodes)))
             results.append(outcome.result)
         for outcome in outcomes:
             variables.add(outcome.added)
@@ -178,6 +181,15 @@ class First:
             if left <= 0:
                 break
         return found
+
+
+def _at_nodes(figures: Figures, nodes: Sequence[Node]) -> Figures:
+    """The figures of a task, whose nodes are numbers on the way."""
+    rows: dict[Hashable, int] = {}
+    for place, figure in figures.get(ROWS, {}).items():
+        assert isinstance(place, tuple)
+        rows[nodes[place[0]], place[1]] = figure
+    return {**figures, ROWS: rows}
 
 
 def _all(task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:

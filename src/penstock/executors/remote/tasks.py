@@ -18,7 +18,7 @@ import hashlib
 import pickle
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cloudpickle
@@ -26,7 +26,7 @@ import cloudpickle
 from penstock.chunk import Chunk
 from penstock.errors import CallSite, PenstockError, UnsupportedError, locate
 from penstock.executors.jobs import Job, Link, put_together
-from penstock.plan import Metrics, Task
+from penstock.plan import ROWS, Metrics, Node, Task
 from penstock.rdd import adding_up
 from penstock.values import dataclass
 
@@ -129,6 +129,7 @@ class Programs:
 def perform(program: Program, partition: int, inputs: bytes, *, host: str = "") -> bytes:
     """One partition of a stage, here; an :class:`Outcome` as bytes. ``host`` is noted where it fails."""
     metrics, result, failed = Metrics(), None, None
+    nodes: list[Node] = []
     with adding_up() as added:
         try:
             readers, decisions = pickle.loads(inputs)
@@ -140,7 +141,20 @@ def perform(program: Program, partition: int, inputs: bytes, *, host: str = "") 
             if host:
                 error.add_note(f"on the host {host}")
             failed = _portable(locate(error, partition=partition))
-    return _outcome(Outcome(result, failed, metrics.figures(), dict(added)), partition)
+    return _outcome(Outcome(result, failed, _numbered(metrics.figures(), nodes), dict(added)), partition)
+
+
+def _numbered(
+    figures: dict[str, dict[Hashable, int]], nodes: Sequence[Node]
+) -> dict[str, dict[Hashable, int]]:
+    """The figures with numbers for nodes, which stay here."""
+    numbers = {node: number for number, node in enumerate(nodes)}
+    rows: dict[Hashable, int] = {}
+    for place, figure in figures.pop(ROWS, {}).items():
+        assert isinstance(place, tuple)
+        if place[0] in numbers:  # else it is a node that an action has made for itself
+            rows[numbers[place[0]], place[1]] = figure
+    return {**figures, ROWS: rows}
 
 
 def refused(error: Exception, partition: int) -> bytes:

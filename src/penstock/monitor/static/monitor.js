@@ -99,6 +99,13 @@ function table(id, heads, rows, none) {
 }
 
 const cell = (text, kind) => ({ text, kind });
+
+// A line of a program: its file with the folder it lies in, and all of it for who points at it.
+function lineCell(line) {
+  const short = (line || "").split("/").slice(-2).join("/");
+  return { text: line, kind: "wide", node: () => element("span", short, { title: line || "" }) };
+}
+
 const statusCell = (status) => ({ text: status, node: () => element("span", SIGNS[status] || status, { class: "status " + status }) });
 
 function batchCell(batch) {
@@ -137,10 +144,12 @@ function drawHead() {
     state = "ended";
     words = `The application has ended${app.ended ? " at " + clock(app.ended, true) : ""}.`;
   } else if (app.status === "failed") words = `The application has failed: ${app.error}`;
-  else if (app.status === "dead") words = "The log does not say that the application has ended: it is dead, or still runs.";
+  else if (app.status === "dead") words = app.words[0].toUpperCase() + app.words.slice(1) + ". The application is dead, or hangs.";
+  else if (app.fromLog) words = `It still runs, as far as its log tells: ${app.words}.`;
   else words = words[0].toUpperCase() + words.slice(1) + ".";
   $("verdict").dataset.state = state;
   say("verdict", words);
+  if (world.connected) say("link", app.fromLog ? "follows the log" : "live");
   say("foot", `run ${app.run}`);
 }
 
@@ -195,7 +204,7 @@ function drawTables() {
   ]), onlyFailed ? "No batch that is known has failed." : "No batch is over yet.");
 
   table("state", ["Operator", "Line", "#Keys", "#Touched", "#Expired", "#Memory"], world.states.map((each) => [
-    cell(each.name), cell(each.line, "wide"), cell(count(each.keys)), cell(count(each.touched)), cell(count(each.expired)), cell(bytes(each.bytes)),
+    cell(each.name), lineCell(each.line), cell(count(each.keys)), cell(count(each.touched)), cell(count(each.expired)), cell(bytes(each.bytes)),
   ]), "No operator of this program keeps state.");
   table("inputs", ["Input", "Source", "#Records", "#Last batch", "#Held to", "#In memory"], world.inputs.map((each) => [
     cell(each.name), cell(each.source, "wide"), cell(count(each.records)), cell(count(each.lastRecords)),
@@ -207,13 +216,32 @@ function drawTables() {
   ]), "");
   $("receivers").hidden = !world.receivers.length;
   const kinds = { input: "input", state: "keeps state", window: "window", step: "step" };
-  table("operators", ["#No.", "Operation", "Line", "Kind", "Name", "#Every", "#Looks back", "Reads"], world.operators.map((each) => [
-    cell(each.id + 1), cell(each.operation), cell(each.line, "wide"), cell(kinds[each.kind] || each.kind, "nowrap"), cell(each.name ?? ""),
-    cell(duration(each.every)), cell(each.window ? duration(each.window) : ""), cell(each.reads.map((id) => id + 1).join(", ")),
+  table("operators", ["#No.", "Operation", "Reads", "#Records, last batch", "Kind", "Window", "Holds now", "Name", "Line"], world.operators.map((each) => [
+    cell(each.id + 1), cell(each.operation), cell(each.reads.map((id) => id + 1).join(", ")), recordsCell(each, each.records),
+    cell(kinds[each.kind] || each.kind, "nowrap"), cell(windowWords(each), "nowrap"), cell(heldWords(each.heldSlides, each.heldRecords), "nowrap"),
+    cell(each.name ?? ""), lineCell(each.line),
   ]), "Nothing is known yet.");
   const windows = world.operators.filter((each) => each.kind === "window").length;
-  say("operators-note", windows ? `${count(windows)} with a window` : "");
+  const unknown = world.app?.totals.batches && world.operators.some((each) => each.records == null && each.kind !== "state");
+  say("operators-note", [windows ? `${count(windows)} with a window` : "",
+    unknown ? "not known: within steps that ran as one pass, not due in the last batch, or not read to the end" : ""].filter(Boolean).join("; "));
   drawAsk();
+}
+
+function recordsCell(operator, records) {
+  if (records != null) return cell(count(records));
+  if (!world.app?.totals.batches) return cell("–");
+  return operator?.kind === "state" ? cell("see State", "faint") : cell("not known", "faint");
+}
+
+function windowWords(operator) {
+  return operator.window ? `${bare(duration)(operator.window)}, every ${bare(duration)(operator.every)}` : "";
+}
+
+function heldWords(slides, records) {
+  if (slides == null) return "";
+  const what = `${count(slides)} ${slides === 1 ? "slide" : "slides"}`;
+  return records == null ? what : `${what}, ${count(records)} ${records === 1 ? "record" : "records"}`;
 }
 
 function happened(batch) {
@@ -402,6 +430,12 @@ function batchParts(batch) {
   if (batch.inputs.length) parts.push(element("h3", "Inputs"), small(["Input", "#Records", "What it was given"], batch.inputs.map((each) => [each.name, count(each.records), each.description || ""])));
   if (batch.state.length) parts.push(element("h3", "State"), small(["Operator", "#Keys", "#Touched", "#Expired", "#Memory"],
     batch.state.map((each) => [each.operator, count(each.keys), count(each.touched), count(each.expired), bytes(each.bytes)])));
+  if (batch.operators?.length && batch.operators.length === world.operators.length) {
+    const held = new Map((batch.windows || []).map((each) => [each.operator, each]));
+    parts.push(element("h3", "Operators"), small(["#No.", "Operation", "Line", "#Records", "Window held"], world.operators.map((each, at) => [
+      String(each.id + 1), each.operation, lineCell(each.line).node(), recordsCell(each, batch.operators[at]).text,
+      held.has(at) ? heldWords(held.get(at).slides, held.get(at).records) : ""])));
+  }
   if (batch.limits.length) parts.push(element("h3", "Back-pressure"), small(["Input", "#Held to", "#Was processed at", "#Backlog"],
     batch.limits.map((each) => [each.name, short(each.recordsPerSecond) + "/s", short(each.processingRate) + "/s", short(each.backlog) + "/s"])));
   if (batch.story) parts.push(element("h3", "Story"), element("pre", batch.story));
@@ -474,6 +508,7 @@ function listen() {
     takeApplication(data.application);
     take(data.batches);
     Object.assign(world, { active: data.active, states: data.states, inputs: data.inputs, receivers: data.receivers });
+    if (data.operators.length === world.operators.length) data.operators.forEach((each, at) => Object.assign(world.operators[at], each));
     draw();
     if (world.outputs.some((each) => !each.explain) && world.app.totals.records) explainLater();
   });
