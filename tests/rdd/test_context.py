@@ -24,7 +24,7 @@ def test_one_context_is_active_at_a_time() -> None:
 
 
 def test_a_refused_context_is_not_active() -> None:
-    for master in ("yarn", "local[0]", "local[x]"):
+    for master in ("mesos://a:1", "local[0]", "local[x]"):
         with pytest.raises(ArgumentError):
             Context(master)
     with Context("local[1]") as sc:
@@ -88,7 +88,7 @@ def test_masters(master: str, threads: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "master", ["", "Local[2]", "local[]", "local[0]", "local[-1]", "local[2", "local[1.5]", "yarn", 4]
+    "master", ["", "Local[2]", "local[]", "local[0]", "local[-1]", "local[2", "local[1.5]", "mesos://a:1", 4]
 )
 def test_masters_that_are_not_understood(master: Any) -> None:
     with pytest.raises((ArgumentError, SettingError), match="local"):

@@ -33,7 +33,7 @@ class SparkExecutor(LocalExecutor):
         self._session = session
         self._batches: WeakKeyDictionary[Node, Batch] = WeakKeyDictionary()
         self._large: set[CallSite] = set()
-        self._package = Package()
+        self._package = Package.of_process()
         session.add_file(self._package.path)
         self._look_around()
         super().__init__(threads, inline_rows, SparkCrew(session, always=not inline_rows))
@@ -84,13 +84,13 @@ class SparkExecutor(LocalExecutor):
     def close(self) -> None:
         super().close()
         self._session.stop()
-        self._package.close()
 
     def _look_around(self) -> None:
         """See that all workers have what they need, before anything runs there."""
         count = 2 * self._session.default_parallelism
         found: list[Found] = self._session.run(looked_around, [_NEEDED] * count, "penstock: looks around")
-        problems = dict.fromkeys(problem for each in found for problem in _problems_of(each))
+        digest = self._package.digest
+        problems = dict.fromkeys(problem for each in found for problem in _problems_of(each, digest))
         if problems:
             raise UnsupportedError(joined(problems))
 
@@ -99,9 +99,14 @@ def _is_outside(source: Source) -> bool:
     return any(is_outside(reader) for reader in source.readers)
 
 
-def _problems_of(found: Found) -> list[str]:
+def _problems_of(found: Found, digest: str) -> list[str]:
     host, python, versions = found
     problems = []
+    if digest not in versions["penstock"]:
+        problems.append(
+            f"a worker on the host {host} has imported another Penstock before ({versions['penstock']}). "
+            f"Hint: make the SparkContext anew, or do not import penstock in other jobs of it before this."
+        )
     if python.split(".")[:2] != [str(part) for part in sys.version_info[:2]]:
         problems.append(
             f"the host {host} runs Python {python}, and this program "
@@ -113,6 +118,8 @@ def _problems_of(found: Found) -> list[str]:
                 f"the host {host} lacks {name} ({version}). Hint: install it for the Python of the workers, "
                 f"or ship an environment (spark.archives, PYSPARK_PYTHON)."
             )
+            continue
+        if name == "penstock":
             continue
         here = str(getattr(sys.modules.get(name), "__version__", version))
         if name in ("pyarrow", "numpy") and _major(version) != _major(here):

@@ -7,8 +7,8 @@ import marshal
 import os
 import struct
 import tempfile
-import weakref
 import zipfile
+from functools import cache
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
 
@@ -18,8 +18,9 @@ _LEFT_OUT = {"__pycache__", "static", "cli"}
 
 
 class Package:
-    """The zip, in a temporary folder. ``digest`` is of what is in it, and in its name: a worker that has
-    imported another one can tell."""
+    """The zip, in a temporary folder that is there until this process ends: a SparkContext that is handed
+    over may outlive a Context, and be given to another. ``digest`` is of what is in it, and in its name: so
+    one sees whether a worker has imported another one."""
 
     def __init__(self) -> None:
         root = Path(__file__).parents[2]
@@ -32,7 +33,6 @@ class Package:
             found.update(str(path.relative_to(root)).encode() + b"\0" + data + b"\0")
         self.digest = found.hexdigest()
         self._folder = tempfile.TemporaryDirectory(prefix="penstock-package-")
-        weakref.finalize(self, self._folder.cleanup)
         self.path = os.path.join(self._folder.name, f"penstock-{self.digest}.zip")
         with zipfile.ZipFile(self.path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for path, data in sources:
@@ -40,9 +40,11 @@ class Package:
                 archive.writestr(name, data)
                 archive.writestr(name + "c", _compiled(path, data))
 
-    def close(self) -> None:
-        """Remove the zip."""
-        self._folder.cleanup()
+    @classmethod
+    @cache
+    def of_process(cls) -> Package:
+        """One for all contexts of this process."""
+        return cls()
 
 
 def _compiled(path: Path, source: bytes) -> bytes:

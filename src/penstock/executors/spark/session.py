@@ -11,12 +11,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from penstock.errors import ArgumentError, StateError, UnsupportedError, WorkerLost
 
 __all__ = ["Session", "must_be_master", "stored"]
 
 _LINES_MAX = 12
+_added: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # what was given to each SparkContext
 _DEFAULTS = {
     "spark.ui.showConsoleProgress": "false",  # a line at the foot of the terminal is our own
     "spark.locality.wait": "0s",  # what a task reads is fetched in less time than three seconds
@@ -97,8 +99,11 @@ class Session:
         return f"penstock-{self._context.applicationId}"
 
     def add_file(self, path: str) -> None:
-        """Have a zip of Python modules found by all workers."""
-        self._context.addPyFile(path)
+        """Have a zip of Python modules found by all workers. Again: nothing happens."""
+        known = _added.setdefault(self._context, set())
+        if path not in known:
+            self._context.addPyFile(path)
+            known.add(path)
 
     def broadcast(self, data: bytes) -> Any:
         """Bytes that each worker fetches once, under ``.value``; ``destroy()`` gives them up."""

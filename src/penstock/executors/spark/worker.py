@@ -52,7 +52,7 @@ class RunTask:
 
 
 Found = tuple[str, str, dict[str, str]]
-"""Host, version of Python, and of each package its version or why it cannot be imported."""
+"""Host, version of Python, and of each package its version, or where it is, or why it cannot be imported."""
 
 
 def looked_around(names: list[str]) -> Found:
@@ -68,4 +68,4 @@ def _version_of(name: str) -> str:
         module = import_module(name)
     except ImportError as error:
         return f"ImportError: {error}"
-    return str(getattr(module, "__version__", "there"))
+    return str(module.__file__ if name == "penstock" else getattr(module, "__version__", "there"))

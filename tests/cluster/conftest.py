@@ -1,0 +1,39 @@
+"""A SparkContext on the cluster of the tests, for all tests of this folder that run a program on it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from penstock import Conf, Context
+from penstock.testing.cluster import LocalCluster
+
+
+@pytest.fixture(scope="session")
+def spark(spark_cluster: LocalCluster) -> Iterator[Any]:
+    """A SparkContext that PySpark made, as a program has that moves over step by step."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pyspark import SparkConf, SparkContext
+
+        conf = SparkConf().setMaster(spark_cluster.url).setAppName("tests")
+        conf.set("spark.ui.enabled", "false").set("spark.ui.showConsoleProgress", "false")
+        context = SparkContext(conf=conf)
+    yield context
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        context.stop()
+
+
+@pytest.fixture
+def sc(spark: Any) -> Iterator[Context]:
+    """A context on it, which sends everything that it may send."""
+    with Context(spark, conf=Conf().set("penstock.local.inlineRows", 0)) as context:
+        yield context
