@@ -1,4 +1,5 @@
-"""What the examples in docstrings may use: a context ``sc``, the public names, and the test kit."""
+"""What the examples in docstrings may use: a context ``sc``, the public names, and the test kit; and on which
+executor all tests run."""
 
 from __future__ import annotations
 
@@ -9,6 +10,22 @@ import pytest
 
 import penstock
 import penstock.testing
+from tests.executors.conformance import EXECUTORS, Conformance, OnProcesses
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which executor runs the tests."""
+    parser.addoption(
+        "--executor", choices=EXECUTORS, default="threads", help="what runs the jobs of all local contexts"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put it under all contexts."""
+    executor = config.getoption("executor")
+    config.pluginmanager.register(Conformance(executor), "penstock-conformance")
+    if executor == "processes":
+        config.pluginmanager.register(OnProcesses(), "penstock-on-processes")
 
 
 @pytest.fixture(autouse=True)

@@ -104,6 +104,7 @@ def test_functions_on_pairs(
     check(found.value, name, CALLING_ON_PAIRS[name], record)
 
 
+@pytest.mark.in_process("asks for the very object that a function raised")
 def test_the_exception_is_the_very_one(sc: Context) -> None:
     class Unforeseen(Exception):
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,7 @@ import pytest
 
 from penstock import RDD, Conf, Context, StorageLevel
 from penstock.errors import StateError
-
-
-class Counting:
-    """A function that counts how often it sees each record. Appending to a list is atomic."""
-
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-
-    def __call__(self, record: Any) -> Any:
-        self.seen.append(record)
-        return record
-
-    def once(self, records: Iterable[Any]) -> bool:
-        return sorted(map(repr, self.seen)) == sorted(map(repr, records))
-
+from tests.executors.counting import Counting
 
 # take
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from penstock.errors import failure_of
 from penstock.plan import Filter, Narrow, Node, Shuffle
 from penstock.rdd.ordering import RangeRouter, SortPartition
 from penstock.vectorize import index_limit, item_read, programs
+from tests.executors.counting import Counting
 from tests.laws.engine import engine
 
 COUNT = 2_000
@@ -77,16 +77,15 @@ def test_the_first_are_those_of_sorted(records: list[Any], slices: int, count: i
 
 
 def test_each_key_is_asked_for_once(sc: Context) -> None:
-    asked: Counter[int] = Counter()
+    asked = Counting()
 
     def key(number: int) -> int:
-        asked[number] += 1
+        asked(number)
         return -number
 
     first = sc.parallelize(range(COUNT), 3).sortBy(key).zipWithIndex().filter(lambda p: p[1] < 2)
     assert first.keys().collect() == [COUNT - 1, COUNT - 2]
-    assert set(asked.values()) == {1}
-    assert len(asked) == COUNT
+    assert asked.once(range(COUNT))
 
 
 def test_the_number_is_looked_up_when_it_runs(sc: Context) -> None:

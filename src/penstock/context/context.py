@@ -335,6 +335,11 @@ class Context:
 
     # Running, as RDDs ask for it
 
+    @property
+    def elsewhere(self) -> str:
+        """Where functions run that are called record by record, in words; empty: in this process."""
+        return self._executor.elsewhere
+
     def run(
         self,
         plan: Node,

@@ -15,7 +15,7 @@ from penstock.dstream.spec import StateSpec
 from penstock.dstream.statistics import StateLimits
 from penstock.dstream.topics import Topics
 from penstock.errors import SignatureError
-from penstock.plan import StorageLevel, call_site, explained
+from penstock.plan import StorageLevel, call_site
 from penstock.rdd import RDD
 from penstock.times import DurationLike, TimeLike, milliseconds_of, moment_ms
 
@@ -79,7 +79,7 @@ class DStream(Topics):
           3 map at ... of 2: columns: tuple[str, int]
         """
         rdd = rehearsed(self._node, self._ssc.sparkContext)
-        return "no batch of this stream has an RDD" if rdd is None else explained(rdd.plan)
+        return "no batch of this stream has an RDD" if rdd is None else rdd.explain()
 
     # State
 

@@ -57,6 +57,11 @@ class Executor(ABC):
     def parallelism(self) -> int:
         """How many partitions run at the same time."""
 
+    @property
+    def elsewhere(self) -> str:
+        """Where Python runs record by record, in words; empty: in this process."""
+        return ""
+
     @abstractmethod
     def run(
         self,

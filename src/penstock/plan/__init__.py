@@ -1,6 +1,6 @@
 """What a dataset is: plan nodes, the steps on records, and where they were asked for."""
 
-from penstock.plan.actions import Calling, OnDriver
+from penstock.plan.actions import Calling, Deciding, OnDriver
 from penstock.plan.explain import debug_string
 from penstock.plan.forms import Form, Lists, States, explained, forms_of
 from penstock.plan.fusing import as_columns, row_type_of
@@ -38,6 +38,7 @@ __all__ = [
     "ROWS",
     "Calling",
     "ChunkStep",
+    "Deciding",
     "Filter",
     "FlatMap",
     "Fold",

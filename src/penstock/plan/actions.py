@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from penstock.chunk import Chunk
 from penstock.plan.nodes import Task
 
-__all__ = ["Calling", "OnDriver"]
+__all__ = ["Calling", "Deciding", "OnDriver"]
 
 T = TypeVar("T")
 
@@ -33,3 +33,17 @@ class Calling(_Marked[T]):
     """An action that calls a function of the user's on the records."""
 
     __slots__ = ()
+
+
+class Deciding(_Marked[T]):
+    """An action whose task knows a decision of this job's, which is no part of the action: that is the same
+    in every batch."""
+
+    __slots__ = ("decision",)
+
+    def __init__(self, action: Callable[[Task, Iterator[Chunk]], T], decision: Any) -> None:
+        super().__init__(action)
+        self.decision = decision
+
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> T:
+        return self.action(Task(task.partition, task.partitions, task.metrics, self.decision), chunks)

@@ -118,17 +118,20 @@ def _gathered(node: Gather, forms: list[Form]) -> Form:
     return _behind(node.combine, forms)
 
 
-def explained(plan: Node) -> str:
+def explained(plan: Node, elsewhere: str = "") -> str:
     """A plan as text, a line a node in the order in which they are computed: the operation and the line of
     the user's program that asked for it, what it reads, and ``columns`` with their row type or ``rows`` with
-    the reason.
+    the reason. ``elsewhere`` is where rows of steps are that are computed in other processes.
     """
     forms = forms_of(plan)
     numbers = {node: number for number, node in enumerate(forms, 1)}
     lines = []
     for node, form in forms.items():
         read = ", ".join(str(numbers[parent]) for parent in node.parents)
-        how = f"rows: {form.reason}" if isinstance(form, Untraced) else f"columns: {form}"
+        how = f"columns: {form}"
+        if isinstance(form, Untraced):
+            place = elsewhere if isinstance(node, Narrow) and not node.stays_here else ""
+            how = f"rows{f' in {place}' if place else ''}: {form.reason}"
         lines.append(f"{numbers[node]:3d} {_what(node)}{f' of {read}' if read else ''}: {how}")
     return "\n".join(lines)
 

@@ -215,6 +215,11 @@ class Node:
 
     site: CallSite
 
+    def __reduce__(self) -> Any:
+        raise AssertionError(
+            f"a plan is not pickled, and a function that travels has caught {self.site} of one"
+        )
+
     @property
     def partitions(self) -> int:
         """How many partitions."""
@@ -224,6 +229,12 @@ class Node:
     def parents(self) -> tuple[Node, ...]:
         """The nodes it reads, none twice."""
         raise AssertionError(f"{type(self).__name__} is no kind of node")
+
+    @property
+    def stays_here(self) -> bool:
+        """Whether it reads what never leaves this process, such as versions of state."""
+        what = self.step if isinstance(self, Narrow) else self.combine if isinstance(self, Gather) else None
+        return bool(getattr(what, "stays_here", False))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
 from penstock.chunk import Chunk
-from penstock.errors import CallSite, SignatureError
+from penstock.errors import CallSite, SignatureError, UnsupportedError
 from penstock.plan import Narrow, Node, Step, Task, call_site
 from penstock.rdd.partitioner import Partitioner, Partitioning, partitioner_of
 from penstock.rdd.runner import Runner
@@ -30,6 +30,12 @@ class Handle:
         self.partitioner = partitioner
         self._id = context.next_rdd_id()
         self._name: str | None = None
+
+    def __reduce__(self) -> Any:
+        raise UnsupportedError(
+            f"a function uses {self!r}, which is known to the program's own process alone, not where "
+            f"functions on records run. Hint: join the two, or collect() the other one and broadcast it."
+        )
 
     def _derive(self, plan: Node, partitioner: Partitioner | None = None) -> Self:
         return type(self)(plan, self.context, partitioner)

@@ -102,7 +102,7 @@ class RDD(Actions):
           3 map at ... of 2: rows: repr is a builtin_function_or_method, which is neither plain data nor known
           ...
         """
-        return explained(self.plan)
+        return explained(self.plan, self.context.elsewhere)
 
     # Keeping
 

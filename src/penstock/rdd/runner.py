@@ -27,6 +27,10 @@ class Runner(Protocol):
     def defaultParallelism(self) -> int:
         """Partitions where nothing says how many."""
 
+    @property
+    def elsewhere(self) -> str:
+        """Where Python runs record by record, in words; empty: in this process."""
+
     def run(
         self,
         plan: Node,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from penstock.chunk import isolated
 from penstock.errors import SignatureError, StateError
@@ -46,7 +47,8 @@ class Variables:
 
 _noting: ContextVar[Variables | None] = ContextVar("penstock_variables", default=None)
 _added: ContextVar[dict[int, Any] | None] = ContextVar("penstock_added", default=None)
-_received: dict[int, Broadcast] = {}
+_received: dict[int, Any] = {}
+_sent: WeakValueDictionary[int, Broadcast] = WeakValueDictionary()
 
 
 @contextmanager
@@ -73,7 +75,7 @@ def adding_up() -> Iterator[dict[int, Any]]:
 
 def receive_broadcast(number: int, value: Any) -> None:
     """In a worker: the value under its number of the driver's process."""
-    _received[number] = Broadcast(number, value)
+    _received[number] = value
 
 
 def forget_broadcasts(numbers: Iterator[int] | list[int]) -> None:
@@ -83,7 +85,7 @@ def forget_broadcasts(numbers: Iterator[int] | list[int]) -> None:
 
 
 def _broadcast(number: int) -> Broadcast:
-    return _received[number]
+    return _sent.get(number) or _Received(number)
 
 
 class Broadcast:
@@ -112,8 +114,13 @@ class Broadcast:
         if noting is None:
             return Broadcast, (self.id, self.value)
         self.value  # noqa: B018  raises once it is destroyed
-        noting.broadcasts[self._number] = self
+        noting.broadcasts[self._number] = _sent[self._number] = self
         return _broadcast, (self._number,)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it was not destroyed."""
+        return self._alive
 
     @property
     def value(self) -> Any:
@@ -134,7 +141,23 @@ class Broadcast:
         return f"Broadcast({self.id})"
 
 
-HOLDERS[Broadcast] = "value"
+class _Received(Broadcast):
+    """A broadcast in a worker, where functions that are kept do not keep its value."""
+
+    __slots__ = ()
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _broadcast, (self.id,)
+
+    @property
+    def value(self) -> Any:
+        return _received[self.id]
+
+
+HOLDERS[Broadcast] = HOLDERS[_Received] = "value"
 
 
 class AccumulatorParam(Protocol):
@@ -200,10 +223,16 @@ class Accumulator:
     def add(self, term: Any) -> None:
         """Add ``term``; safe from any thread."""
         with self._lock:
+            added = _added.get()
             if self._of is None:
+                if added is not None:
+                    raise StateError(
+                        "this accumulator was made in the worker, where a module that makes it was imported: "
+                        "what is added there nobody sees. Hint: make it where the program begins, and hand "
+                        "it to the function."
+                    )
                 self._value = self._plus(self._value, term)
                 return
-            added = _added.get()
             if added is None:
                 raise StateError("an accumulator is added to outside of a task")
             before = added[self._of] if self._of in added else isolated(self._value)

@@ -2,7 +2,7 @@
 
 from penstock.executors.jobs.ahead import ReadAhead, partitions_stand_alone
 from penstock.executors.jobs.cut import Cut, GatherLink, Given, Inputs, Link, NarrowLink, put_together
-from penstock.executors.jobs.job import Job, Stage, stays_here
+from penstock.executors.jobs.job import Job, Stage
 from penstock.executors.jobs.kept import Kept
 from penstock.executors.jobs.passes import Branch, OnePass, branches_of, pass_over, put, readers_in
 
@@ -25,5 +25,4 @@ __all__ = [
     "put",
     "put_together",
     "readers_in",
-    "stays_here",
 ]

@@ -9,14 +9,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from penstock.chunk import RowType
+from penstock.chunk import Chunk, RowType
 from penstock.errors import CallSite
-from penstock.executors.jobs.job import Job, stays_here
+from penstock.executors.jobs.job import Job
 from penstock.executors.jobs.kept import Kept
-from penstock.plan import Gather, Narrow, Node, PartitionReader, Shuffle, Source, Step
+from penstock.plan import Gather, Narrow, Node, PartitionReader, Shuffle, SliceReader, Source, Step, Task
 from penstock.plan.nodes import Combine
 from penstock.values import dataclass
 
@@ -28,7 +29,6 @@ class Given:
     """Where a partition's inputs go in: what was a source, or lies ready."""
 
     site: CallSite
-    partitions: int
     row_type: RowType | None
 
 
@@ -47,47 +47,100 @@ class GatherLink:
 
     site: CallSite
     sources: tuple[int, ...]
-    reads: Sequence[Sequence[tuple[int, int]]]
     combine: Combine
 
 
 Link = Given | NarrowLink | GatherLink
+"""Nothing in it counts partitions: of files there are more in one batch than in the next, and what is done
+with them is the same."""
 
-Inputs = Mapping[int, Mapping[int, PartitionReader]]
-"""What one partition of a stage reads: by the number of the ``Given`` and by its partition."""
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one partition of a stage reads: ``readers`` by the number of the ``Given`` and by its partition.
+
+    ``partitions`` is how many each ``Given`` and each ``GatherLink`` has, and ``reads`` is what partitions of
+    a ``GatherLink`` read of its sources, as far as it concerns this partition.
+    """
+
+    readers: Mapping[int, Mapping[int, PartitionReader]]
+    partitions: Mapping[int, int]
+    reads: Mapping[int, Mapping[int, Sequence[tuple[int, int]]]]
 
 
-class _Some(Sequence[PartitionReader]):
-    """The readers of a source of which one task reads a few."""
+class _Some(Sequence[Any]):
+    """What a source or gather node knows of each partition, of which one task needs a few."""
 
-    def __init__(self, count: int, readers: Mapping[int, PartitionReader]) -> None:
+    def __init__(self, count: int, found: Mapping[int, Any]) -> None:
         self._count = count
-        self._readers = readers
+        self._found = found
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: Any) -> Any:
-        return self._readers[index]
+        return self._found[index]
 
-    def __iter__(self) -> Iterator[PartitionReader]:
-        return iter(self._readers.values())
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._found.values())
 
 
-def put_together(links: Sequence[Link], inputs: Inputs) -> list[Node]:
-    """The nodes of links, the last of which is the whole."""
+def put_together(links: Sequence[Link], inputs: Inputs, *, handed_over: bool = False) -> list[Node]:
+    """The nodes of links, the last of which is the whole. ``handed_over``: the inputs are for this alone, so
+    that what is read once need not be copied."""
     nodes: list[Node] = []
+    once = _read_once(links, inputs) if handed_over else frozenset()
     for number, link in enumerate(links):
         match link:
             case Given():
-                readers = _Some(link.partitions, inputs.get(number, {}))
+                found = inputs.readers.get(number, {})
+                if number in once:
+                    found = {part: _HandedOver.of(reader) for part, reader in found.items()}
+                readers = _Some(inputs.partitions[number], found)
                 nodes.append(Source(link.site, readers, link.row_type))
             case NarrowLink():
                 nodes.append(Narrow(link.site, nodes[link.parent], link.step))
             case GatherLink():
                 sources = tuple(nodes[source] for source in link.sources)
-                nodes.append(Gather(link.site, sources, link.reads, link.combine))
+                reads = _Some(inputs.partitions[number], inputs.reads.get(number, {}))
+                nodes.append(Gather(link.site, sources, reads, link.combine))
     return nodes
+
+
+class _HandedOver(PartitionReader):
+    """Chunks that belong to who reads them."""
+
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        self._chunks = chunks
+
+    @classmethod
+    def of(cls, reader: PartitionReader) -> PartitionReader:
+        return cls(reader.chunks) if isinstance(reader, SliceReader) else reader
+
+    def read(self, task: Task) -> Iterator[Chunk]:
+        return iter(self._chunks)
+
+
+def _read_once(links: Sequence[Link], inputs: Inputs) -> frozenset[int]:
+    """The numbers of the links of which no partition is read twice."""
+    times = [0] * len(links)
+    times[-1] = 1
+    for number in reversed(range(len(links))):
+        link = links[number]
+        if isinstance(link, NarrowLink):
+            times[link.parent] += times[number]
+        elif isinstance(link, GatherLink):
+            read = Counter(
+                (link.sources[source], part)
+                for reads in inputs.reads.get(number, {}).values()
+                for source, part in reads
+            )
+            most: dict[int, int] = {}
+            for (source, _), count in read.items():
+                most[source] = max(most.get(source, 0), count)
+            for source, count in most.items():
+                times[source] += times[number] * count
+    return frozenset(number for number, count in enumerate(times) if count == 1)
 
 
 class Cut:
@@ -109,6 +162,7 @@ class Cut:
         self._named: set[Node] = {self._top}  # what links speak of
         self.links: list[Link] = []
         self.nodes: list[Node] = []  # that they stand for
+        self._partitions_of_links: dict[int, int] = {}
         self.unfilled: list[tuple[Node, Kept, list[int]]] = []
         self.staying: list[Node] = []
         self._cut(whole)
@@ -131,7 +185,9 @@ class Cut:
                 self._wanted.setdefault(parent, {})[part] = None
         for node in reversed(order):
             if node in self._named:
-                self._numbers[node] = len(self.links)
+                number = self._numbers[node] = len(self.links)
+                if node in self._given or isinstance(node, Gather):
+                    self._partitions_of_links[number] = node.partitions
                 self.links.append(self._link(node))
                 self.nodes.append(node)
 
@@ -140,7 +196,7 @@ class Cut:
             return
         kept = self._job.kept(node)
         missing = [index for index in wanted if kept is None or not kept.has(index)]
-        if stays_here(node):
+        if node.stays_here:
             if missing:
                 self.staying.append(node)
         elif kept is not None and missing:
@@ -176,13 +232,13 @@ class Cut:
 
     def _link(self, node: Node) -> Link:
         if node in self._given:
-            return Given(node.site, node.partitions, node.row_type if isinstance(node, Source) else None)
+            return Given(node.site, node.row_type if isinstance(node, Source) else None)
         number = self._numbers
         if isinstance(node, Narrow):
             return NarrowLink(node.site, number[self._job.instead(node.parent)], node.step)
         assert isinstance(node, Gather)
         sources = tuple(number[self._job.instead(source)] for source in node.sources)
-        return GatherLink(node.site, sources, node.reads, node.combine)
+        return GatherLink(node.site, sources, node.combine)
 
     @property
     def partitions(self) -> int:
@@ -197,15 +253,18 @@ class Cut:
 
     def inputs(self, partition: int) -> Inputs:
         """What a partition reads."""
-        found: dict[int, dict[int, PartitionReader]] = {}
+        readers: dict[int, dict[int, PartitionReader]] = {}
+        reads: dict[int, dict[int, Sequence[tuple[int, int]]]] = {}
         pending = [(self._top, partition)]
         seen = set(pending)
         while pending:
             node, part = pending.pop()
             if node in self._given:
-                found.setdefault(self._numbers[node], {})[part] = self._job.given(node, part)
+                readers.setdefault(self._numbers[node], {})[part] = self._job.given(node, part)
                 continue
+            if isinstance(node, Gather):
+                reads.setdefault(self._numbers[node], {})[part] = node.reads[part]
             news = [each for each in dict.fromkeys(self._reads(node, [part])) if each not in seen]
             seen.update(news)
             pending.extend(news)
-        return found
+        return Inputs(readers, self._partitions_of_links, reads)

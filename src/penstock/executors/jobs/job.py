@@ -21,6 +21,7 @@ from penstock.executors.jobs.ahead import ReadAhead
 from penstock.executors.jobs.kept import Kept
 from penstock.plan import (
     ChunkStep,
+    Deciding,
     Gather,
     Metrics,
     Narrow,
@@ -35,7 +36,7 @@ from penstock.plan import (
     run_fused,
 )
 
-__all__ = ["Job", "Stage", "stays_here"]
+__all__ = ["Job", "Stage"]
 
 Stage = Callable[[Node, Callable[[Task, Iterator[Chunk]], Any], Sequence[int]], list[Any]]
 """Runs a function over partitions of a node of this job, possibly on several threads."""
@@ -142,14 +143,12 @@ class Job:
         )
 
     def _shuffle(self, node: Shuffle, stage: Stage) -> None:
-        router, targets = node.router, node.targets  # of the node itself nothing goes along
+        router = node.router
         decision: Any = None
         if router.needs_summary(node.targets):
             decision = self._decided_of_all(node, stage)
 
-        def split(task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk]]:
-            return router.split(_decided(task, decision), chunks, targets)
-
+        split = Deciding(_Split(router, node.targets), decision)
         self._moved[node] = stage(node.parent, split, range(node.parent.partitions))
 
     def _decided_of_all(self, node: Shuffle, stage: Stage) -> Any:
@@ -170,7 +169,7 @@ class Job:
     def hold(self, node: Node, stage: Stage) -> None:
         """Compute a node once for several reads within this job."""
         if node not in self._held and not isinstance(node, Source) and not self._lies_ready(node):
-            parts = stage(node, lambda task, chunks: list(chunks), range(node.partitions))
+            parts = stage(node, _listed, range(node.partitions))
             self._held[node] = parts
             self._hints.pop(node, None)  # now it is exact
 
@@ -197,20 +196,34 @@ class Job:
         been filled. A part that was to be computed ahead and is not there yet is this job's from now on."""
         if isinstance(node, (Source, Shuffle)) or node in self._held or self._kept(node) is not None:
             return True
-        if stays_here(node):
+        if node.stays_here:
             return True
         there = [self._is_there(node, index) for index in partitions] if node in self._aheads else [False]
         return all(there)
 
     def given(self, node: Node, partition: int) -> PartitionReader:
-        """A partition that lies ready, as something that can be sent elsewhere and read there."""
+        """A partition that lies ready, as something that can be sent elsewhere and read there. Nobody may
+        change its records."""
         if isinstance(node, Source) and node not in self._held:
             kept = self._kept(node)
             if kept is None or not kept.has(partition):
                 reader = node.readers[partition]
                 if reader.travels:
                     return reader
-        return SliceReader(list(self.chunks(node, partition)))
+        return SliceReader(self._as_it_is(self._instead(node), partition))
+
+    def _as_it_is(self, node: Node, partition: int) -> Sequence[Chunk]:
+        """The chunks that others read too: a copy is made where they arrive."""
+        held = self._held.get(node)
+        if held is not None:
+            return held[partition] or ()
+        kept = self._kept(node)
+        if kept is not None:
+            self._fill(kept, node, partition)
+            return kept.held(partition)
+        if self._is_there(node, partition):
+            return self._aheads[node].shared(partition, self._metrics)
+        return list(self.computed(node, partition))
 
     # Reading
 
@@ -275,13 +288,16 @@ class Job:
         return self.computed(node, partition)
 
     def _through(self, kept: Kept, node: Node, partition: int, lend: bool) -> Iterator[Chunk]:
+        self._fill(kept, node, partition)
+        yield from kept.chunks(partition, lend=lend)
+
+    def _fill(self, kept: Kept, node: Node, partition: int) -> None:
         if not kept.has(partition) and kept.one_pass is not None:
             kept.one_pass.fill(kept, partition, self.task(node, partition), self.chunks)
         elif not kept.has(partition):
             with kept.lock(partition):
                 if not kept.has(partition):
                     kept.put(partition, self._to_keep(node, partition))
-        yield from kept.chunks(partition, lend=lend)
 
     def _to_keep(self, node: Node, partition: int) -> list[Chunk]:
         if self._is_there(node, partition):
@@ -339,11 +355,22 @@ class Job:
         return node in self._held or self._kept(node) is not None or self._is_there(node, partition)
 
 
-def stays_here(node: Node) -> bool:
-    """Whether a node reads what never leaves this process, such as versions of state."""
-    if isinstance(node, Narrow):
-        return bool(getattr(node.step, "stays_here", False))
-    return isinstance(node, Gather) and bool(getattr(node.combine, "stays_here", False))
+class _Split:
+    """The chunks of a partition, for each target of a shuffle. It knows the router, not the plan: it may
+    travel."""
+
+    __slots__ = ("_router", "_targets")
+
+    def __init__(self, router: Router, targets: int) -> None:
+        self._router = router
+        self._targets = targets
+
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk]]:
+        return self._router.split(task, chunks, self._targets)
+
+
+def _listed(task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:
+    return list(chunks)
 
 
 def _times_read(node: Gather, parent: Node, instead: Callable[[Node], Node]) -> int:
@@ -355,10 +382,6 @@ def _times_read(node: Gather, parent: Node, instead: Callable[[Node], Node]) -> 
             if source in same:
                 counts[same[0], part] = counts.get((same[0], part), 0) + 1
     return max(counts.values(), default=0)
-
-
-def _decided(task: Task, decision: Any) -> Task:
-    return Task(task.partition, task.partitions, task.metrics, decision)
 
 
 def _sum_of(hints: Iterator[int | None]) -> int | None:

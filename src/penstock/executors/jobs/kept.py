@@ -67,6 +67,11 @@ class Kept:
             for _ in range(pickle.load(file)):
                 yield pickle.load(file)
 
+    def held(self, partition: int) -> list[Chunk]:
+        """The chunks themselves, which nobody may change."""
+        held = self._memory[partition]
+        return list(self.chunks(partition, lend=True)) if held is None else held
+
     def rows_hint(self, partition: int) -> int | None:
         """How many records, if they are in memory."""
         held = self._memory[partition]

@@ -23,7 +23,7 @@ from penstock.executors.jobs import (
     partitions_stand_alone,
     readers_in,
 )
-from penstock.executors.remote import Batch, Crew, RemoteStages
+from penstock.executors.remote import Batch, Crew, RemoteStages, must_be_sendable
 from penstock.plan import Metrics, Narrow, Node, StorageLevel, Task
 
 __all__ = ["LocalExecutor"]
@@ -74,6 +74,10 @@ class LocalExecutor(Executor):
     def parallelism(self) -> int:
         return self._threads
 
+    @property
+    def elsewhere(self) -> str:
+        return "" if self._crew is None else self._crew.place
+
     def run(
         self,
         plan: Node,
@@ -82,21 +86,29 @@ class LocalExecutor(Executor):
         metrics: Metrics,
     ) -> list[T]:
         wanted = range(plan.partitions) if partitions is None else partitions
+        self._must_be_sendable(plan)
         job = self._job(metrics)
         stage = self._stages(job, metrics)
         job.prepare(plan, wanted, stage)
         return stage(plan, action, wanted)
 
+    def _must_be_sendable(self, plan: Node) -> None:
+        """Whatever is sent of it: a program is refused before any of it runs, and not only once it has much
+        to do."""
+        if self._crew is not None:
+            must_be_sendable(plan, self._crew.pickle)
+
     def _stages(self, job: Job, metrics: Metrics) -> Stage:
         here = _Stages(self, job)
         if self._crew is None:
             return here
-        return RemoteStages(job, self._crew, here, metrics, here.takes_less, self._batch_of)
+        return RemoteStages(job, self._crew, here, metrics, here.takes_less, self._batch_of, here.note)
 
     def iterate(
         self, plan: Node, partitions: Sequence[int] | None, metrics: Metrics, most: int | None = None
     ) -> Iterator[Chunk]:
         wanted = range(plan.partitions) if partitions is None else partitions
+        self._must_be_sendable(plan)
         job = self._job(metrics)
         stages = self._stages(job, metrics)
         job.prepare(plan, wanted, stages)
@@ -226,6 +238,10 @@ class _Stages:
         """Whether these partitions will take less time, as far as it is known."""
         rows = self._job.rows_hint(node, partitions)
         return rows is not None and self._executor.takes_little(_work_of(node), rows, worth_ns)
+
+    def note(self, node: Node, partitions: Sequence[int], nanoseconds: int) -> None:
+        """So long it took to compute these partitions elsewhere."""
+        self._executor.note(_work_of(node), self._job.rows_hint(node, partitions), nanoseconds)
 
     def __call__(
         self, node: Node, action: Callable[[Task, Iterator[Chunk]], Any], partitions: Sequence[int]

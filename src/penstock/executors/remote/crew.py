@@ -10,8 +10,8 @@ from penstock.chunk import Chunk
 from penstock.encoding import cloudpickled
 from penstock.errors import CallSite
 from penstock.executors.jobs import Cut, Inputs, NarrowLink, put_together
-from penstock.executors.remote.tasks import Outcome, Pickle
-from penstock.plan import Calling, Narrow, Node, Task, forms_of
+from penstock.executors.remote.tasks import Outcome, Pickle, pickled_inputs
+from penstock.plan import Calling, Narrow, Node, Source, Task, forms_of
 from penstock.rdd import Broadcast
 from penstock.vectorize import Untraced
 
@@ -21,7 +21,7 @@ __all__ = ["Crew", "Ready", "Shipment", "runs_python"]
 class Ready:
     """A stage that might be sent: what is computed, what is done with it, and for which partitions."""
 
-    __slots__ = ("_takes_less", "action", "cut", "partitions")
+    __slots__ = ("_takes_less", "action", "cut", "node", "partitions")
 
     def __init__(
         self,
@@ -29,7 +29,9 @@ class Ready:
         action: Callable[[Task, Iterator[Chunk]], Any],
         partitions: Sequence[int],
         takes_less: Callable[[int], bool],
+        node: Node,
     ) -> None:
+        self.node = node
         self.cut = cut
         self.action = action
         self.partitions = partitions
@@ -51,11 +53,14 @@ class Shipment:
         partitions: Sequence[int],
         broadcasts: Sequence[Broadcast],
         pickle: Pickle,
+        decision: Any = None,
     ) -> None:
         self._cut = cut
         self._pickle = pickle
         self._decisions = cut.decisions
         self.nodes: Sequence[Node] = cut.nodes
+        if decision is not None:  # that of the action, which stands behind the links
+            self._decisions[len(cut.links)] = decision
         self.program = program
         self.partitions = partitions
         self.broadcasts = broadcasts
@@ -63,7 +68,7 @@ class Shipment:
 
     def inputs(self, partition: int) -> bytes:
         """What a partition reads."""
-        return self._pickle((self.readers(partition), self._decisions))
+        return pickled_inputs(self.readers(partition), self._decisions, self.site, self._pickle)
 
     def readers(self, partition: int) -> Inputs:
         """The same, not pickled yet."""
@@ -72,6 +77,9 @@ class Shipment:
 
 class Crew(ABC):
     """Computes stages elsewhere. Called on any thread, for several stages at a time."""
+
+    place = "other processes"
+    """Where its workers are, in words."""
 
     def pickle(self, what: object) -> bytes:
         """An object as bytes for its workers."""
@@ -105,4 +113,8 @@ def runs_python(ready: Ready) -> bool:
         return False
     nodes = put_together(cut.links, cut.inputs(ready.partitions[0]))
     forms = forms_of(nodes[-1])
-    return any(isinstance(node, Narrow) and isinstance(form, Untraced) for node, form in forms.items())
+    read: set[Node] = set()  # what this partition reads: of other sources nothing is known here
+    for node in nodes:
+        if node.readers if isinstance(node, Source) else any(parent in read for parent in node.parents):
+            read.add(node)
+    return any(isinstance(forms.get(node), Untraced) for node in read if isinstance(node, Narrow))

@@ -16,23 +16,40 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import traceback
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-import cloudpickle
-
 from penstock.chunk import Chunk
+from penstock.clock import SystemClock
+from penstock.encoding import cloudpickled
 from penstock.errors import CallSite, PenstockError, UnsupportedError, locate
-from penstock.executors.jobs import Job, Link, put_together
-from penstock.plan import ROWS, Metrics, Node, Task
-from penstock.rdd import adding_up
+from penstock.executors.jobs import Inputs, Job, Link, put_together
+from penstock.executors.remote.failures import portable
+from penstock.plan import ROWS, Metrics, Narrow, Node, Task, forms_of
+from penstock.rdd import Broadcast, adding_up, noting_variables
 from penstock.values import dataclass
+from penstock.vectorize import Untraced
 
-__all__ = ["Outcome", "Pickle", "Program", "Programs", "perform", "program_of", "refused"]
+__all__ = [
+    "Outcome",
+    "Pickle",
+    "Program",
+    "Programs",
+    "must_be_sendable",
+    "perform",
+    "pickled_inputs",
+    "pickled_value",
+    "program_of",
+    "refused",
+]
 
 _PROGRAMS_MAX = 128
+_BYTES_MAX = 64 * 1024**2
+"""Of programs that hold much, such as a function that closes over a table, few are kept."""
+
+_clock = SystemClock()
 
 Action = Callable[[Task, Iterator[Chunk]], Any]
 Pickle = Callable[[object], bytes]
@@ -56,11 +73,16 @@ class Outcome:
     error: BaseException | None
     figures: Mapping[str, Mapping[Any, int]]
     added: Mapping[int, Any]
+    elapsed_ns: int = 0  # computing, without what travelling took
 
     @classmethod
     def read(cls, data: bytes) -> Outcome:
         """What :func:`perform` gave, in the program's process."""
-        found: Outcome = pickle.loads(data)
+        try:
+            found: Outcome = pickle.loads(data)
+        except Exception as error:
+            error.add_note("while the program read what a worker had computed")
+            raise
         return found
 
 
@@ -68,15 +90,62 @@ def program_of(links: Sequence[Link], action: Action, site: CallSite, pickle: Pi
     """A program as bytes. ``UnsupportedError`` names the line of the step that cannot be sent."""
     try:
         return pickle(Program(links, action))
+    except AssertionError:
+        raise
     except Exception as error:
         for link in links:
             _must_be_sendable(link, link.site, pickle)
         raise _unsendable(site, error) from error
 
 
+def must_be_sendable(plan: Node, pickle: Pickle) -> None:
+    """Refuse a plan with a function that cannot be sent, where it may have to be: those that have columns, or
+    stay here, need not be. Each function is looked at once."""
+    news = [node for node in _narrow_in(plan) if _is_new(_function_of(node))]
+    if not news:
+        return
+    forms = forms_of(plan)
+    for node in news:
+        if isinstance(forms.get(node), Untraced) and not node.stays_here:
+            with noting_variables():
+                _must_be_sendable(node.step, node.site, pickle)
+        _seen[id(_function_of(node))] = _function_of(node)
+
+
+def _is_new(function: Any) -> bool:
+    try:
+        weakref.ref(function)
+    except TypeError:  # a builtin, which can be imported, or a rare thing that is looked at when it is sent
+        return False
+    return _seen.get(id(function)) is not function
+
+
+_seen: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+def _narrow_in(plan: Node) -> list[Narrow]:
+    """Those with a function of the user's."""
+    found: list[Narrow] = []
+    pending, seen = [plan], {plan}
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Narrow) and _function_of(node) is not None:
+            found.append(node)
+        news = [parent for parent in node.parents if parent not in seen]
+        seen.update(news)
+        pending.extend(news)
+    return found
+
+
+def _function_of(node: Narrow) -> Any:
+    return getattr(node.step, "function", None)
+
+
 def _must_be_sendable(what: object, site: CallSite, pickle: Pickle) -> None:
     try:
         pickle(what)
+    except AssertionError:
+        raise
     except Exception as error:
         raise _unsendable(site, error) from error
 
@@ -94,30 +163,46 @@ def _unsendable(site: CallSite, error: Exception) -> BaseException:
     )
 
 
-def _pickled(what: object) -> bytes:
-    data: bytes = cloudpickle.dumps(what, protocol=5)
-    return data
+def pickled_inputs(inputs: Inputs, decisions: Mapping[int, Any], site: CallSite, pickle: Pickle) -> bytes:
+    """What one partition reads, as bytes. ``UnsupportedError`` where records cannot be sent."""
+    try:
+        return pickle((inputs, decisions))
+    except Exception as error:
+        raise _unsendable(site, error) from error
+
+
+def pickled_value(broadcast: Broadcast, site: CallSite, pickle: Pickle) -> bytes:
+    """The value of a broadcast, as bytes. ``UnsupportedError`` where it cannot be sent."""
+    try:
+        return pickle(broadcast.value)
+    except Exception as error:
+        raise _unsendable(site, error) from error
 
 
 class Programs:
     """Those that a worker has seen lately, by their digests."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, Program] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[Program, int]] = OrderedDict()
+        self._bytes = 0
 
     def get(self, digest: bytes) -> Program | None:
         """The program, if it is still known."""
         found = self._known.get(digest)
-        if found is not None:
-            self._known.move_to_end(digest)
-        return found
+        if found is None:
+            return None
+        self._known.move_to_end(digest)
+        return found[0]
 
     def put(self, digest: bytes, data: bytes) -> Program:
         """Unpickle one."""
         program: Program = pickle.loads(data)
-        self._known[digest] = program
-        if len(self._known) > _PROGRAMS_MAX:
-            self._known.popitem(last=False)
+        if digest in self._known:
+            self._bytes -= self._known.pop(digest)[1]
+        self._known[digest] = program, len(data)
+        self._bytes += len(data)
+        while len(self._known) > 1 and (len(self._known) > _PROGRAMS_MAX or self._bytes > _BYTES_MAX):
+            self._bytes -= self._known.popitem(last=False)[1][1]
         return program
 
     @staticmethod
@@ -127,21 +212,28 @@ class Programs:
 
 
 def perform(program: Program, partition: int, inputs: bytes, *, host: str = "") -> bytes:
-    """One partition of a stage, here; an :class:`Outcome` as bytes. ``host`` is noted where it fails."""
-    metrics, result, failed = Metrics(), None, None
+    """One partition of a stage, here; an :class:`Outcome` as bytes. Whatever a function raises comes of it,
+    ``SystemExit`` included. ``host`` is noted where it fails."""
+    metrics, result, failed, begun = Metrics(), None, None, 0
     nodes: list[Node] = []
     with adding_up() as added:
         try:
             readers, decisions = pickle.loads(inputs)
-            nodes = put_together(program.links, readers)
-            job = Job.of_task({nodes[number]: each for number, each in decisions.items()}, metrics)
+            nodes = put_together(program.links, readers, handed_over=True)
+            begun = _clock.elapsed_ns()
+            job = Job.of_task({nodes[at]: each for at, each in decisions.items() if at < len(nodes)}, metrics)
             end = nodes[-1]
-            result = program.action(job.task(end, partition), job.chunks(end, partition))
-        except Exception as error:
+            task = job.task(end, partition)
+            if len(nodes) in decisions:
+                task = Task(task.partition, task.partitions, metrics, decisions[len(nodes)])
+            result = program.action(task, job.chunks(end, partition))
+        except BaseException as error:
             if host:
                 error.add_note(f"on the host {host}")
-            failed = _portable(locate(error, partition=partition))
-    return _outcome(Outcome(result, failed, _numbered(metrics.figures(), nodes), dict(added)), partition)
+            result, failed = None, portable(locate(error, partition=partition))
+    elapsed_ns = _clock.elapsed_ns() - begun if begun else 0
+    outcome = Outcome(result, failed, _numbered(metrics.figures(), nodes), dict(added), elapsed_ns)
+    return _outcome(outcome, partition, program.links[-1].site)
 
 
 def _numbered(
@@ -160,54 +252,17 @@ def _numbered(
 def refused(error: Exception, partition: int) -> bytes:
     """The outcome where a program could not even be read."""
     error.add_note("while a worker read what it has to do")
-    return _outcome(Outcome(None, _portable(locate(error, partition=partition)), {}, {}), partition)
+    return cloudpickled(Outcome(None, portable(locate(error, partition=partition)), {}, {}))
 
 
-def _outcome(outcome: Outcome, partition: int) -> bytes:
+def _outcome(outcome: Outcome, partition: int, site: CallSite) -> bytes:
     try:
-        return _pickled(outcome)
+        return cloudpickled(outcome)
     except Exception as error:
         wrapped = UnsupportedError(
-            f"a result cannot be sent back to the program: {type(error).__name__}: {error}. Hint: return "
-            f"plain data from functions that run in workers."
+            f"what {site} gives cannot be sent back to the program: {type(error).__name__}: {error}. Hint: "
+            f"give plain data, not what belongs to a process, such as locks, open files and generators; or "
+            f"run it in the program's own process: penstock.python.workers=threads."
         )
-        failed = locate(wrapped, partition=partition)
-        return _pickled(Outcome(None, failed, outcome.figures, {}))
-
-
-def _portable(error: BaseException) -> BaseException:
-    """An exception that arrives with the lines where it happened, even if it cannot be pickled itself."""
-    lines = "".join(traceback.format_exception(error))
-    cause = _Elsewhere(lines)
-    try:
-        found: BaseException = pickle.loads(_pickled(error))
-        if type(found).__name__ != type(error).__name__:
-            raise TypeError("it comes back as something else")
-    except Exception:
-        found = RuntimeError(f"{type(error).__qualname__}: {error}")
-        found.__dict__.update({k: v for k, v in vars(error).items() if k.startswith("__penstock")})
-        for note in getattr(error, "__notes__", ()):
-            found.add_note(note)
-    return _With(found, cause)
-
-
-class _Elsewhere(Exception):
-    """The traceback of another process, as text."""
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.args[0]}"""'
-
-
-class _With(Exception):
-    """An exception on its way, with its cause: pickles hold no causes."""
-
-    def __init__(self, error: BaseException, cause: BaseException) -> None:
-        super().__init__(error, cause)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _caused, self.args
-
-
-def _caused(error: BaseException, cause: BaseException) -> BaseException:
-    error.__cause__ = cause
-    return error
+        failed = portable(locate(wrapped, site=site, partition=partition))
+        return cloudpickled(Outcome(None, failed, outcome.figures, {}))

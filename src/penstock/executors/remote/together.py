@@ -20,7 +20,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from penstock.chunk import Chunk
 from penstock.errors import CallSite
 from penstock.executors.base import Together
-from penstock.executors.jobs import Given, Job, Kept, Link, NarrowLink, put_together, stays_here
+from penstock.executors.jobs import Given, Inputs, Job, Kept, Link, NarrowLink, put_together
 from penstock.plan import Gather, Narrow, Node, SliceReader, Source, Task
 from penstock.values import dataclass
 
@@ -46,7 +46,7 @@ class Forest:
     def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk] | TooLarge | Exception]:
         index = task.partition
         held = list(chunks)
-        nodes = put_together(self._links, {0: {index: SliceReader(held)}})
+        nodes = put_together(self._links, Inputs({0: {index: SliceReader(held)}}, {0: task.partitions}, {}))
         job = Job.of_task({}, task.metrics)
         read = [link.parent for link in self._links if isinstance(link, NarrowLink)]
         several = {number for number in read if number and read.count(number) > 1}
@@ -154,7 +154,7 @@ def _is_outside(
 ) -> bool:
     if isinstance(node, Source):
         return is_outside(node)
-    if stays_here(node):
+    if node.stays_here:
         return False
     if isinstance(node, Narrow):
         return instead(node.parent) in outside and not node.step.needs_summary(node.partitions)
@@ -170,9 +170,7 @@ def _base_of(node: Node, outside: Container[Node], instead: Callable[[Node], Nod
 
 def _grove(base: Node, ends: Sequence[Node], instead: Callable[[Node], Node]) -> Grove:
     numbers: dict[Node, int] = {base: 0}
-    links: list[Link] = [
-        Given(base.site, base.partitions, base.row_type if isinstance(base, Source) else None)
-    ]
+    links: list[Link] = [Given(base.site, base.row_type if isinstance(base, Source) else None)]
     for end in ends:
         chain: list[Narrow] = []
         node = end

@@ -29,6 +29,8 @@ class SparkCrew(Crew):
     """Sends what reads from outside of the driver, so that the cluster reads it; and of what the driver holds
     that which takes it long. ``always``: all of it."""
 
+    place = "the cluster"
+
     def __init__(self, session: Session, *, always: bool = False) -> None:
         self._session = session
         self._always = always
@@ -39,7 +41,9 @@ class SparkCrew(Crew):
 
     def wants(self, ready: Ready) -> bool:
         readers = [
-            reader for parts in ready.cut.inputs(ready.partitions[0]).values() for reader in parts.values()
+            reader
+            for parts in ready.cut.inputs(ready.partitions[0]).readers.values()
+            for reader in parts.values()
         ]
         if any(map(is_outside, readers)):
             return True
