@@ -18,6 +18,11 @@ SPARK := $(VENV)/.installed-spark
 DEV   := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
+# What of the operators is tested in a short time on worker processes too.
+ON_PROCESSES := src/penstock/rdd src/penstock/dstream tests/rdd/test_keeping.py tests/rdd/test_errors.py \
+  tests/dstream/test_stateless.py tests/dstream/test_windows.py tests/dstream/test_state.py \
+  tests/dstream/test_map_with_state.py tests/dstream/test_sharing.py tests/dstream/test_one_pass.py
+
 # Pathway holds pyarrow below the newest release.
 PATHWAY := .venv-pathway
 
@@ -33,11 +38,14 @@ setup: $(DEV)  ## make .venv with all that tests and checks need
 demo: $(BASE)  ## half a million orders, 50 batches, a page of them, checked: about a minute; KEEP=1 keeps the page
 	$(VENV)/bin/penstock brokerage demo
 
-test: $(DEV)  ## all tests but the long ones
+test: $(DEV)  ## all tests but the long ones, and some again on worker processes
 	$(PYTEST) $(ARGS)
+	$(PYTEST) --executor=processes $(ON_PROCESSES) $(ARGS)
 
 test-long: $(DEV)  ## the long proofs: many more examples, real time, crashes
 	$(PYTEST) -m long --hypothesis-profile=long $(ARGS)
+	$(PYTEST) --executor=processes tests/rdd tests/dstream tests/state tests/testing \
+	  tests/context/test_recovery.py tests/context/test_recovery_corners.py $(ARGS)
 
 check: $(DEV)  ## style, types, layers; a few seconds
 	$(RUN) -m ruff check .

@@ -59,7 +59,7 @@ class Cost(NamedTuple):
 
     @property
     def at_most(self) -> float:
-        """Seconds if nobody else wants the CPUs, and nothing is done at the same time by program and worker."""
+        """Seconds if nobody else wants the CPUs, and program and worker wait for each other."""
         return self.here + self.worker
 
 

@@ -55,6 +55,7 @@ RECORDS = [
 ]
 
 
+@pytest.mark.in_process("looks at what a function leaves in the memory of the program")
 @pytest.mark.usefixtures("sc")
 @pytest.mark.parametrize("partitions", [1, 2, 3])
 def test_each_record_is_parsed_once_and_no_fold_sees_what_another_changes(
@@ -112,6 +113,7 @@ def test_what_the_folds_read_fails_them_all_behind_their_own_failures() -> None:
         run_batches([[3, 2]], build, numPartitions=1)
 
 
+@pytest.mark.in_process("looks at what a function leaves in the memory of the program")
 @pytest.mark.usefixtures("sc")
 def test_a_stream_that_an_output_takes_as_it_is_is_kept_instead(filled: list[int]) -> None:
     parsed: list[int] = []
@@ -129,6 +131,7 @@ def test_a_stream_that_an_output_takes_as_it_is_is_kept_instead(filled: list[int
     assert not filled
 
 
+@pytest.mark.in_process("looks at what a function leaves in the memory of the program")
 @pytest.mark.usefixtures("sc")
 def test_a_pprint_that_reads_little_does_not_make_the_rest_run_twice() -> None:
     parsed: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from collections import Counter
 from operator import add, sub
 from typing import Any
@@ -12,19 +13,17 @@ from penstock import RDD, Context, StorageLevel, StreamingContext
 from penstock.clock import ManualClock
 from penstock.dstream import DStream
 from penstock.testing import CollectingSink, Stepper, assert_batches_equal, run_batches
+from tests.executors.counting import Counting
 
 pytestmark = pytest.mark.usefixtures("sc")
 
 
-class Calls:
-    """Counts how often a function met each record."""
+class Calls(Counting):
+    """Counts how often each record passes."""
 
-    def __init__(self) -> None:
-        self.met: Counter[Any] = Counter()
-
-    def __call__(self, record: Any) -> Any:
-        self.met[record] += 1
-        return record
+    @property
+    def met(self) -> Counter[Any]:
+        return Counter(map(literal_eval, self.seen))
 
 
 def test_a_stream_of_three_outputs_is_computed_once_a_batch() -> None:

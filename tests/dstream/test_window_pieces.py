@@ -403,6 +403,7 @@ def test_an_inverse_never_shows(
     assert same(found[0], found[1])
 
 
+@pytest.mark.in_process("looks at what a function leaves in the memory of the program")
 def test_windows_of_one_stream_share_what_each_slide_is_folded_to() -> None:
     folds = 0
 

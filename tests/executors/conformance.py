@@ -73,6 +73,8 @@ class OnProcesses:
 class _Shared(Crew):
     """The crew of all contexts, which closes with none of them."""
 
+    place = ""  # explain() says the same on all executors
+
     def __init__(self, crew: ProcessCrew) -> None:
         self._crew = crew
 

@@ -37,8 +37,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, FunctionType):
             return super().reducer_override(obj)
         if isinstance(obj, type):
-            if obj.__module__.startswith("penstock.") and "<" not in obj.__qualname__:
-                return NotImplemented  # by its name, without looking for it first
+            if obj.__module__.startswith("penstock."):
+                module = sys.modules.get(obj.__module__)
+                if getattr(module, obj.__qualname__, None) is obj:
+                    return NotImplemented  # by its name, without looking for it everywhere first
             return self._class(obj)
         kind = type(obj)
         if kind is random.Random and obj is _generator_of_random():
