@@ -22,6 +22,10 @@ def test_the_page_of_dashboards_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "docs" / "dashboards.md").run() == 3
 
 
+def test_the_page_of_worker_processes_runs_and_prints_what_it_says() -> None:
+    assert Page(ROOT / "docs" / "workers.md").run() == 1
+
+
 def test_the_page_of_recovery_runs_and_prints_what_it_says() -> None:
     assert Page(ROOT / "docs" / "recovery.md").run() == 3
 
