@@ -10,7 +10,7 @@ import pytest
 
 import penstock
 import penstock.testing
-from tests.executors.conformance import EXECUTORS, Conformance, OnProcesses
+from tests.executors.conformance import EXECUTORS, Conformance, OnProcesses, OnSpark
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,6 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Conformance(executor), "penstock-conformance")
     if executor == "processes":
         config.pluginmanager.register(OnProcesses(), "penstock-on-processes")
+    if executor == "spark":
+        config.pluginmanager.register(OnSpark(), "penstock-on-spark")
 
 
 @pytest.fixture(autouse=True)

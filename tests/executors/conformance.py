@@ -9,7 +9,10 @@ At the end all that were left out are counted by their reasons: nothing is skipp
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections import Counter
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -19,9 +22,9 @@ from penstock.context import context as module
 from penstock.executors import Executor, LocalExecutor, ProcessCrew
 from penstock.executors.remote import Crew, Outcome, Ready, Shipment
 
-__all__ = ["EXECUTORS", "Conformance", "OnProcesses"]
+__all__ = ["EXECUTORS", "Conformance", "OnProcesses", "OnSpark"]
 
-EXECUTORS = ("threads", "processes")
+EXECUTORS = ("threads", "processes", "spark")
 
 
 class Conformance:
@@ -68,6 +71,53 @@ class OnProcesses:
     def pytest_unconfigure(self) -> None:
         module._executor_for = self._make
         self._crew.close()
+
+
+class OnSpark:
+    """All that can be sent is sent to a cluster of two workers, which is started for the first context. One
+    SparkContext serves all."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._session: Any = None
+        self._make = module._executor_for
+        module._executor_for = self._made  # type: ignore[assignment]
+
+    def _made(self, master: str, conf: Conf, *others: Any) -> Executor:
+        made = self._make(master, conf, *others)
+        if type(made) is not LocalExecutor or made._crew is not None:
+            return made
+        from penstock.executors.spark import SparkExecutor
+
+        class OnCluster(SparkExecutor):
+            """With as many partitions as there would be on one machine."""
+
+            parallelism = made.parallelism
+            place = ""  # explain() says the same on all executors
+
+        executor = OnCluster(self._started(), made.threads, made._inline_rows)
+        crew: Any = executor._crew
+        crew._always = True
+        return executor
+
+    def _started(self) -> Any:
+        if self._session is None:
+            from penstock.executors.spark import Session
+            from penstock.testing.cluster import LocalCluster
+
+            cluster = self._stack.enter_context(LocalCluster())
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._session = Session.connected(cluster.url, "tests", {"spark.ui.enabled": "false"})
+            self._stack.callback(self._session.stop)
+            self._session._ours, ours = False, self._session  # contexts come and go
+            self._stack.callback(lambda: setattr(ours, "_ours", True))
+        return self._session
+
+    def pytest_unconfigure(self) -> None:
+        module._executor_for = self._make
+        self._stack.close()
 
 
 class _Shared(Crew):

@@ -87,12 +87,15 @@ class SparkExecutor(LocalExecutor):
 
     def _look_around(self) -> None:
         """See that all workers have what they need, before anything runs there."""
+        digest = self._package.digest
+        if self._session.is_equipped(digest):
+            return
         count = 2 * self._session.default_parallelism
         found: list[Found] = self._session.run(looked_around, [_NEEDED] * count, "penstock: looks around")
-        digest = self._package.digest
         problems = dict.fromkeys(problem for each in found for problem in _problems_of(each, digest))
         if problems:
             raise UnsupportedError(joined(problems))
+        self._session.equipped(digest)
 
 
 def _is_outside(source: Source) -> bool:

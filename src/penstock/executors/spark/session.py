@@ -19,6 +19,7 @@ __all__ = ["Session", "must_be_master", "stored"]
 
 _LINES_MAX = 12
 _added: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # what was given to each SparkContext
+_equipped: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # of which all workers have what they need
 _DEFAULTS = {
     "spark.ui.showConsoleProgress": "false",  # a line at the foot of the terminal is our own
     "spark.locality.wait": "0s",  # what a task reads is fetched in less time than three seconds
@@ -104,6 +105,14 @@ class Session:
         if path not in known:
             self._context.addPyFile(path)
             known.add(path)
+
+    def is_equipped(self, what: str) -> bool:
+        """Whether somebody has seen that all workers have what they need for this; see :meth:`equipped`."""
+        return _equipped.get(self._context) == what
+
+    def equipped(self, what: str) -> None:
+        """Note it, as long as the SparkContext lives."""
+        _equipped[self._context] = what
 
     def broadcast(self, data: bytes) -> Any:
         """Bytes that each worker fetches once, under ``.value``; ``destroy()`` gives them up."""
