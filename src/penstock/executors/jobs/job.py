@@ -17,6 +17,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from penstock.chunk import Chunk
+from penstock.errors import locate
 from penstock.executors.jobs.ahead import ReadAhead
 from penstock.executors.jobs.kept import Kept
 from penstock.plan import (
@@ -210,7 +211,11 @@ class Job:
                 reader = node.readers[partition]
                 if reader.travels:
                     return reader
-        return SliceReader(self._as_it_is(self._instead(node), partition))
+        try:
+            return SliceReader(self._as_it_is(self._instead(node), partition))
+        except Exception as error:
+            locate(error, partition=partition)
+            raise
 
     def _as_it_is(self, node: Node, partition: int) -> Sequence[Chunk]:
         """The chunks that others read too: a copy is made where they arrive."""
