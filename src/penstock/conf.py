@@ -298,6 +298,12 @@ TASK_MAX_FAILURES = Setting(
     "How often a partition is tried whose worker process dies, before the job fails.",
     "Spark's default. An exception of a function fails the job at once, here and with Spark's local masters.",
 )  # fmt: skip
+BRING_BYTES = Setting(
+    "penstock.spark.bringBytes", SIZE_OR_ZERO, 32 * 1024**2,
+    "At most so much of what a stage gives comes to the driver of a Spark cluster, where further stages read "
+    "it; the rest stays on the cluster, in Spark's storage, until it is read there. `0`: all stays.",
+    "What is there needs no second job to be read, up to the size at which the driver's time counts.",
+)  # fmt: skip
 PREFETCH_BYTES = Setting(
     "penstock.local.prefetchBytes", SIZE_OR_ZERO, 32 * 1024**2,
     "At most so much input of batches that wait is read and parsed while another batch runs; `0`: none.",
@@ -494,7 +500,7 @@ KAFKA_ON_DATA_LOSS: Setting[Literal["fail", "earliest"]] = Setting(
 _USED: tuple[Setting[Any], ...] = (
     MASTER, APP_NAME, DEFAULT_PARALLELISM, STOP_CONTEXT_BY_DEFAULT, STOP_GRACEFULLY_ON_SHUTDOWN,
     GRACEFUL_STOP_TIMEOUT, ON_FAILURE, UNPERSIST, MIN_REMEMBER_DURATION, EXTRA_LISTENERS,
-    SPLIT_BYTES, INLINE_ROWS, PYTHON_WORKERS, TASK_MAX_FAILURES, PREFETCH_BYTES,
+    SPLIT_BYTES, INLINE_ROWS, BRING_BYTES, PYTHON_WORKERS, TASK_MAX_FAILURES, PREFETCH_BYTES,
     CHECKPOINT_DIRECTORY, RETRIES, RETRY_DELAY, COMPACT_BYTES,
     SYNC_OUTPUTS, TRUST_STORE,
     BACKPRESSURE, INITIAL_RATE, RATE_ESTIMATOR, PID_PROPORTIONAL, PID_INTEGRAL, PID_DERIVED, PID_LOWEST,

@@ -4,7 +4,7 @@
 looked at yet. ``row_types`` says how columns look as Python objects, ``exact`` finds that out,
 ``records`` knows which classes can be columns, ``leaves`` and ``tables`` turn values and tables into
 arrays and back. ``hashing`` and ``keys`` say which keys belong together, ``isolation`` copies what could
-be changed.
+be changed. ``left`` are those that stay where they were computed.
 """
 
 from penstock.chunk.base import CHUNK_ROWS, Chunk, rows_of
@@ -15,6 +15,7 @@ from penstock.chunk.grouped import Grouped
 from penstock.chunk.hashing import portable_hash
 from penstock.chunk.isolation import isolated
 from penstock.chunk.keys import distinct_nans
+from penstock.chunk.left import Key, Left, Place, arriving, handed_out, whole
 from penstock.chunk.lines import Lines
 from penstock.chunk.row_types import Optional, Record, RowType, Scalar, Tuple, row_type_of_class
 from penstock.chunk.rows import Rows
@@ -26,19 +27,24 @@ __all__ = [
     "Chunk",
     "Columns",
     "Grouped",
+    "Key",
+    "Left",
     "Lines",
     "Optional",
+    "Place",
     "Record",
     "RowType",
     "Rows",
     "Scalar",
     "Tuple",
+    "arriving",
     "arrow_schema",
     "check_rows",
     "concatenated_columns",
     "distinct_nans",
     "exact_row_type",
     "fits",
+    "handed_out",
     "isolated",
     "portable_hash",
     "record_at",
@@ -46,5 +52,6 @@ __all__ = [
     "row_type_of_schema",
     "row_type_of_table",
     "rows_of",
+    "whole",
     "with_fields",
 ]

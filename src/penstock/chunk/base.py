@@ -20,7 +20,8 @@ CHUNK_ROWS = 65_536
 
 
 class Chunk(ABC):
-    """A bounded, ordered piece of a partition. Subclasses: ``Rows``, ``Columns`` and ``Lines``."""
+    """A bounded, ordered piece of a partition. Subclasses: ``Rows``, ``Columns`` and
+    ``Lines``, and ``Left``, which stands for some that are elsewhere."""
 
     __slots__ = ()
 

@@ -16,6 +16,7 @@ from penstock.chunk import Chunk, Columns
 from penstock.clients import kafka
 from penstock.conf import (
     APP_NAME,
+    BRING_BYTES,
     DEFAULT_PARALLELISM,
     INLINE_ROWS,
     MASTER,
@@ -538,7 +539,7 @@ def _executor_for(master: str, conf: Conf, session: Session | None = None) -> Ex
         if session is None:
             must_be_master(master)
             session = Session.connected(master, conf.value(APP_NAME), _for_spark(conf))
-        return SparkExecutor(session, cores, conf.value(INLINE_ROWS))
+        return SparkExecutor(session, cores, conf.value(INLINE_ROWS), conf.value(BRING_BYTES))
     threads = 1 if match[1] is None else cores if match[1] == "*" else int(match[1])
     inline_rows = conf.value(INLINE_ROWS)
     if conf.value(PYTHON_WORKERS) == "threads":

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Rows, RowType
+from penstock.chunk import CHUNK_ROWS, Chunk, Columns, Rows, RowType, handed_out
 from penstock.plan.nodes import PartitionReader, Source, Task
 
 __all__ = ["SliceReader", "slices"]
@@ -49,8 +49,7 @@ class SliceReader(PartitionReader):
         return [cls([chunk for part in parts for chunk in (*part._chunks, *behind)]) for parts in partitions]
 
     def read(self, task: Task) -> Iterator[Chunk]:
-        for chunk in self._chunks:
-            yield chunk.isolated()
+        return handed_out(self._chunks)
 
     @property
     def rows_hint(self) -> int:

@@ -2,11 +2,12 @@
 
 from penstock.executors.jobs.ahead import ReadAhead, partitions_stand_alone
 from penstock.executors.jobs.cut import Cut, GatherLink, Given, Inputs, Link, NarrowLink, put_together
-from penstock.executors.jobs.job import Job, Stage
+from penstock.executors.jobs.job import LISTED, Job, Stage
 from penstock.executors.jobs.kept import Kept
 from penstock.executors.jobs.passes import Branch, OnePass, branches_of, pass_over, put, readers_in
 
 __all__ = [
+    "LISTED",
     "Branch",
     "Cut",
     "GatherLink",

@@ -246,6 +246,12 @@ class Cut:
         return self._top.partitions
 
     @property
+    def reads_left(self) -> bool:
+        """Whether some of what is read was left where it was computed."""
+        left = self._job.left
+        return any(left(node, part) for node in self._given for part in self._wanted[node])
+
+    @property
     def decisions(self) -> dict[int, Any]:
         """What was decided for links, by their numbers."""
         found = ((number, self._job.decision(node)) for node, number in self._numbers.items())

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
-from penstock.chunk import Chunk
+from penstock.chunk import Chunk, Left, handed_out, whole
 from penstock.errors import locate
 from penstock.executors.jobs.ahead import ReadAhead
 from penstock.executors.jobs.kept import Kept
@@ -37,7 +37,7 @@ from penstock.plan import (
     run_fused,
 )
 
-__all__ = ["Job", "Stage"]
+__all__ = ["LISTED", "Job", "Stage"]
 
 Stage = Callable[[Node, Callable[[Task, Iterator[Chunk]], Any], Sequence[int]], list[Any]]
 """Runs a function over partitions of a node of this job, possibly on several threads."""
@@ -170,7 +170,7 @@ class Job:
     def hold(self, node: Node, stage: Stage) -> None:
         """Compute a node once for several reads within this job."""
         if node not in self._held and not isinstance(node, Source) and not self._lies_ready(node):
-            parts = stage(node, _listed, range(node.partitions))
+            parts = stage(node, LISTED, range(node.partitions))
             self._held[node] = parts
             self._hints.pop(node, None)  # now it is exact
 
@@ -228,7 +228,27 @@ class Job:
             return kept.held(partition)
         if self._is_there(node, partition):
             return self._aheads[node].shared(partition, self._metrics)
-        return list(self.computed(node, partition))
+        left = self.left(node, partition)
+        return list(self.computed(node, partition)) if left is None else left
+
+    def left(self, node: Node, partition: int) -> Sequence[Chunk] | None:
+        """The chunks of a partition of which some were left where they were computed; ``None``: there are no
+        such, or it is not there."""
+        found = self._lying(node, partition)
+        return found if found and any(isinstance(chunk, Left) for chunk in found) else None
+
+    def _lying(self, node: Node, partition: int) -> Sequence[Chunk] | None:
+        if node in self._held:
+            return self._held[node][partition]
+        kept = self._kept(node)
+        if kept is not None:
+            return kept.in_memory(partition)
+        if node in self._moved:
+            return [chunk for parent in self._moved[node] for chunk in parent[partition]]
+        if isinstance(node, Source):
+            reader = node.readers[partition]
+            return reader.chunks if isinstance(reader, SliceReader) else None
+        return None
 
     # Reading
 
@@ -284,7 +304,7 @@ class Job:
         if held is not None:
             part = held[partition]
             assert part is not None
-            return (chunk.lent() if lend else chunk.isolated() for chunk in part)
+            return handed_out(part, lend=lend)
         kept = self._kept(node)
         if kept is not None:
             return self._through(kept, node, partition, lend)
@@ -322,8 +342,7 @@ class Job:
             case Narrow():
                 return self._narrow(node, partition)
             case Shuffle():
-                moved = self._moved[node]
-                chunks = (chunk for parent in moved for chunk in parent[partition])
+                chunks = whole([chunk for parent in self._moved[node] for chunk in parent[partition]])
             case Gather():
                 inputs = [self.chunks(node.sources[source], part) for source, part in node.reads[partition]]
                 chunks = node.combine(self.task(node, partition), inputs)
@@ -360,11 +379,25 @@ class Job:
         return node in self._held or self._kept(node) is not None or self._is_there(node, partition)
 
 
+class _Listed:
+    """The chunks of a partition, as an action."""
+
+    __slots__ = ()
+    may_be_left = True
+
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:
+        return list(chunks)
+
+
+LISTED = _Listed()
+
+
 class _Split:
     """The chunks of a partition, for each target of a shuffle. It knows the router, not the plan: it may
     travel."""
 
     __slots__ = ("_router", "_targets")
+    may_be_left = True
 
     def __init__(self, router: Router, targets: int) -> None:
         self._router = router
@@ -372,10 +405,6 @@ class _Split:
 
     def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk]]:
         return self._router.split(task, chunks, self._targets)
-
-
-def _listed(task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:
-    return list(chunks)
 
 
 def _times_read(node: Gather, parent: Node, instead: Callable[[Node], Node]) -> int:

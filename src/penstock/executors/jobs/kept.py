@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from penstock.chunk import Chunk
+from penstock.chunk import Chunk, Left, handed_out
 from penstock.plan import Node, StorageLevel, Task
 
 __all__ = ["Filler", "Kept"]
@@ -45,7 +45,7 @@ class Kept:
 
     def put(self, partition: int, chunks: list[Chunk]) -> None:
         """Take the computed chunks over."""
-        if self.level.useMemory:
+        if self.level.useMemory or any(isinstance(chunk, Left) for chunk in chunks):
             self._memory[partition] = chunks
             return
         path = os.path.join(self._folder(), f"part-{partition:05d}")
@@ -59,7 +59,7 @@ class Kept:
         """The chunks, for a reader that may change them, or one to which they may be lent."""
         held = self._memory[partition]
         if held is not None:
-            yield from (chunk.lent() if lend else chunk.isolated() for chunk in held)
+            yield from handed_out(held, lend=lend)
             return
         path = self._files[partition]
         assert path is not None, "asked for a partition that is not kept"
@@ -71,6 +71,10 @@ class Kept:
         """The chunks themselves, which nobody may change."""
         held = self._memory[partition]
         return list(self.chunks(partition, lend=True)) if held is None else held
+
+    def in_memory(self, partition: int) -> list[Chunk] | None:
+        """The chunks themselves, which nobody may change, if they are in memory."""
+        return self._memory[partition]
 
     def rows_hint(self, partition: int) -> int | None:
         """How many records, if they are in memory."""

@@ -72,6 +72,7 @@ class Pass:
     that fails leaves the others alone."""
 
     __slots__ = ("_branches",)
+    may_be_left = True
 
     def __init__(self, branches: Sequence[tuple[Sequence[ChunkStep], FoldStep]]) -> None:
         self._branches = branches

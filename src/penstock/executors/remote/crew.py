@@ -44,7 +44,11 @@ class Ready:
 
 class Shipment:
     """A stage on its way: ``program`` as bytes, and for each of ``partitions`` what it reads, made when it is
-    asked for."""
+    asked for.
+
+    ``may_be_left``: of the result, lists of chunks may be replaced by a ``Left`` each, which stands for what
+    stays where it was computed. ``lines`` are those of the program that the stage begins and ends with.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,8 @@ class Shipment:
         broadcasts: Sequence[Broadcast],
         pickle: Pickle,
         decision: Any = None,
+        *,
+        may_be_left: bool = False,
     ) -> None:
         self._cut = cut
         self._pickle = pickle
@@ -64,15 +70,21 @@ class Shipment:
         self.program = program
         self.partitions = partitions
         self.broadcasts = broadcasts
+        self.may_be_left = may_be_left
         self.site: CallSite = cut.links[-1].site
+        self.lines: tuple[CallSite, CallSite] = (cut.links[0].site, self.site)
 
     def inputs(self, partition: int) -> bytes:
         """What a partition reads."""
-        return pickled_inputs(self.readers(partition), self._decisions, self.site, self._pickle)
+        return self.pickled(self.readers(partition))
 
     def readers(self, partition: int) -> Inputs:
         """The same, not pickled yet."""
         return self._cut.inputs(partition)
+
+    def pickled(self, readers: Inputs) -> bytes:
+        """What :meth:`readers` gave, with what goes along."""
+        return pickled_inputs(readers, self._decisions, self.site, self._pickle)
 
 
 class Crew(ABC):

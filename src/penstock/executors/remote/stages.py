@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from penstock.chunk import Chunk
-from penstock.executors.jobs import Cut, Job, Kept, OnePass, Stage, pass_over, put
+from penstock.executors.jobs import LISTED, Cut, Job, Kept, OnePass, Stage, pass_over, put
 from penstock.executors.remote.crew import Crew, Ready, Shipment
 from penstock.executors.remote.tasks import program_of
-from penstock.executors.remote.together import Batch, Grove, TooLarge
+from penstock.executors.remote.together import Batch, Grove
 from penstock.plan import (
     ROWS,
     Deciding,
@@ -78,7 +78,7 @@ class RemoteStages:
         for parent in map(self._job.instead, staying.parents):
             if not self._job.is_given(parent, range(parent.partitions)):
                 everywhere = range(parent.partitions)
-                if self._ready(parent, _all, everywhere) is not None:
+                if self._ready(parent, LISTED, everywhere) is not None:
                     self._job.hold(parent, self)
 
     def _fill(self, node: Node, kept: Kept, missing: Sequence[int]) -> None:
@@ -99,7 +99,7 @@ class RemoteStages:
                     for index, found in zip(missing, self._sent(ready), strict=True):
                         put(kept, index, branches, found, self._metrics)
             return
-        ready = self._ready(node, _all, missing, whole=True)
+        ready = self._ready(node, LISTED, missing, whole=True)
         if ready is None:
             return
         with _all_of([kept.lock(index) for index in sorted(missing)]):
@@ -126,21 +126,20 @@ class RemoteStages:
                     self._metrics.note_all(Metrics.of(_at_nodes(outcome.figures, shipment.nodes)))
                     variables.add(outcome.added)
                     for end, found in zip(grove.ends, outcome.result, strict=True):
-                        if isinstance(found, TooLarge):
-                            batch.too_large(end)
-                        elif not isinstance(found, Exception) and not batch.kept[end].has(index):
+                        if not isinstance(found, Exception) and not batch.kept[end].has(index):
                             self._metrics.note(ROWS, (end, index), records_in(found))
                             batch.kept[end].put(index, found)
 
     def _shipment_of(self, grove: Grove, batch: Batch, variables: Variables) -> Shipment:
         everywhere = range(grove.base.partitions)
         cut = Cut(self._job, grove.base, everywhere)
-        program = program_of(cut.links, grove.action(batch.most_bytes), grove.base.site, self._crew.pickle)
-        return Shipment(cut, program, everywhere, list(variables.broadcasts.values()), self._crew.pickle)
+        program = program_of(cut.links, grove.action(), grove.base.site, self._crew.pickle)
+        broadcasts = list(variables.broadcasts.values())
+        return Shipment(cut, program, everywhere, broadcasts, self._crew.pickle, may_be_left=True)
 
     def chunks(self, node: Node, partition: int, most: int | None) -> Iterator[Chunk]:
         """The chunks of one partition, at least as many as hold the first ``most`` records."""
-        ready = self._ready(node, _all if most is None else First(most), [partition])
+        ready = self._ready(node, _brought if most is None else First(most), [partition])
         if ready is None:
             yield from self._job.chunks(node, partition)
         else:
@@ -149,14 +148,23 @@ class RemoteStages:
     def _sent(self, ready: Ready) -> list[Any]:
         action, sent, decision = ready.action, ready.action, None
         if isinstance(action, OnDriver):
-            sent = _all
+            sent = LISTED
         elif isinstance(action, Deciding):
             sent, decision = action.action, action.decision
         cut, partitions = ready.cut, ready.partitions
         with noting_variables() as variables:
             program = program_of(cut.links, sent, cut.links[-1].site, self._crew.pickle)
         broadcasts = list(variables.broadcasts.values())
-        outcomes = self._crew.run(Shipment(cut, program, partitions, broadcasts, self._crew.pickle, decision))
+        shipment = Shipment(
+            cut,
+            program,
+            partitions,
+            broadcasts,
+            self._crew.pickle,
+            decision,
+            may_be_left=getattr(sent, "may_be_left", False),
+        )
+        outcomes = self._crew.run(shipment)
         results: list[Any] = []
         for outcome in outcomes:
             if outcome.error is not None:
@@ -207,7 +215,7 @@ def _at_nodes(figures: Figures, nodes: Sequence[Node]) -> Figures:
     return {**figures, ROWS: rows}
 
 
-def _all(task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:
+def _brought(task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:
     return list(chunks)
 
 

@@ -21,12 +21,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from penstock.chunk import Chunk
+from penstock.chunk import Chunk, Place, arriving
 from penstock.clock import SystemClock
 from penstock.encoding import cloudpickled
 from penstock.errors import CallSite, PenstockError, UnsupportedError, locate
 from penstock.executors.jobs import Inputs, Job, Link, put_together
 from penstock.executors.remote.failures import portable
+from penstock.executors.remote.leaving import NOWHERE
 from penstock.plan import ROWS, Metrics, Narrow, Node, Task, forms_of
 from penstock.rdd import Broadcast, adding_up, noting_variables
 from penstock.values import dataclass
@@ -84,6 +85,12 @@ class Outcome:
             error.add_note("while the program read what a worker had computed")
             raise
         return found
+
+    @classmethod
+    def read_at(cls, place: Place, data: bytes) -> Outcome:
+        """The same, of a task that has left some of its result there."""
+        with arriving(place):
+            return cls.read(data)
 
 
 def program_of(links: Sequence[Link], action: Action, site: CallSite, pickle: Pickle) -> bytes:
@@ -211,14 +218,24 @@ class Programs:
         return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def perform(program: Program, partition: int, inputs: bytes, *, host: str = "") -> bytes:
+def perform(
+    program: Program,
+    partition: int,
+    inputs: bytes,
+    *,
+    host: str = "",
+    place: Place = NOWHERE,
+    leave: Callable[[Any], Any] | None = None,
+) -> bytes:
     """One partition of a stage, here; an :class:`Outcome` as bytes. Whatever a function raises comes of it,
-    ``SystemExit`` included. ``host`` is noted where it fails."""
+    ``SystemExit`` included. ``host`` is noted where it fails, ``place`` is where what was left elsewhere has
+    been brought to, and ``leave`` makes of a result what is sent back of it."""
     metrics, result, failed, begun = Metrics(), None, None, 0
     nodes: list[Node] = []
     with adding_up() as added:
         try:
-            readers, decisions = pickle.loads(inputs)
+            with arriving(place):
+                readers, decisions = pickle.loads(inputs)
             nodes = put_together(program.links, readers, handed_over=True)
             begun = _clock.elapsed_ns()
             job = Job.of_task({nodes[at]: each for at, each in decisions.items() if at < len(nodes)}, metrics)
@@ -233,7 +250,7 @@ def perform(program: Program, partition: int, inputs: bytes, *, host: str = "") 
             result, failed = None, portable(locate(error, partition=partition))
     elapsed_ns = _clock.elapsed_ns() - begun if begun else 0
     outcome = Outcome(result, failed, _numbered(metrics.figures(), nodes), dict(added), elapsed_ns)
-    return _outcome(outcome, partition, program.links[-1].site)
+    return _outcome(outcome, partition, program.links[-1].site, None if failed is not None else leave)
 
 
 def _numbered(
@@ -255,8 +272,10 @@ def refused(error: Exception, partition: int) -> bytes:
     return cloudpickled(Outcome(None, portable(locate(error, partition=partition)), {}, {}))
 
 
-def _outcome(outcome: Outcome, partition: int, site: CallSite) -> bytes:
+def _outcome(outcome: Outcome, partition: int, site: CallSite, leave: Callable[[Any], Any] | None) -> bytes:
     try:
+        if leave is not None:
+            outcome.result = leave(outcome.result)
         return cloudpickled(outcome)
     except Exception as error:
         wrapped = UnsupportedError(

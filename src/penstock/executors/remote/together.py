@@ -8,8 +8,7 @@
       source   '------- the forest of X ------'
 
 Without this, each end would be a job by itself, and X would travel to the driver or be computed for each of
-them. An end of which a partition is large is not brought here: it becomes a job of its own, and the same line
-of the program is not tried again in later batches.
+them. Ends of which much comes may be left where they were computed; they are computed together all the same.
 """
 
 from __future__ import annotations
@@ -18,32 +17,24 @@ import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 from penstock.chunk import Chunk
-from penstock.errors import CallSite
 from penstock.executors.base import Together
 from penstock.executors.jobs import Given, Inputs, Job, Kept, Link, NarrowLink, put_together
 from penstock.plan import Gather, Narrow, Node, SliceReader, Source, Task
-from penstock.values import dataclass
 
-__all__ = ["Batch", "Forest", "Grove", "TooLarge", "groves_of"]
-
-
-@dataclass(frozen=True)
-class TooLarge:
-    """Stands for the chunks of an end that are not to be sent back."""
-
-    nbytes: int
+__all__ = ["Batch", "Forest", "Grove", "groves_of"]
 
 
 class Forest:
-    """Several ends above one node, as an action: of each its chunks, ``TooLarge``, or what it failed with.
-    ``links`` begin with that node; ``ends`` are numbers of links."""
+    """Several ends above one node, as an action: of each its chunks, or what it failed with. ``links`` begin
+    with that node; ``ends`` are numbers of links."""
 
-    def __init__(self, links: Sequence[Link], ends: Sequence[int], most_bytes: int) -> None:
+    may_be_left = True
+
+    def __init__(self, links: Sequence[Link], ends: Sequence[int]) -> None:
         self._links = links
         self._ends = ends
-        self._most_bytes = most_bytes
 
-    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk] | TooLarge | Exception]:
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[list[Chunk] | Exception]:
         index = task.partition
         held = list(chunks)
         nodes = put_together(self._links, Inputs({0: {index: SliceReader(held)}}, {0: task.partitions}, {}))
@@ -60,13 +51,7 @@ class Forest:
                     continue
                 found[number] = part
                 job.put(node, index, part)
-        return [self._sized(found[number]) for number in self._ends]
-
-    def _sized(self, found: list[Chunk] | Exception) -> list[Chunk] | TooLarge | Exception:
-        if isinstance(found, Exception):
-            return found
-        nbytes = sum(chunk.nbytes for chunk in found)
-        return found if nbytes <= self._most_bytes else TooLarge(nbytes)
+        return [found[number] for number in self._ends]
 
 
 class Grove:
@@ -80,9 +65,9 @@ class Grove:
         self._links = links
         self._numbers = numbers
 
-    def action(self, most_bytes: int) -> Forest:
+    def action(self) -> Forest:
         """What is done with each partition of the base."""
-        return Forest(self._links, self._numbers, most_bytes)
+        return Forest(self._links, self._numbers)
 
 
 def groves_of(
@@ -90,10 +75,9 @@ def groves_of(
     instead: Callable[[Node], Node],
     is_ready: Callable[[Node], bool],
     is_outside: Callable[[Source], bool],
-    left_out: Container[CallSite],
 ) -> list[Grove]:
     """What ``roots`` need that is computed from outside of the driver, by the nodes that it begins with.
-    ``is_ready``: what is kept already; ``left_out``: lines whose results are large."""
+    ``is_ready``: what is kept already."""
     order, readers = _parents_first(roots, instead, is_ready)
     outside: set[Node] = set()
     for node in order:
@@ -105,7 +89,6 @@ def groves_of(
         for node in order
         if node in outside
         and not isinstance(node, Source)
-        and node.site not in left_out
         and (node in tops or any(reader not in outside for reader in readers[node]))
     ]
     # What is brought here, and read by a node that would be computed there as well, is not computed twice.
@@ -192,14 +175,10 @@ class Batch(Together):
         self,
         groves: Sequence[Grove],
         kept: Mapping[Node, Kept],
-        most_bytes: int,
-        too_large: Callable[[Node], None],
         release: Callable[[], None],
     ) -> None:
         self.groves = groves
         self.kept = kept
-        self.most_bytes = most_bytes
-        self.too_large = too_large
         self.lock = threading.Lock()
         self.done = False
         self._release = release

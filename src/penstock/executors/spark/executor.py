@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-from penstock.errors import CallSite, UnsupportedError, joined
+from penstock.errors import UnsupportedError, joined
 from penstock.executors.base import Together
 from penstock.executors.jobs import ReadAhead
 from penstock.executors.local import LocalExecutor
@@ -19,9 +19,6 @@ from penstock.plan import Node, Source, StorageLevel
 
 __all__ = ["SparkExecutor"]
 
-_BROUGHT_BYTES = 4 * 1024**2
-"""So much of each partition of what several outputs need is brought to the driver in the one job for all."""
-_LARGE_MAX = 10_000
 _NEEDED = ["penstock", "pyarrow", "numpy", "cloudpickle", "fsspec"]
 
 
@@ -29,14 +26,15 @@ class SparkExecutor(LocalExecutor):
     """Stages that read files, topics or other stores are computed by the cluster; the small results of them,
     state and what is written, by ``threads`` of the driver."""
 
-    def __init__(self, session: Session, threads: int, inline_rows: int) -> None:
+    def __init__(self, session: Session, threads: int, inline_rows: int, most_bytes: int) -> None:
         self._session = session
         self._batches: WeakKeyDictionary[Node, Batch] = WeakKeyDictionary()
-        self._large: set[CallSite] = set()
         self._package = Package.of_process()
         session.add_file(self._package.path)
         self._look_around()
-        super().__init__(threads, inline_rows, SparkCrew(session, always=not inline_rows))
+        super().__init__(
+            threads, inline_rows, SparkCrew(session, most_bytes=most_bytes, always=not inline_rows)
+        )
 
     @property
     def parallelism(self) -> int:
@@ -49,7 +47,7 @@ class SparkExecutor(LocalExecutor):
         self._session.add_file(path)
 
     def together(self, plans: Sequence[Node]) -> Together:
-        groves = groves_of(plans, self._instead, self._is_ready, _is_outside, self._large)
+        groves = groves_of(plans, self._instead, self._is_ready, _is_outside)
         ends = [end for grove in groves for end in grove.ends]
         if not ends:
             return Together()
@@ -64,7 +62,7 @@ class SparkExecutor(LocalExecutor):
                 self.drop(end)
 
         kept = {end: self._kept[end] for end in ends}
-        batch = Batch(groves, kept, _BROUGHT_BYTES, self._note_large, release)
+        batch = Batch(groves, kept, release)
         for end in ends:
             self._batches[end] = batch
         return batch
@@ -72,11 +70,6 @@ class SparkExecutor(LocalExecutor):
     def _is_ready(self, node: Node) -> bool:
         kept = self._kept.get(node)
         return kept is not None and all(map(kept.has, range(node.partitions)))
-
-    def _note_large(self, node: Node) -> None:
-        if len(self._large) >= _LARGE_MAX:
-            self._large.clear()
-        self._large.add(node.site)
 
     def _batch_of(self, node: Node) -> Batch | None:
         return self._batches.get(node)

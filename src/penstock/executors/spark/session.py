@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -10,12 +11,22 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from penstock.errors import ArgumentError, StateError, UnsupportedError, WorkerLost
 
-__all__ = ["Session", "must_be_master", "stored"]
+__all__ = ["Read", "Session", "TaskFunction", "is_first_time", "must_be_master", "stored"]
+
+_log = logging.getLogger(__name__)
+
+_FIRST_TIME = "penstock.first"
+_BESIDE_BYTES = 1024**2
+"""Inputs of all tasks of a job that are sent to each of them, which saves a stage."""
+Key = tuple[int, int, int]
+Piece = tuple[Key, int, bytes]
+TaskFunction = Callable[[int, Any, Sequence[Piece]], Iterator[Any]]
 
 _LINES_MAX = 12
 _added: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # what was given to each SparkContext
@@ -26,6 +37,33 @@ _DEFAULTS = {
 }
 
 
+class Read:
+    """What a job reads of what an earlier one has left: by key, the tasks that read it."""
+
+    __slots__ = ("left", "partitions", "tasks")
+
+    def __init__(self, left: Any, partitions: int) -> None:
+        self.left = left
+        self.partitions = partitions
+        self.tasks: dict[Key, list[int]] = {}
+
+    def add(self, key: Key, task: int) -> None:
+        """A task reads it."""
+        tasks = self.tasks.setdefault(key, [])
+        if task not in tasks:
+            tasks.append(task)
+
+    def fits(self, count: int) -> bool:
+        """Whether there are so many partitions and each task reads the one of its number, and no other."""
+        return count == self.partitions and all(
+            tasks == [partition] for (_, partition, _), tasks in self.tasks.items()
+        )
+
+
+def _size_of(given: Any) -> int:
+    return len(given[2])
+
+
 class Session:
     """A SparkContext, which is stopped at the end if it was made here."""
 
@@ -34,6 +72,8 @@ class Session:
         self._ours = ours
         self._groups = 0
         self._lock = threading.Lock()
+        self._forgotten: SimpleQueue[Any] = SimpleQueue()
+        self._forgetting: threading.Thread | None = None
 
     @classmethod
     def handed_over(cls, given: Any) -> Session:
@@ -118,17 +158,82 @@ class Session:
         """Bytes that each worker fetches once, under ``.value``; ``destroy()`` gives them up."""
         return self._context.broadcast(data)
 
-    def run(self, function: Callable[[Any], Any], inputs: Sequence[Any], description: str) -> list[Any]:
-        """``function(input)`` in one task each; what they return, in order. ``WorkerLost`` if tasks have
-        failed for reasons that are not theirs, as often as Spark tries."""
-        context = self._context
-        context.setJobGroup(self.job_group, description, True)
-        rdd = context.parallelize(list(inputs), len(inputs))
+    def run(
+        self, function: TaskFunction, inputs: Sequence[Any], description: str, reads: Sequence[Read] = ()
+    ) -> list[Any]:
+        """What comes of ``function(task, input, pieces)`` in one task for each input, in order. ``pieces``
+        are those of ``reads`` that go to the task. ``WorkerLost`` if tasks have failed for reasons that are
+        not theirs, as often as Spark tries."""
+        self._begin(description)
         try:
-            found: list[Any] = rdd.mapPartitions(_Each(function)).collect()
+            found: list[Any] = self._tasks(function, inputs, reads).collect()
         except Exception as error:
             raise _translated(error) from error
         return found
+
+    def leave(
+        self,
+        function: TaskFunction,
+        inputs: Sequence[Any],
+        description: str,
+        reads: Sequence[Read],
+        stage: int,
+    ) -> tuple[list[bytes], Any]:
+        """As :meth:`run`, for a function of which the first of what comes is bytes and all else pieces, which
+        stay on the cluster until :meth:`forget`: the former, and a name for the latter."""
+        from pyspark import StorageLevel
+
+        self._begin(description)
+        tasks = self._tasks(function, inputs, reads)
+        tasks.persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            self._context.setLocalProperty(_FIRST_TIME, str(stage))
+            found: list[bytes] = tasks.mapPartitions(_without_pieces).collect()
+        except BaseException as error:
+            self.forget(tasks)
+            if isinstance(error, Exception):
+                raise _translated(error) from error
+            raise
+        finally:
+            self._context.setLocalProperty(_FIRST_TIME, None)
+        return found, tasks
+
+    def pick(self, left: Any, keys: Sequence[Key]) -> list[Piece]:
+        """Pieces that were left, brought here."""
+        self._begin(f"brings {len(keys)} results of stage {keys[0][0]}")
+        partitions = sorted({task for _, task, _ in keys})
+        try:
+            found: list[Piece] = self._context.runJob(left, _Picking(frozenset(keys)), partitions)
+        except Exception as error:
+            raise _translated(error) from error
+        return found
+
+    def forget(self, left: Any) -> None:
+        """Give up what was left, without waiting for it. May be called by the garbage collector: it is done
+        on another thread."""
+        self._forgotten.put(left)
+        if self._forgetting is None:
+            self._forgetting = threading.Thread(
+                target=_forget_all, args=(self._forgotten,), name="penstock-forgets", daemon=True
+            )
+            self._forgetting.start()
+
+    def _begin(self, description: str) -> None:
+        self._context.setJobGroup(self.job_group, description, True)
+
+    def _tasks(self, function: TaskFunction, inputs: Sequence[Any], reads: Sequence[Read]) -> Any:
+        """An RDD with a partition for each input."""
+        context, count = self._context, len(inputs)
+        if not reads:
+            return context.parallelize(list(inputs), count).mapPartitionsWithIndex(_Alone(function))
+        if len(reads) == 1 and reads[0].fits(count) and sum(map(_size_of, inputs)) <= _BESIDE_BYTES:
+            wanted = frozenset(reads[0].tasks)
+            return reads[0].left.mapPartitionsWithIndex(_Beside(function, list(inputs), wanted))
+        slices = min(count, max(1, self.default_parallelism))
+        given = context.parallelize(list(enumerate(inputs)), slices).mapPartitions(_as_given)
+        moved = [read.left.mapPartitions(_Moving(read.tasks)) for read in reads]
+        everything = context.union([given, *moved]).partitionBy(count, _same)
+        return everything.mapPartitionsWithIndex(_Gathered(function))
 
     def cancel(self) -> None:
         """End the jobs that run."""
@@ -140,21 +245,108 @@ class Session:
 
     def stop(self) -> None:
         """End what was made here."""
+        if self._forgetting is not None:
+            self._forgotten.put(None)
+            self._forgetting.join()
         if self._ours:
             with _own_interrupts():
                 self._context.stop()
 
 
-class _Each:
-    """A function of single inputs as one of a partition; found by its name in workers."""
+# What runs in workers, found there by its name
+
+
+class _Alone:
+    """A function of single inputs as one of a partition."""
 
     __slots__ = ("function",)
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: TaskFunction) -> None:
         self.function = function
 
-    def __call__(self, inputs: Iterator[Any]) -> Iterator[Any]:
-        return map(self.function, inputs)
+    def __call__(self, task: int, inputs: Iterator[Any]) -> Iterator[Any]:
+        for given in inputs:
+            yield from self.function(task, given, ())
+
+
+class _Beside:
+    """The same where each task reads what the task of its number has left, there."""
+
+    __slots__ = ("function", "inputs", "wanted")
+
+    def __init__(self, function: TaskFunction, inputs: Sequence[Any], wanted: frozenset[Key]) -> None:
+        self.function = function
+        self.inputs = inputs
+        self.wanted = wanted
+
+    def __call__(self, task: int, left: Iterator[Any]) -> Iterator[Any]:
+        pieces = [each for each in left if not isinstance(each, bytes) and each[0] in self.wanted]
+        yield from self.function(task, self.inputs[task], pieces)
+
+
+class _Gathered:
+    """The same where pieces have been moved to the task that reads them, and its input with them."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: TaskFunction) -> None:
+        self.function = function
+
+    def __call__(self, task: int, moved: Iterator[tuple[int, Any]]) -> Iterator[Any]:
+        given: list[Any] = []
+        pieces: list[Piece] = []
+        for _, (piece, what) in moved:
+            (given if piece is None else pieces).append(what if piece is None else (*piece, what))
+        yield from self.function(task, given[0], pieces)
+
+
+class _Moving:
+    """Pieces on their way to the tasks that read them."""
+
+    __slots__ = ("tasks",)
+
+    def __init__(self, tasks: Mapping[Key, Sequence[int]]) -> None:
+        self.tasks = tasks
+
+    def __call__(self, left: Iterator[Any]) -> Iterator[tuple[int, Any]]:
+        for each in left:
+            if not isinstance(each, bytes):
+                key, number, data = each
+                for task in self.tasks.get(key, ()):
+                    yield task, ((key, number), data)
+
+
+class _Picking:
+    """Pieces that the program's process asks for."""
+
+    __slots__ = ("keys",)
+
+    def __init__(self, keys: frozenset[Key]) -> None:
+        self.keys = keys
+
+    def __call__(self, left: Iterator[Any]) -> Iterator[Piece]:
+        return (each for each in left if not isinstance(each, bytes) and each[0] in self.keys)
+
+
+def _as_given(inputs: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    return ((task, (None, given)) for task, given in inputs)
+
+
+def _without_pieces(left: Iterator[Any]) -> Iterator[bytes]:
+    return (each for each in left if isinstance(each, bytes))
+
+
+def _same(task: int) -> int:
+    return task
+
+
+def is_first_time(stage: int) -> bool:
+    """In a worker: whether the program is waiting for what this task sends back, rather than for what it
+    leaves, which was lost or has had no place."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return context is not None and context.getLocalProperty(_FIRST_TIME) == str(stage)
 
 
 def stored(broadcast: Any) -> bytes:
@@ -197,6 +389,14 @@ def _translated(error: Exception) -> Exception:
         f"a job failed on the cluster: {_short(text)}\nHint: the logs of the executors say more; "
         f"spark.task.maxFailures says how often a task is tried."
     )
+
+
+def _forget_all(forgotten: SimpleQueue[Any]) -> None:
+    while (left := forgotten.get()) is not None:
+        try:
+            left.unpersist()
+        except Exception as error:  # the gateway is gone, and all else with it
+            _log.debug("what was left on the cluster could not be given up: %r", error)
 
 
 def _short(text: str) -> str:
