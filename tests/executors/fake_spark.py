@@ -14,7 +14,7 @@ from pyspark import StorageLevel, TaskContext
 from penstock import Conf, Context
 from penstock.executors.spark import Session, SparkExecutor
 
-__all__ = ["FakeRDD", "FakeSpark", "on_fake_spark"]
+__all__ = ["FakeRDD", "FakeSpark", "Killed", "on_fake_spark"]
 
 Function = Callable[[int, Iterator[Any]], Iterator[Any]]
 
@@ -47,11 +47,18 @@ class FakeRDD:
         def compute(index: int) -> list[Any]:
             found: list[Any] = []
             for attempt in range(self.spark.attempts):
-                parent = iter(self.partition(index))
-                found = self.spark.as_task(lambda parent=parent: list(sent(function)(index, parent)))
+                parent = self.partition(index)
+                copy = sent(function)
+                self.spark.later.append(lambda copy=copy, parent=parent: list(copy(index, iter(parent))))
                 self.spark.tasks += 1
-                if attempt:
-                    self.spark.repeated += 1
+                self.spark.attempt = attempt
+                try:
+                    found = self.spark.as_task(
+                        lambda copy=copy, parent=parent: list(copy(index, iter(parent)))
+                    )
+                except Killed:
+                    assert attempt < self.spark.attempts - 1, "killed each time"
+                self.spark.repeated += attempt > 0
             return sent(found)
 
         return FakeRDD(self.spark, self.count, compute, self.stages)
@@ -90,6 +97,10 @@ class FakeRDD:
         return self.spark.runJob(self, lambda each: each, range(self.count))
 
 
+class Killed(BaseException):
+    """What a task meets whose process is killed."""
+
+
 class FakeSpark:
     """As a ``SparkContext``. Each task is tried ``attempts`` times, of which the last one counts."""
 
@@ -99,7 +110,9 @@ class FakeSpark:
         self.master = "fake"
         self.attempts = 1
         self.jobs: list[tuple[str, int]] = []  # what was said, and how many stages
+        self.attempt = 0
         self.tasks = self.repeated = self.moved = 0
+        self.later: list[Callable[[], list[Any]]] = []  # all tasks, for who does them once more
         self.persisted: list[FakeRDD] = []
         self.ever_persisted = 0
         self.given_up = threading.Semaphore(0)

@@ -1,6 +1,6 @@
 """What a dataset is: plan nodes, the steps on records, and where they were asked for."""
 
-from penstock.plan.actions import Calling, Deciding, OnDriver
+from penstock.plan.actions import Calling, Deciding, OnDriver, Undone
 from penstock.plan.explain import debug_string
 from penstock.plan.forms import Form, Lists, States, explained, forms_of
 from penstock.plan.fusing import as_columns, row_type_of
@@ -62,6 +62,7 @@ __all__ = [
     "Step",
     "StorageLevel",
     "Task",
+    "Undone",
     "as_columns",
     "asked_at",
     "call_site",

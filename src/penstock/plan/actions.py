@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from penstock.chunk import Chunk
 from penstock.plan.nodes import Task
 
-__all__ = ["Calling", "Deciding", "OnDriver"]
+__all__ = ["Calling", "Deciding", "OnDriver", "Undone"]
 
 T = TypeVar("T")
 
@@ -23,10 +23,32 @@ class _Marked(Generic[T]):
         return self.action(task, chunks)
 
 
-class OnDriver(_Marked[T]):
-    """An action that uses what is only in the program's own process, such as an open file or a connection."""
+class Undone:
+    """What an action gives that cannot do its work where it is; another does it, on these chunks."""
 
-    __slots__ = ()
+    __slots__ = ("chunks",)
+
+    def __init__(self, chunks: list[Chunk]) -> None:
+        self.chunks = chunks
+
+
+class OnDriver(_Marked[T]):
+    """An action that uses what is only in the program's own process, such as an open file or a connection.
+
+    ``elsewhere``, if it is given, makes an action that does as much in other processes; it is called in this
+    one, if the partitions are computed there. It may be tried several times for a partition, even at once,
+    and what one of them gives counts. If that is :class:`Undone`, the partition is brought here after all.
+    """
+
+    __slots__ = ("elsewhere",)
+
+    def __init__(
+        self,
+        action: Callable[[Task, Iterator[Chunk]], T],
+        elsewhere: Callable[[], Callable[[Task, Iterator[Chunk]], T | Undone]] | None = None,
+    ) -> None:
+        super().__init__(action)
+        self.elsewhere = elsewhere
 
 
 class Calling(_Marked[T]):

@@ -8,11 +8,12 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from penstock.chunk import Chunk
-from penstock.plan import Node, OnDriver, Task
+from penstock.plan import Node, OnDriver, Task, Undone
+from penstock.sinks.attempts import Attempts, Desk
 from penstock.storage import (
     MARKER,
     Existing,
@@ -199,19 +200,24 @@ def write_directory(
     ahead: list[str] = []
     if not format.leaves_out and not skip_empty and len(names) <= _FEW_PARTS:
         ahead = [*names, MARKER]
-    with StagedDirectory(storage, final, existing=placing, durable=durable, ahead=ahead) as staged:
+    attempts = Attempts(storage, final, durable=durable)
+    with (
+        StagedDirectory(storage, final, existing=placing, durable=durable, ahead=ahead) as staged,
+        attempts,
+    ):
 
         def write_part(task: Task, chunks: Iterator[Chunk]) -> _Written:
             name = names[task.partition]
-            counted = _Counted(chunks)
             part = Measured(lambda: staged.open(name), storage.url(join(final, name)))
-            if not format.leaves_out:
-                part.open()
-            with part:
-                found = format.write(part.write, counted)
-            return _Written(name, part.bytes, part.crc, part.is_open, counted.rows, found)
+            return _written(format, name, part, chunks)
 
-        written = jobs.run(plan, OnDriver(write_part))
+        def elsewhere() -> _PartElsewhere:
+            return _PartElsewhere(attempts.desk(), names, storage.url(final), format)
+
+        written = jobs.run(plan, OnDriver(write_part, elsewhere if attempts.possible else None))
+        for each in written:
+            if each.attempt:
+                staged.put(each.name, partial(attempts.take, each.attempt, size=each.bytes))
         format.check([each.found for each in written])
         if skip_empty and not any(each.rows for each in written):
             staged.leave_out()
@@ -228,6 +234,40 @@ class _Written(NamedTuple):
     there: bool
     rows: int
     found: object
+    attempt: str = ""
+
+
+def _written(format: PartFormat, name: str, part: Measured, chunks: Iterator[Chunk]) -> _Written:
+    counted = _Counted(chunks)
+    if not format.leaves_out:
+        part.open()
+    with part:
+        found = format.write(part.write, counted)
+    return _Written(name, part.bytes, part.crc, part.is_open, counted.rows, found)
+
+
+class _PartElsewhere:
+    """Writes a part in the process that computes it."""
+
+    def __init__(self, desk: Desk, names: Sequence[str], url: str, format: PartFormat) -> None:
+        self._desk = desk
+        self._names = names
+        self._url = url
+        self._format = format
+
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> _Written | Undone:
+        desk = self._desk
+        if not desk.there:
+            return Undone(list(chunks))
+        name = self._names[task.partition]
+        attempt = desk.name(name)
+        part = Measured(lambda: desk.open(attempt), join(self._url, name))
+        try:
+            written = _written(self._format, name, part, chunks)
+        except BaseException:
+            desk.remove(attempt)
+            raise
+        return written._replace(attempt=attempt if written.there else "")
 
 
 class _Counted:

@@ -14,18 +14,23 @@ is there, so whoever comes next makes the very same file.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain, groupby
+from typing import BinaryIO, NamedTuple
 
 from penstock.chunk import Chunk
 from penstock.clock import Clock, SystemClock
 from penstock.errors import ArgumentError
-from penstock.plan import Node, OnDriver, Task
+from penstock.plan import Node, OnDriver, Task, Undone
+from penstock.sinks.attempts import Attempts, Desk
 from penstock.sinks.base import Jobs, Measured, PartFormat
 from penstock.sinks.manifest import RECENT, Entry, Manifest, Merge, State
-from penstock.storage import Storage, join, storage_for
+from penstock.storage import Storage, clean_leftovers, join, name_of, storage_for
 from penstock.values import dataclass
 
 __all__ = ["FileSet", "Rolling"]
@@ -129,29 +134,37 @@ class _Work:
 
         mark = hashlib.blake2b(writer.encode(), digest_size=6).hexdigest()
 
-        def write_part(task: Task, chunks: Iterator[Chunk]) -> list[tuple[Entry, object]]:
-            entries: list[tuple[Entry, object]] = []
-            pieces = _Pieces(chunks, self._rolling.max_bytes)
-            while pieces.more():
-                stem = f"{batch_ms}-{mark}-{task.partition:05d}-{len(entries):03d}"
-                name = f"{RECENT}/{stem}{format.extension}"
-                path = join(self._directory, name)
-                part = Measured(
-                    lambda path=path: self._storage.open_write(path, durable=self._durable),  # type: ignore[misc]
-                    self._storage.url(path),
-                )
-                with part:
-                    found = format.write(part.write, pieces.next(part))
-                kind = format.kind_of(found)
-                entry = Entry(name, part.bytes, pieces.records, batch_ms, batch_ms, kind)
-                entries.append((entry, found))
-            return entries
+        pieces = _PiecesOf(
+            format, batch_ms, mark, self._storage.url(self._directory), self._rolling.max_bytes
+        )
 
-        written = list(chain.from_iterable(jobs.run(plan, OnDriver(write_part))))
-        format.check([found for _, found in written])
+        def write_part(task: Task, chunks: Iterator[Chunk]) -> list[_Written]:
+            def opened(name: str) -> BinaryIO:
+                return self._storage.open_write(join(self._directory, name), durable=self._durable)
+
+            return list(pieces.written(task, chunks, opened))
+
+        with Attempts(self._storage, join(self._directory, RECENT), durable=self._durable) as attempts:
+
+            def elsewhere() -> _Elsewhere:
+                return _Elsewhere(attempts.desk(), pieces)
+
+            parts = jobs.run(plan, OnDriver(write_part, elsewhere if attempts.possible else None))
+            written = list(chain.from_iterable(parts))
+            format.check([each.found for each in written])
+            for each in written:
+                if each.attempt:
+                    path = join(self._directory, each.entry.name)
+                    self._make_way(path)
+                    attempts.take(each.attempt, path, each.entry.bytes)
         if self._durable and written:
             self._storage.sync_directory(join(self._directory, RECENT))
-        return [entry for entry, _ in written]
+        return [each.entry for each in written]
+
+    def _make_way(self, path: str) -> None:
+        """Remove what an attempt of this batch has left that did not come to its end."""
+        with contextlib.suppress(FileNotFoundError):
+            self._storage.remove(path)
 
     def retained(self, state: State, batch_ms: int) -> State:
         """Without what is too old."""
@@ -246,6 +259,11 @@ class _Work:
             found = self._storage.list_directory(recent)
         except FileNotFoundError:
             return
+        if self._storage.atomic_rename:
+            try:
+                clean_leftovers(self._storage, self._directory)  # what tasks of dead runs have written
+            except OSError as error:
+                _log.warning("what dead runs left in %s could not be removed: %s", self._directory, error)
         known = {entry.name for entry in state.files} | {name for name, _ in state.retired}
         if state.merge is not None:
             known.add(state.merge.into.name)
@@ -256,6 +274,67 @@ class _Work:
                     self._storage.remove(info.path)
                 except OSError as error:
                     _log.warning("%s could not be removed: %s", info.path, error)
+
+
+class _Written(NamedTuple):
+    entry: Entry
+    found: object
+    attempt: str = ""
+
+
+class _PiecesOf:
+    """How the partitions of a batch become files."""
+
+    def __init__(self, format: PartFormat, batch_ms: int, mark: str, url: str, max_bytes: int) -> None:
+        self._format = format
+        self._batch_ms = batch_ms
+        self._mark = mark
+        self._url = url
+        self._max_bytes = max_bytes
+
+    def written(
+        self, task: Task, chunks: Iterator[Chunk], opened: Callable[[str], BinaryIO]
+    ) -> Iterator[_Written]:
+        """Write a partition into files that are opened by their names in the set."""
+        format, batch_ms = self._format, self._batch_ms
+        pieces = _Pieces(chunks, self._max_bytes)
+        for count in itertools.count():
+            if not pieces.more():
+                return
+            stem = f"{batch_ms}-{self._mark}-{task.partition:05d}-{count:03d}"
+            name = f"{RECENT}/{stem}{format.extension}"
+            with Measured(partial(opened, name), join(self._url, name)) as part:
+                found = format.write(part.write, pieces.next(part))
+            kind = format.kind_of(found)
+            yield _Written(Entry(name, part.bytes, pieces.records, batch_ms, batch_ms, kind), found)
+
+
+class _Elsewhere:
+    """Writes a partition in the process that computes it."""
+
+    def __init__(self, desk: Desk, pieces: _PiecesOf) -> None:
+        self._desk = desk
+        self._pieces = pieces
+
+    def __call__(self, task: Task, chunks: Iterator[Chunk]) -> list[_Written] | Undone:
+        desk = self._desk
+        if not desk.there:
+            return Undone(list(chunks))
+        attempts: dict[str, str] = {}
+
+        def opened(name: str) -> BinaryIO:
+            attempts[name] = desk.name(name_of(name))
+            return desk.open(attempts[name])
+
+        try:
+            return [
+                each._replace(attempt=attempts[each.entry.name])
+                for each in self._pieces.written(task, chunks, opened)
+            ]
+        except BaseException:
+            for attempt in attempts.values():
+                desk.remove(attempt)
+            raise
 
 
 class _Pieces:

@@ -125,6 +125,18 @@ class StagedDirectory:
             made = self._making.result().pop(name, None)
         return self._opened(name) if made is None else made
 
+    def put(self, name: str, rename: Callable[[str], None]) -> None:
+        """Have a file that is elsewhere in the same store become one of the directory, as :meth:`open` makes
+        one: ``rename`` is given the path where it is to be."""
+        assert self._storage.atomic_rename, "a store that cannot rename"
+        path = join(self._directory, name)
+        if self._making is not None and self._making.exception() is None:
+            made = self._making.result().pop(name, None)
+            if made is not None:
+                made.close()
+                self._storage.remove(path)
+        rename(path)
+
     def _made(self, names: Sequence[str]) -> dict[str, BinaryIO]:
         """Open files of the directory."""
         made: dict[str, BinaryIO] = {}

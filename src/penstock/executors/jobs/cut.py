@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from penstock.chunk import Chunk, RowType
+from penstock.chunk import Chunk, RowType, whole
 from penstock.errors import CallSite
 from penstock.executors.jobs.job import Job
 from penstock.executors.jobs.kept import Kept
@@ -118,7 +118,7 @@ class _HandedOver(PartitionReader):
         return cls(reader.chunks) if isinstance(reader, SliceReader) else reader
 
     def read(self, task: Task) -> Iterator[Chunk]:
-        return iter(self._chunks)
+        return whole(self._chunks)
 
 
 def _read_once(links: Sequence[Link], inputs: Inputs) -> frozenset[int]:

@@ -21,6 +21,7 @@ from penstock.plan import (
     SliceReader,
     Source,
     Task,
+    Undone,
     records_in,
 )
 from penstock.rdd import Variables, noting_variables
@@ -148,7 +149,7 @@ class RemoteStages:
     def _sent(self, ready: Ready) -> list[Any]:
         action, sent, decision = ready.action, ready.action, None
         if isinstance(action, OnDriver):
-            sent = LISTED
+            sent = LISTED if action.elsewhere is None else action.elsewhere()
         elif isinstance(action, Deciding):
             sent, decision = action.action, action.decision
         cut, partitions = ready.cut, ready.partitions
@@ -175,18 +176,25 @@ class RemoteStages:
         self._note(ready.node, partitions, sum(outcome.elapsed_ns for outcome in outcomes))
         if not isinstance(action, OnDriver):
             return results
+        back = {
+            place: SliceReader(result.chunks if isinstance(result, Undone) else result)
+            for place, result in enumerate(results)
+            if sent is LISTED or isinstance(result, Undone)
+        }
+        if not back:
+            return results
         # The action is for this process: it reads what has come back.
-        readers = [SliceReader(chunks) for chunks in results]
-        where = {partition: place for place, partition in enumerate(partitions)}
-        back = Source(cut.links[-1].site, readers)
+        places = list(back)
         count = cut.partitions
 
         def on_driver(task: Task, chunks: Iterator[Chunk]) -> Any:
-            partition = partitions[task.partition]
-            assert where[partition] == task.partition
+            partition = partitions[places[task.partition]]
             return action(Task(partition, count, task.metrics), chunks)
 
-        return self._here(back, on_driver, range(len(readers)))
+        source = Source(cut.links[-1].site, list(back.values()))
+        for place, result in zip(places, self._here(source, on_driver, range(len(places))), strict=True):
+            results[place] = result
+        return results
 
 
 class First:
