@@ -49,9 +49,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counted: list[int] = []
     run = Session.run
 
-    def noting(self: Session, function: Any, inputs: Any, description: str) -> list[Any]:
+    def noting(self: Session, function: Any, inputs: Any, description: str, *more: Any) -> list[Any]:
         counted.append(len(inputs))
-        return run(self, function, inputs, description)
+        return run(self, function, inputs, description, *more)
 
     monkeypatch.setattr(Session, "run", noting)
     return counted
