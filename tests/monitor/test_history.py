@@ -40,7 +40,7 @@ def watched(sc: Context, build: Callable[[StreamingContext], Any]) -> Watched:
     history, records = History(100), []
 
     def write(record: dict[str, Any]) -> None:
-        json.dumps(record, allow_nan=False)  # plain data, whatever happens
+        json.dumps(dict(record), allow_nan=False)  # plain data, whatever happens
         records.append(record)
         history.apply(record)
 
@@ -48,7 +48,7 @@ def watched(sc: Context, build: Callable[[StreamingContext], Any]) -> Watched:
         ssc.graph,
         lambda started: application_of(ssc.graph, {"name": "it", "run": "1", "started": started}),
         write,
-        lambda time: ssc.driver.story(time),
+        lambda time: ssc.driver.told(time),
         lambda: ssc._generation.take_plans() if ssc._generation else None,
     )
     ssc.addStreamingListener(recorder)
@@ -177,7 +177,7 @@ def recorder(records: list[Any]) -> Recorder:
     from penstock.dstream import StreamGraph
 
     return Recorder(
-        StreamGraph(1000), lambda started: {}, records.append, lambda time: "s" * 99_999, lambda: None
+        StreamGraph(1000), lambda started: {}, records.append, lambda time: lambda: "s" * 99_999, lambda: None
     )
 
 

@@ -51,6 +51,32 @@ def test_all_listeners_get_all_events_in_order(bus: ListenerBus) -> None:
     assert one.seen == two.seen == [*range(1000)]
 
 
+def test_what_comes_fast_is_told_together_and_at_once_to_who_waits(
+    bus: ListenerBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Telling(Notes):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told = threading.Event()
+
+        def onBatchStarted(self, batchStarted: Any) -> None:
+            super().onBatchStarted(batchStarted)
+            self.told.set()
+
+    monkeypatch.setattr("penstock.scheduler.listener._PAUSE_S", 3600)
+    notes = Telling()
+    bus.add(notes)
+    bus.post("onBatchStarted", lambda: 0)
+    assert notes.told.wait(30)  # the first is told at once
+    assert bus.drain(30)
+    for number in range(1, 4):
+        bus.post("onBatchStarted", lambda number=number: number)
+    assert bus.drain(30)
+    bus.post("onBatchStarted", lambda: 4)
+    bus.close(30)  # as who closes it does not wait for the pause
+    assert notes.seen == [0, 1, 2, 3, 4]
+
+
 def test_an_event_is_not_even_made_if_nobody_listens(bus: ListenerBus) -> None:
     bus.post("onBatchStarted", lambda: pytest.fail("made"))
     assert not bus.wanted

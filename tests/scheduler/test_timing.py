@@ -27,7 +27,7 @@ def now_rss_kib() -> int:
 
 def stream(seconds: float) -> dict[str, Any]:
     """Run batches with state and a window; their times, and the memory along the way."""
-    from penstock import Context, StreamingContext
+    from penstock import Conf, Context, StreamingContext
 
     times: list[int] = []
     rss: list[int] = []
@@ -41,7 +41,9 @@ def stream(seconds: float) -> dict[str, Any]:
             rss.append(now_rss_kib())
         return rdd
 
-    with Context("local[2]", "timing") as sc:
+    # What the monitor remembers grows until it holds so many batches.
+    conf = Conf().set("spark.streaming.ui.retainedBatches", "100")
+    with Context("local[2]", "timing", conf=conf) as sc:
         sc._checkpoint_directory = "unused"
         ssc = StreamingContext(sc, INTERVAL_MS / 1000)
         pairs = ssc.queueStream([], default=[("a", 1), ("b", 2)]).transform(begin)

@@ -230,7 +230,7 @@ class Lifecycle:
         self._begun.set()
         _stop_when_the_script_ends()
 
-    def _begin_dashboards(self, available_now: bool) -> list[Dashboard]:
+    def _begin_dashboards(self, driver: BatchDriver, available_now: bool) -> list[Dashboard]:
         """Have the graph's dashboards listen; those that there are."""
         dashboards = _dashboards_of(self._graph)
         if not dashboards:
@@ -246,6 +246,7 @@ class Lifecycle:
                     tuple(node.source.name for node in self._graph.inputs),
                     self._checkpoint_directory,
                     available_now,
+                    driver.is_followed,
                 )
             )
             self._bus.add(dashboard.board)
@@ -253,7 +254,7 @@ class Lifecycle:
 
     def _begin_monitor(self, driver: BatchDriver, available_now: bool) -> None:
         """Listen for who looks, if anybody would; see :mod:`penstock.monitor`."""
-        dashboards = self._begin_dashboards(available_now)
+        dashboards = self._begin_dashboards(driver, available_now)
         if not self._threaded:
             return
         from penstock.monitor.application import Running
@@ -288,7 +289,7 @@ class Lifecycle:
         )  # fmt: skip
         listener = monitor.begin(
             application,
-            lambda write: Recorder(graph, application_at, write, driver.story, generation.take_plans),
+            lambda write: Recorder(graph, application_at, write, driver.told, generation.take_plans),
             self._bus.drain,
         )
         self._bus.add(listener)

@@ -53,12 +53,12 @@ class Shared(Protocol):
 
 class OperatorFigures(NamedTuple):
     """What is known of an operator in a batch: how many records it made, and how many slides with how many
-    records its window held; ``None`` for what is not known, or is none."""
+    records its window held; -1 for what is not known, or is none."""
 
     operator: str
-    records: int | None
-    slides: int | None
-    held: int | None
+    records: int
+    slides: int = -1
+    held: int = -1
 
 
 class Host(Prefetcher, Protocol):
@@ -492,42 +492,45 @@ class Generation:
         makes one record of each, what is before it has as many.
         """
         known: dict[Node, int] = {}
-        seen: dict[Node, int] = {}
+        parts: dict[Node, int] = {}
         for place, count in metrics.places(ROWS).items():
-            node = place[0]  # type: ignore[index]
-            known[node] = known.get(node, 0) + count
-            seen[node] = seen.get(node, 0) + 1
-        for node, partitions in seen.items():
-            if partitions < node.partitions:
-                del known[node]
-        made = self._made
-        plans = [None if made is None else made.get(node) for node in self._nodes]
-        for plan in reversed(plans):
-            while isinstance(plan, Narrow) and plan.step.one_to_one and plan in known:
-                known.setdefault(plan.parent, known[plan])
-                plan = plan.parent
+            counted: Node = place[0]  # type: ignore[index]
+            if counted in known:
+                known[counted] += count
+                parts[counted] += 1
+            else:
+                known[counted], parts[counted] = count, 1
+        for counted, partitions in parts.items():
+            if partitions < counted.partitions:
+                del known[counted]
+        made, nodes = self._made, self._nodes
+        if made is None:  # the batch has failed before it could be asked
+            records = [-1] * len(nodes)
+        else:
+            for node in reversed(nodes):
+                plan = made.get(node)
+                while isinstance(plan, Narrow) and plan.step.one_to_one and plan in known:
+                    known.setdefault(plan.parent, known[plan])
+                    plan = plan.parent
+            records = [self._records_of(node, made.get(node), known, time) for node in nodes]
         with self._lock:
             windows = {
                 n: slides.at(time, self._rdds[n.dependencies[0]]) for n, slides in self._windows.items()
             }
         return [
-            OperatorFigures(
-                name,
-                self._records_of(node, plan, known, time),
-                *windows.get(node, (None, None)),
-            )
-            for node, name, plan in zip(self._nodes, self._names, plans, strict=True)
+            OperatorFigures(name, count, *windows.get(node, ()))
+            for node, name, count in zip(nodes, self._names, records, strict=True)
         ]
 
-    def _records_of(
-        self, node: StreamNode, plan: Node | None, known: Mapping[Node, int], time: int
-    ) -> int | None:
+    def _records_of(self, node: StreamNode, plan: Node | None, known: Mapping[Node, int], time: int) -> int:
+        if plan is not None and plan in known:
+            return known[plan] if node.yields_records else -1
         if not node.yields_records:
-            return None
+            return -1
         if plan is not None:
             return _records_in(plan, known)
-        # It had its turn and yields nothing, or had none; or the batch failed before it could be asked.
-        return 0 if self._made is not None and self._slides_at(node, time) else None
+        # It had its turn and yields nothing, or had none.
+        return 0 if self._slides_at(node, time) else -1
 
     def slice(self, node: StreamNode, begin_ms: int, end_ms: int) -> list[RDD]:
         """The RDDs of ``node`` from ``begin_ms`` to ``end_ms``, both floored to its slides, as far as they
@@ -556,14 +559,14 @@ def _chunks_of(rdd: RDD) -> list[list[Chunk]]:
     return [list(reader.chunks) for reader in rdd.plan.readers if isinstance(reader, SliceReader)]
 
 
-def _records_in(plan: Node, known: Mapping[Node, int]) -> int | None:
+def _records_in(plan: Node, known: Mapping[Node, int]) -> int:
     while plan not in known and isinstance(plan, Narrow) and plan.step.one_to_one:
         plan = plan.parent
     if plan in known or not plan.partitions:
         return known.get(plan, 0)
     if isinstance(plan, Source) and _is_plain(plan):
         return _plain_records(plan)
-    return None
+    return -1
 
 
 def _plain_records(plan: Source) -> int:

@@ -13,7 +13,7 @@ from penstock.monitor.application import Application, health, looked_up
 from penstock.monitor.assets import page, static_files
 from penstock.monitor.feed import Feed
 from penstock.monitor.figures import exposition
-from penstock.monitor.history import Record
+from penstock.monitor.history import AnyRecord, Record
 from penstock.monitor.web import NotFound, Reply, Request, Route, StreamRoute
 
 __all__ = ["monitor_routes", "overview", "update_of"]
@@ -120,7 +120,7 @@ def _checkpoint(application: Application, now: int) -> Record | None:
 _ONLY_ALONE = ("kind", "story", "error", "operators", "windows")
 
 
-def _without_story(batch: Record) -> Record:
+def _without_story(batch: AnyRecord) -> Record:
     """A batch as a list shows it: an error in one line."""
     return {
         **{k: v for k, v in batch.items() if k not in _ONLY_ALONE},

@@ -12,7 +12,7 @@ from penstock.checkpoint import Journal
 from penstock.clock import Clock
 from penstock.dstream import Generation, StateView, StreamGraph, state_views
 from penstock.errors import ArgumentError, shown
-from penstock.monitor.history import History, Record, output_record
+from penstock.monitor.history import AnyRecord, History, Record, output_record
 from penstock.monitor.web import NotFound
 from penstock.scheduler import BatchDriver
 from penstock.storage import join, storage_for
@@ -47,7 +47,7 @@ class Application(Protocol):
     def story(self, time: int) -> str:
         """What happened to a batch, event by event."""
 
-    def active(self) -> list[Record]:
+    def active(self) -> list[AnyRecord]:
         """The batches that run or wait, with the outputs that have begun."""
 
     def states(self) -> Mapping[str, StateView]:
@@ -99,7 +99,7 @@ class Running:
     def story(self, time: int) -> str:
         return self._driver.story(time)
 
-    def active(self) -> list[Record]:
+    def active(self) -> list[AnyRecord]:
         return [
             {**batch, "outputs": [output_record(info) for info in self._driver.outputs_of(batch["time"])]}
             if batch["status"] == "running"
@@ -176,7 +176,7 @@ class Logged:
         batch = self.history.batch(time)
         return "" if batch is None else str(batch.get("story") or "")
 
-    def active(self) -> list[Record]:
+    def active(self) -> list[AnyRecord]:
         return self.history.active()
 
     def states(self) -> Mapping[str, StateView]:

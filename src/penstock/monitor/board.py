@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -22,12 +22,14 @@ from penstock.values import dataclass
 __all__ = ["Board", "Facts"]
 
 _WAITING_MAX = 10_000  # readings of batches that are not over: older ones are dropped
+_FRAME_NS = 200_000_000  # a figure is not read anew more often, where it is sure that it will be later
 _FAILURE_MAX = 300  # characters of a failure that are shown
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a run at its start. ``clock`` is the stream's."""
+    """What is known of a run at its start. ``clock`` is the stream's; ``is_followed`` says whether a further
+    batch waits for the one that runs."""
 
     interval_ms: int
     clock: Clock
@@ -35,6 +37,7 @@ class Facts:
     sources: tuple[str, ...] = ()
     checkpoint: str | None = None
     available_now: bool = False
+    is_followed: Callable[[], bool] = lambda: False
 
 
 class Board(StreamingListener):
@@ -51,6 +54,7 @@ class Board(StreamingListener):
         self._memories = [panel.memory() for panel in panels]
         self._facts: Facts | None = None
         self._left: deque[tuple[int, int, int, Any]] = deque(maxlen=_WAITING_MAX)
+        self._framed: dict[int, int] = {}  # when a panel was read last, on the steady clock
         self._pending: dict[int, dict[int, dict[int, Any]]] = {}
         self._lock = threading.Lock()  # memories and what stands below
         self._newest: BatchInfo | None = None
@@ -63,6 +67,24 @@ class Board(StreamingListener):
         self._taken = 0
 
     # What batches bring
+
+    def wanted(self, panels: Sequence[int]) -> list[int]:
+        """Those of some panels that are to be read in the batch that runs. One that shows only what the
+        newest batch has is left out if it was read just now and a further batch waits: nobody would see it.
+        On the batches' thread."""
+        facts = self._facts
+        if facts is None:
+            return list(panels)
+        now, framed = facts.clock.elapsed_ns(), self._framed
+        found = [
+            index
+            for index in panels
+            if not self.panels[index].newest_only or now - framed.get(index, now - _FRAME_NS) >= _FRAME_NS
+        ]
+        if len(found) < len(panels) and not facts.is_followed():
+            found = list(panels)
+        framed.update(dict.fromkeys(found, now))
+        return found
 
     def leave(self, time_ms: int, panel: int, part: int, reading: Any) -> None:
         """A panel's stream has been read in a batch that is not over. Never waits; again for the same batch:

@@ -38,7 +38,9 @@ class Dashboard:
 
     A panel is an output operation: of each batch it takes a few records, at most as many as it shows, and a
     record that does not fit fails the batch. What it shows is of batches that are over. The page is told up
-    to five times a second; what a slow reader misses is missing on that page and nowhere else.
+    to five times a second; what a slow reader misses is missing on that page and nowhere else. Where batches
+    come faster than that, a panel that shows only the newest one (a bar, a table, a number that is no total)
+    reads about five a second, and always one behind which no other waits.
 
     ``noun`` says what the records are, in sentences such as "no orders for 40 s"; ``width`` is in twelfths of
     a wide page. Numbers are ``int``, ``float``, ``Decimal``, ``Fraction`` or numpy's.
@@ -167,7 +169,7 @@ class Dashboard:
         ``columns`` are the headings, or pairs of a heading and a unit such as ``("Amount", "$")``; of dicts
         they are the keys to show. Without them the records' own names are taken. With ``key``, a column or
         its number from 0, an arrow shows how a row's rank has changed within ``compared``: by default ten
-        batches, and at least 10 s.
+        batches, and at least 10 s, or since the last batch that was read if that is longer ago.
         """
         self._check("table", title, width, noun)
         if isinstance(columns, str):
@@ -396,12 +398,15 @@ class _Reader:
 
     def __call__(self, time: BatchTime, rdd: RDD) -> None:
         panels, board = self.dashboard._panels, self.dashboard.board
-        taken = [(panels[index], index, part) for index, part in self.places]
+        wanted = board.wanted([index for index, _ in self.places])
+        if not wanted:
+            return
+        taken = [(panels[index], index, part) for index, part in self.places if index in wanted]
         counts = [isinstance(panel, NumberPanel) and panel.count for panel, _, _ in taken]
         if all(counts):
             records, count = [], rdd.count()
         else:
-            bound = max(panel.bound for panel, _, _ in taken)
+            bound = max([panel.bound for panel, _, _ in taken])
             records = rdd.take(bound + 1)
             count = len(records) if len(records) <= bound or not any(counts) else rdd.count()
         for (panel, index, part), counted in zip(taken, counts, strict=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.clock import Clock
 from penstock.monitor.application import Logged
-from penstock.monitor.history import History
+from penstock.monitor.history import AnyRecord, History
 from penstock.monitor.log import LogReader
 from penstock.times import BatchTime, local_datetime, shown_ms
 
@@ -129,7 +129,7 @@ def _last_states(application: Logged) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _cause(batch: dict[str, Any]) -> str:
+def _cause(batch: AnyRecord) -> str:
     cause = batch.get("cause") or {}
     return ", ".join(str(part) for part in (cause.get("what"), cause.get("where")) if part) or "not known"
 

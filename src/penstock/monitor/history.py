@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean, median
 from typing import Any
 
@@ -23,13 +23,47 @@ from penstock.dstream import Input, StreamGraph, StreamNode, input_names, saved_
 from penstock.plan import Node, explained
 from penstock.scheduler import BatchInfo, OutputOperationInfo, StreamingListener
 
-__all__ = ["History", "Newest", "Record", "Recorder", "application_of", "cause_of", "output_record"]
+__all__ = ["AnyRecord", "BatchRecord", "History", "Newest", "Record", "Recorder", "application_of", "cause_of", "output_record"]
 
 Record = dict[str, Any]
+AnyRecord = Mapping[str, Any]
 
 _ERROR_MAX = 16_000  # characters of an error that are kept
 _STORY_MAX = 8_000
 _RECEIVERS_MAX = 1_000
+
+
+class BatchRecord(Mapping[str, Any]):
+    """The record of a batch, of which the most is made when somebody looks: of a stream that makes a hundred
+    batches a second few are looked at.
+
+    >>> record = BatchRecord({"time": 1000}, lambda: {"outputs": []})
+    >>> record["time"], dict(record)
+    (1000, {'time': 1000, 'outputs': []})
+    """
+
+    __slots__ = ("_facts", "_more")
+
+    def __init__(self, facts: Record, more: Callable[[], Record]) -> None:
+        self._facts = facts
+        self._more: Callable[[], Record] | None = more
+
+    def _whole(self) -> Record:
+        more = self._more
+        if more is not None:  # if two threads make it, they make the same
+            self._facts = {**self._facts, **more()}
+            self._more = None
+        return self._facts
+
+    def __getitem__(self, name: str) -> Any:
+        found = self._facts
+        return found[name] if name in found else self._whole()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole())
+
+    def __len__(self) -> int:
+        return len(self._whole())
 
 
 class History:
@@ -47,17 +81,17 @@ class History:
     def __init__(self, retained: int) -> None:
         self._retained = retained
         self._lock = threading.Lock()  # of all that follows
-        self._application: Record = {}
-        self._over: dict[int, Record] = {}
-        self._active: dict[int, Record] = {}
+        self._application: AnyRecord = {}
+        self._over: dict[int, AnyRecord] = {}
+        self._active: dict[int, AnyRecord] = {}
         self._receivers: dict[tuple[int, str], Record] = {}
         self._explained: dict[int, str] = {}
         self._totals: Record = _no_totals()
-        self._end: Record | None = None
-        self._last_over: Record | None = None
+        self._end: AnyRecord | None = None
+        self._last_over: AnyRecord | None = None
         self.changes = 0  # how many records there were
 
-    def apply(self, record: Record) -> None:
+    def apply(self, record: AnyRecord) -> None:
         """One more record."""
         with self._lock:
             self.changes += 1
@@ -82,7 +116,7 @@ class History:
                 case "end":
                     self._end = record
 
-    def apply_from_log(self, record: Record) -> None:
+    def apply_from_log(self, record: AnyRecord) -> None:
         """One more record that was read from somewhere: a field that is missing is as if it was not known,
         and what cannot be a record is left out."""
         known = _FIELDS.get(str(record.get("kind")))
@@ -90,7 +124,7 @@ class History:
             return
         self.apply({**_NOTHING, **record} if record["kind"] == "batch" else record)
 
-    def _batch(self, record: Record) -> None:
+    def _batch(self, record: AnyRecord) -> None:
         time = record["time"]
         if record["status"] in ("waiting", "running"):
             self._active[time] = record
@@ -113,17 +147,17 @@ class History:
             del self._over[next(iter(self._over))]
 
     @property
-    def application(self) -> Record:
+    def application(self) -> AnyRecord:
         """What the program is made of, as it was told at the start; empty before."""
         return self._application
 
     @property
-    def end(self) -> Record | None:
+    def end(self) -> AnyRecord | None:
         """How it has ended; ``None`` if it has not, or has not said so."""
         return self._end
 
     @property
-    def last(self) -> Record | None:
+    def last(self) -> AnyRecord | None:
         """The batch that was over last."""
         return self._last_over
 
@@ -131,12 +165,12 @@ class History:
         """Batches, failed ones, records and processing time since the start, and records by input."""
         return self._totals
 
-    def batch(self, time: int) -> Record | None:
+    def batch(self, time: int) -> AnyRecord | None:
         """One batch, or ``None`` if it is not known, or not any more."""
         with self._lock:
             return self._active.get(time) or self._over.get(time)
 
-    def over(self, limit: int | None = None, after: int | None = None) -> list[Record]:
+    def over(self, limit: int | None = None, after: int | None = None) -> list[AnyRecord]:
         """The newest batches that are over, the oldest first; with ``after`` those of later times."""
         with self._lock:
             found = list(self._over.values())
@@ -144,7 +178,7 @@ class History:
             found = [record for record in found if record["time"] > after]
         return found if limit is None else found[max(0, len(found) - limit) :]
 
-    def active(self) -> list[Record]:
+    def active(self) -> list[AnyRecord]:
         """The batches that run or wait, the oldest first."""
         with self._lock:
             return [self._active[time] for time in sorted(self._active)]
@@ -209,7 +243,8 @@ class Recorder(StreamingListener):
     It hears of no single output: that would be two events for each, in every batch, for what is in the
     batch's own event once it is over. Who looks at a batch that runs asks the driver.
 
-    ``application`` makes the first record, of when the run began. ``story`` tells what happened to a batch.
+    ``application`` makes the first record, of when the run began. ``story`` gives what tells, later, what
+    happened to a batch.
     ``plans`` are those of the batch that was generated last, if they were asked for: see
     ``Generation.take_plans``.
     """
@@ -218,8 +253,8 @@ class Recorder(StreamingListener):
         self,
         graph: StreamGraph,
         application: Callable[[int], Record],
-        write: Callable[[Record], None],
-        story: Callable[[int], str],
+        write: Callable[[AnyRecord], None],
+        story: Callable[[int], Callable[[], str]],
         plans: Callable[[], dict[int, Node] | None],
     ) -> None:
         self._application = application
@@ -273,7 +308,9 @@ class Recorder(StreamingListener):
         self._write(record)
 
     def _batch(self, info: BatchInfo, status: str) -> None:
-        record: Record = {
+        names, operators = self._names, info.operatorInfos
+        told = self._story(info.batchTime) if status in ("completed", "failed") else None
+        facts: Record = {
             "kind": "batch",
             "time": info.batchTime,
             "status": status,
@@ -287,7 +324,7 @@ class Recorder(StreamingListener):
             "inputs": [
                 {
                     "id": each.inputStreamId,
-                    "name": self._names.get(each.inputStreamId, str(each.inputStreamId)),
+                    "name": names.get(each.inputStreamId, str(each.inputStreamId)),
                     "records": each.numRecords,
                     "description": _cut(each.metadataDescription, 2000),
                     "units": len(files) if isinstance(files := each.metadata.get("files"), list) else None,
@@ -295,39 +332,45 @@ class Recorder(StreamingListener):
                 }
                 for each in info.streamIdToInputInfo.values()
             ],
-            "outputs": [output_record(each) for each in info.outputOperationInfos.values()],
-            "state": [
-                {
-                    "operator": each.operator,
-                    "keys": each.numKeys,
-                    "touched": each.numTouched,
-                    "expired": each.numExpired,
-                    "bytes": each.memoryUsedBytes,
-                }
-                for each in info.stateOperatorInfos
-            ],
-            "operators": [_known(each.numRecords) for each in info.operatorInfos],
+            "operators": [None if each.numRecords < 0 else each.numRecords for each in operators],
             "windows": [
                 {"operator": number, "slides": each.numSlides, "records": _known(each.numHeld)}
-                for number, each in enumerate(info.operatorInfos)
+                for number, each in enumerate(operators)
                 if each.numSlides >= 0
             ],
-            "limits": [
-                {
-                    "input": each.inputStreamId,
-                    "name": self._names.get(each.inputStreamId, str(each.inputStreamId)),
-                    "recordsPerSecond": each.limit,
-                    "processingRate": each.processingRate,
-                    "backlog": each.backlog,
-                }
-                for each in info.streamIdToRateInfo.values()
-            ],
-            "error": None if info.failureReason is None else _cut(info.failureReason, _ERROR_MAX),
-            "cause": None if info.failureReason is None else cause_of(info.failureReason),
         }
-        if status in ("completed", "failed"):
-            record["story"] = _cut(self._story(info.batchTime), _STORY_MAX)
-        self._write(record)
+        outputs, states = info.outputOperationInfos, info.stateOperatorInfos
+        rates, failure = info.streamIdToRateInfo, info.failureReason
+
+        def more() -> Record:
+            found: Record = {
+                "outputs": [output_record(each) for each in outputs.values()],
+                "state": [
+                    {
+                        "operator": each.operator,
+                        "keys": each.numKeys,
+                        "touched": each.numTouched,
+                        "expired": each.numExpired,
+                        "bytes": each.memoryUsedBytes,
+                    }
+                    for each in states
+                ],
+                "limits": [
+                    {
+                        "input": each.inputStreamId,
+                        "name": names.get(each.inputStreamId, str(each.inputStreamId)),
+                        "recordsPerSecond": each.limit,
+                        "processingRate": each.processingRate,
+                        "backlog": each.backlog,
+                    }
+                    for each in rates.values()
+                ],
+                "error": None if failure is None else _cut(failure, _ERROR_MAX),
+                "cause": None if failure is None else cause_of(failure),
+            }
+            return found if told is None else {**found, "story": _cut(told(), _STORY_MAX)}
+
+        self._write(BatchRecord(facts, more))
 
     def _explain(self, *, had_records: bool) -> None:
         """What the plans of a batch with records are on; asks for those of the next batch, if need be."""
@@ -440,16 +483,16 @@ class Newest:
 
     def __init__(self, capacity: int) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[Record] = deque(maxlen=capacity)
+        self._waiting: deque[AnyRecord] = deque(maxlen=capacity)
         self._lost = 0
 
-    def put(self, record: Record) -> None:
+    def put(self, record: AnyRecord) -> None:
         """One more."""
         with self._lock:
             self._lost += len(self._waiting) == self._waiting.maxlen
             self._waiting.append(record)
 
-    def taken(self) -> tuple[list[Record], int]:
+    def taken(self) -> tuple[list[AnyRecord], int]:
         """All that wait, and how many were lost before them."""
         with self._lock:
             found, lost = list(self._waiting), self._lost

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterator
 
 from penstock.errors import StateError
-from penstock.monitor.history import History, Newest, Record
+from penstock.monitor.history import AnyRecord, History, Newest, Record
 from penstock.monitor.web import json_text
 from penstock.storage import Storage, join, storage_for
 
@@ -49,7 +49,7 @@ class BatchLog:
         self._complained = False
         self._written = History(1)  # what the lines so far come to
 
-    def put(self, record: Record) -> None:
+    def put(self, record: AnyRecord) -> None:
         """One more record. Never waits."""
         if record["kind"] != "batch" or record["status"] in ("completed", "failed"):
             self._waiting.put(record)
@@ -83,12 +83,12 @@ class BatchLog:
             self._complained = True
             _log.warning("the batch log in %s is not whole: %s", self._storage.url(self._path), why)
 
-    def _append(self, records: list[Record]) -> None:
+    def _append(self, records: list[AnyRecord]) -> None:
         if not self._number:
             self._number = max(_numbers(self._storage, self._path), default=0)
             self._begin()
         for record in records:
-            line = json_text(record)
+            line = json_text(dict(record))
             if self._size + len(line) > self._file_bytes and len(self._lines) > 2:
                 self._flush()
                 self._begin()
@@ -100,12 +100,12 @@ class BatchLog:
     def _begin(self) -> None:
         """The next file: it stands by itself, whatever becomes of those before it."""
         self._number += 1
-        first = [self._history.application, {"kind": "totals", "totals": self._written.totals()}]
+        first: list[AnyRecord] = [self._history.application, {"kind": "totals", "totals": self._written.totals()}]
         first += [
             {"kind": "explained", "output": output, "text": text}
             for output, text in self._written.explained().items()
         ]
-        self._lines = [json_text(record) for record in first]
+        self._lines = [json_text(dict(record)) for record in first]
         self._size = sum(map(len, self._lines))
         for number in sorted(_numbers(self._storage, self._path)):
             if number <= self._number - _FILES:

@@ -32,7 +32,7 @@ from penstock.conf import (
 )
 from penstock.errors import UnsupportedError
 from penstock.monitor.application import Application, Running
-from penstock.monitor.history import History, Record, Recorder
+from penstock.monitor.history import AnyRecord, History, Recorder
 from penstock.monitor.log import BatchLog
 from penstock.monitor.progress import ProgressLine, on_a_terminal
 from penstock.values import dataclass
@@ -128,7 +128,7 @@ class Monitor:
     def begin(
         self,
         application: Running,
-        recorder: Callable[[Callable[[Record], None]], Recorder],
+        recorder: Callable[[Callable[[AnyRecord], None]], Recorder],
         drain: Callable[[float], object],
     ) -> Recorder:
         """The context starts; the listener to add. ``drain`` waits until all listeners have heard what there
@@ -138,7 +138,7 @@ class Monitor:
             self._begin_thread()
         return recorder(self._write)
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: AnyRecord) -> None:
         self.history.apply(record)
         if self._batch_log is not None:
             self._batch_log.put(record)

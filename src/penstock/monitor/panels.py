@@ -70,6 +70,11 @@ class Panel(ABC):
         """At most so many records of a batch are taken."""
         return 0
 
+    @property
+    def newest_only(self) -> bool:
+        """Whether it shows nothing of the batches before the newest one: then not all of them are read."""
+        return False
+
     def read(self, records: list[Any], part: int) -> Any:
         """What is kept of the records of a batch, of the panel's stream number ``part``; there may be one
         more than the bound, and then there are more in the batch. ``DataError`` for a record that does not
@@ -199,6 +204,10 @@ class BarPanel(Panel):
     rows: int = 10
 
     @property
+    def newest_only(self) -> bool:
+        return True
+
+    @property
     def bound(self) -> int:
         return self.rows
 
@@ -245,6 +254,10 @@ class TablePanel(Panel):
     key: int | str | None = None
     rows: int = 10
     compared_ms: int = 60_000
+
+    @property
+    def newest_only(self) -> bool:
+        return True
 
     @property
     def bound(self) -> int:
@@ -367,6 +380,10 @@ class NumberPanel(Panel):
     total: bool = False
     decimals: int | None = None
     warn_above: float | None = None
+
+    @property
+    def newest_only(self) -> bool:
+        return not self.total
 
     @property
     def bound(self) -> int:

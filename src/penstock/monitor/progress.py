@@ -16,7 +16,7 @@ import threading
 from typing import Any
 
 from penstock.monitor.application import Application
-from penstock.monitor.history import Record
+from penstock.monitor.history import AnyRecord
 
 __all__ = ["ProgressLine", "on_a_terminal", "progress_of"]
 
@@ -129,7 +129,7 @@ def progress_of(application: Application) -> str:
     return ", ".join(parts)
 
 
-def _left_s(recent: list[Record]) -> float | None:
+def _left_s(recent: list[AnyRecord]) -> float | None:
     """How long what is left would take at the pace of the last batches; ``None`` if nobody can tell."""
     units = left = 0
     for batch in recent:

@@ -245,10 +245,20 @@ class BatchDriver:
             raise self.error
         return self._halted.is_set()
 
+    def is_followed(self) -> bool:
+        """Whether a further batch is planned and waits for the one that runs to be over."""
+        with self._changed:
+            return self._machine.is_followed
+
     def story(self, time: int) -> str:
         """What happened to a batch, event by event; empty if that is long ago."""
         with self._changed:
             return self._machine.story(time)
+
+    def told(self, time: int) -> Callable[[], str]:
+        """The same as it is now, put into words when it is called: on any thread."""
+        with self._changed:
+            return self._machine.told(time)
 
     def outputs_of(self, time: int) -> list[OutputOperationInfo]:
         """The outputs of a batch that is not over: those that are done, and the one that runs. On any
@@ -572,10 +582,8 @@ class BatchDriver:
     def _with_operators(self, record: BatchRecord) -> BatchRecord:
         """The record with what is known of each operator; what keeps that from being found out is logged."""
         try:
-            record.operators = tuple(
-                OperatorInfo(each.operator, *(-1 if figure is None else figure for figure in each[1:]))
-                for each in self._generation.figures(record.time, record.metrics)
-            )
+            figures = self._generation.figures(record.time, record.metrics)
+            record.operators = tuple([OperatorInfo(*each) for each in figures])
         except Exception:
             _log.exception("the records of the batch %d ms could not be counted by operator", record.time)
         return record

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.scheduler.backpressure import RateInfo
 from penstock.values import dataclass
@@ -25,6 +25,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _CAPACITY = 10_000  # events that wait for slow listeners; as in Spark
+_PAUSE_S = 0.02  # what comes within this after all was told is told together: waking a thread costs
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,7 @@ class StateOperatorInfo:
     memoryUsedBytes: int = 0
 
 
-@dataclass(frozen=True)
-class OperatorInfo:
+class OperatorInfo(NamedTuple):
     """What an operator made in a batch: ``numRecords``, or -1 where that is not known. They are counted where
     all records of an operator went by: not within steps that ran as one pass over each chunk, unless each
     makes one record of one, and not where an output took only the first. Of a window also how many slides it
@@ -199,14 +199,19 @@ class ListenerBus:
 
     What no listener has a method of its own for is not even made; without ``threaded`` events are delivered
     by :meth:`drain`. Whoever posts never waits: when 10,000 events wait for a listener that is too slow,
-    further ones are dropped, which is logged.
+    further ones are dropped, which is logged. An event is told at once, or 20 ms after the last one was where
+    they come that fast.
     """
 
     def __init__(self, *, threaded: bool = True) -> None:
         self._listeners: list[StreamingListener] = []
         self._heard: frozenset[str] = frozenset()  # the methods that any of them overrides
         self._events: deque[tuple[str, object]] = deque()
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)  # all is told
+        self._news = threading.Condition(lock)  # what the listeners' thread waits for
+        self._idle = False  # it waits for an event, and not for the end of a pause
+        self._awaited = 0  # how many wait for all to be told
         self._threaded = threaded
         self._thread: threading.Thread | None = None
         self._delivering: int | None = None  # the thread that calls a listener
@@ -250,7 +255,9 @@ class ListenerBus:
             if self._threaded and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="penstock-listeners", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            if self._idle:
+                self._idle = False
+                self._news.notify()
 
     def on_bus_thread(self) -> bool:
         """Whether a listener is calling."""
@@ -266,28 +273,45 @@ class ListenerBus:
                 self._deliver(*self._events.popleft())
             return True
         with self._changed:
-            return self._changed.wait_for(lambda: not self._events and self._delivering is None, timeout_s)
+            self._awaited += 1
+            self._news.notify()  # no pause now
+            try:
+                return self._changed.wait_for(
+                    lambda: not self._events and self._delivering is None, timeout_s
+                )
+            finally:
+                self._awaited -= 1
 
     def close(self, timeout_s: float | None = None) -> None:
         """Take no more events, and :meth:`drain`; the thread ends when all are delivered."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+            self._news.notify()
         self.drain(timeout_s)
 
     def _run(self) -> None:
-        while True:
+        while self._wait():
             with self._changed:
-                while not self._events and not self._closed:
-                    self._changed.wait()
-                if not self._events:
-                    return
                 method, event = self._events.popleft()
                 self._delivering = threading.get_ident()
             self._deliver(method, event)
             with self._changed:
                 self._delivering = None
-                self._changed.notify_all()
+                if not self._events:
+                    self._changed.notify_all()
+
+    def _wait(self) -> bool:
+        """Until there is an event; false once there will be none."""
+        if self._events:
+            return True
+        with self._changed:
+            if not (self._closed or self._awaited):
+                self._news.wait(_PAUSE_S)
+            while not self._events and not self._closed:
+                self._idle = True
+                self._news.wait()
+            self._idle = False
+            return bool(self._events)
 
     def _deliver(self, method: str, event: object) -> None:
         before, self._delivering = self._delivering, threading.get_ident()

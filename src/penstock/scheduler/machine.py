@@ -35,6 +35,7 @@ nothing else is under way for the batch.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import field
 from enum import Enum
 
@@ -277,6 +278,12 @@ class BatchMachine:
         return len(self._line) - bool(self._line and self._line[0].phase in _BUSY)
 
     @property
+    def is_followed(self) -> bool:
+        """Whether a batch is planned that will run after the one that runs, unless a stop in a hurry comes
+        between."""
+        return len(self._line) > 1 and self._line[1].phase is Phase.WAITING and not self._line[1].failures
+
+    @property
     def idle(self) -> bool:
         """Whether no batch is left."""
         return not self._line
@@ -293,8 +300,12 @@ class BatchMachine:
 
     def story(self, time: int) -> str:
         """What happened to a batch so far, an event a line; empty for one that is long over."""
-        told = self._stories.get(time, ())
-        return "\n".join(f"{event} -> {_in_words(outcome)}" for event, outcome in told)
+        return self.told(time)()
+
+    def told(self, time: int) -> Callable[[], str]:
+        """The story so far, put into words when it is called."""
+        noted = tuple(self._stories.get(time, ()))
+        return lambda: "\n".join(f"{event} -> {_in_words(outcome)}" for event, outcome in noted)
 
     def validate(self) -> None:
         """The invariants, for tests to check after each event."""
