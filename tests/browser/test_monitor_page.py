@@ -125,6 +125,8 @@ def desk() -> Alive:
             ended(
                 time, "failed" if failed else "completed", processingTime=took, schedulingDelay=waited,
                 totalDelay=took + waited, records=records, ended=time + int(took),
+                operators=[records, records - number % 7, None, None],
+                windows=[{"operator": 3, "slides": number, "records": 93 * number}],
                 inputs=[{"id": 0, "name": "orders", "records": records, "description": "", "units": 1,
                          "left": 0}],
                 state=[{"operator": "updateStateByKey (desk.py:19)", "keys": 400 + number, "touched": 311,
@@ -211,7 +213,7 @@ def test_the_page_shows_what_the_api_says(browser: Browser, serve: Serve) -> Non
     assert rows(browser, "#active")[0][1] == "● running"
     operators = rows(browser, "#operators")
     assert [row[4] for row in operators] == ["input", "keeps state", "window"]
-    assert [row[3] for row in operators] == ["1,500", "see State", "not known"]
+    assert [row[2] for row in operators] == ["1,500", "see State", "not known"]
     assert [row[5:7] for row in operators] == [
         ["", ""],
         ["", ""],
@@ -377,6 +379,8 @@ def test_both_themes_on_narrow_and_wide_screens(
     assert browser.run("return document.documentElement.scrollWidth <= innerWidth"), (
         "the page scrolls sideways"
     )
+    ends = browser.run("return document.querySelectorAll('#operators th')[2].getBoundingClientRect().right")
+    assert ends <= width, "how many records an operator made is seen without scrolling"
     contrasts = browser.run(CONTRASTS)
     assert min(contrasts.values()) >= 4.5, contrasts
     background = browser.run("return getComputedStyle(document.documentElement).backgroundColor")
@@ -441,7 +445,7 @@ def test_the_page_of_a_stream_that_runs(
         browser.open(ssc.uiWebUrl)
         browser.until(lambda: browser.text("#t-records") == "6")
         browser.until(lambda: rows(browser, "#state") and rows(browser, "#state")[0][2] == "2")
-        browser.until(lambda: [row[3] for row in rows(browser, "#operators")] == ["0", "2"])  # empty batches
+        browser.until(lambda: [row[2] for row in rows(browser, "#operators")] == ["0", "2"])  # empty batches
         browser.run("document.getElementById('ask-key').value = arguments[0]", json.dumps(HOSTILE))
         browser.run("document.querySelector('#ask button').click()")
         browser.until(lambda: browser.text("#ask-answer") == "3")

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -60,7 +61,7 @@ class Panel(ABC):
     width: int
     spans_ms: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def where(self) -> str:
         """The panel, in messages."""
         return f"{self.kind} {self.title!r}"

@@ -63,7 +63,8 @@ class Metrics:
     def places(self, name: str) -> dict[Hashable, int]:
         """All places of a name, with their figures."""
         with self._lock:
-            return dict(self._figures.get(name, {}))
+            found = self._figures.get(name)
+            return dict(found) if found else {}
 
     def total(self, name: str) -> int:
         """The sum over all places; 0 for a name that nobody noted."""

@@ -216,8 +216,8 @@ function drawTables() {
   ]), "");
   $("receivers").hidden = !world.receivers.length;
   const kinds = { input: "input", state: "keeps state", window: "window", step: "step" };
-  table("operators", ["#No.", "Operation", "Reads", "#Records, last batch", "Kind", "Window", "Holds now", "Name", "Line"], world.operators.map((each) => [
-    cell(each.id + 1), cell(each.operation), cell(each.reads.map((id) => id + 1).join(", ")), recordsCell(each, each.records),
+  table("operators", ["#No.", "Operation", "#Records, last batch", "Reads", "Kind", "Window", "Holds now", "Name", "Line"], world.operators.map((each) => [
+    cell(each.id + 1), cell(each.operation), recordsCell(each, each.records), cell(each.reads.map((id) => id + 1).join(", ")),
     cell(kinds[each.kind] || each.kind, "nowrap"), cell(windowWords(each), "nowrap"), cell(heldWords(each.heldSlides, each.heldRecords), "nowrap"),
     cell(each.name ?? ""), lineCell(each.line),
   ]), "Nothing is known yet.");
