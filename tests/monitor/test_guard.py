@@ -35,6 +35,7 @@ def status(guard: Guard, *, method: str = "GET", query: str = "", path: str = "/
         ("", 421),
         ("localhost:4040:4040", 421),
         ("localhost:x", 421),
+        ("localhost:²", 421),
     ],
 )
 def test_a_name_that_is_made_to_lead_here_is_refused(host: str, expected: int) -> None:

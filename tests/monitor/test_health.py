@@ -229,6 +229,11 @@ def test_what_is_no_json_key_is_refused_with_an_example(text: str) -> None:
         key_of(text)
 
 
+def test_json_that_is_no_key_is_not_said_to_be_no_json() -> None:
+    with pytest.raises(ArgumentError, match=r"^a dict is no key\. Hint: key=7"):
+        key_of('["a",{"b":1}]')
+
+
 def test_states_are_shown_as_json() -> None:
     from collections import namedtuple
     from dataclasses import dataclass

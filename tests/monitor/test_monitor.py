@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import logging
+import socket
 import sys
 import threading
 import urllib.error
@@ -78,6 +79,12 @@ def page_of(ssc: StreamingContext) -> str:
     return ssc.uiWebUrl
 
 
+def figures_read(text: str) -> list[Any]:
+    """As the client library of Prometheus reads them."""
+    parser = pytest.importorskip("prometheus_client.parser", reason="Hint: pip install prometheus-client")
+    return list(parser.text_string_to_metric_families(text))
+
+
 def ask(url: str, path: str) -> Any:
     with urllib.request.urlopen(f"{url}{path}", timeout=10) as answer:
         text = answer.read().decode()
@@ -125,6 +132,37 @@ def test_what_the_api_says_is_what_listeners_hear(streams: Streams) -> None:
         assert batch["state"][0]["keys"] == info.stateOperatorInfos[0].numKeys
         one = ask(url, f"api/v1/batches/{time_ms}")
         assert f"{time_ms}" in one["story"]
+
+
+def test_a_receiver_that_runs_is_there_from_the_start(streams: Streams) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def build(ssc: StreamingContext) -> None:
+            ssc.socketTextStream("127.0.0.1", listening.getsockname()[1]).foreachRDD(lambda rdd: rdd.count())
+
+        ssc = streams.start(build, spark_streaming_backpressure_enabled="true")
+        connection, _ = listening.accept()
+        with connection:
+            connection.sendall(b"one\ntwo\n")
+            url = page_of(ssc)
+            until(lambda: ask(url, "api/v1/inputs")[0]["records"] == 2)
+            [receiver] = ask(url, "api/v1/receivers")
+            assert (receiver["input"], receiver["active"]) == ("socketTextStream-1", True)
+            [family] = [f for f in figures_read(ask(url, "metrics")) if f.name == "penstock_receiver_active"]
+            assert [(each.labels["input"], each.value) for each in family.samples] == [
+                ("socketTextStream-1", 1)
+            ]
+            until(lambda: connection.sendall(b"more\n") or ask(url, "api/v1/inputs")[0]["limit"] is not None)
+        ssc.stop()
+
+
+def test_no_more_batches_are_kept_than_the_setting_says(streams: Streams) -> None:
+    ssc = streams.start(spark_streaming_ui_retainedBatches="3")
+    url = page_of(ssc)
+    until(lambda: ask(url, "api/v1/application")["totals"]["batches"] >= 6)
+    found = ask(url, "api/v1/batches?status=completed")["batches"]
+    assert len(found) == 3
+    assert all("story" not in each and "error" not in each for each in found)
 
 
 def test_state_is_asked_by_key_while_batches_run(streams: Streams) -> None:

@@ -117,13 +117,16 @@ def _checkpoint(application: Application, now: int) -> Record | None:
     return {**found, "batch": good[-1]["time"] if good else None, "age": None if at is None else now - at}
 
 
-_ONLY_ALONE = ("kind", "story", "error", "operators", "windows")
+_LISTED = (
+    "time", "status", "submitted", "started", "ended", "schedulingDelay", "processingTime", "totalDelay",
+    "records", "inputs", "outputs", "state", "limits", "cause",
+)  # fmt: skip
 
 
 def _without_story(batch: AnyRecord) -> Record:
     """A batch as a list shows it: an error in one line."""
     return {
-        **{k: v for k, v in batch.items() if k not in _ONLY_ALONE},
+        **{name: batch.get(name) for name in _LISTED},
         "outputs": [{k: v for k, v in each.items() if k != "error"} for each in batch["outputs"]],
     }
 
@@ -162,8 +165,10 @@ def _inputs(application: Application) -> list[Record]:
     last, totals, held = history.last, history.totals()["inputs"], application.waiting_bytes()
     of_last = {each["id"]: each for each in (last or {}).get("inputs", [])}
     limits: dict[int, Record] = {}
-    for batch in history.over(100):
-        limits.update({each["input"]: each for each in batch["limits"]})
+    for batch in reversed(history.over(100)):
+        limits = {**{each["input"]: each for each in batch["limits"]}, **limits}
+        if len(limits) == len(of_last):
+            break
     return [
         {
             **each,
@@ -204,9 +209,15 @@ def _states(application: Application) -> list[Record]:
     """Each operator with state: what the last batch that ran it says of it."""
     history = application.history
     figures: dict[str, Record] = {}
-    for batch in history.over(100):
-        figures.update({each["operator"]: {**each, "time": batch["time"]} for each in batch["state"]})
     views = application.states()
+    stateful = sum(operator["kind"] == "state" for operator in history.application.get("operators", []))
+    for batch in reversed(history.over(100)):
+        if len(figures) >= stateful:
+            break
+        figures = {
+            **{each["operator"]: {**each, "time": batch["time"]} for each in batch["state"]},
+            **figures,
+        }
     found = []
     for operator in history.application.get("operators", []):
         if operator["kind"] != "state":

@@ -273,6 +273,8 @@ def key_of(text: str) -> Any:
     """
     try:
         return _hashable(json.loads(text))
+    except ArgumentError:  # it is JSON, and no key
+        raise
     except (ValueError, RecursionError) as error:
         raise ArgumentError(
             f'a key is given as JSON, and {text[:80]!r} is none. Hint: key=7, key="text" or key=["a",1].'

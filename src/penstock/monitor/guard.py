@@ -195,4 +195,8 @@ def _without_port(host: str) -> str:
     ('[::1]', 'localhost', 'a:b:1')
     """
     name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() and (":" not in name or name.endswith("]")) else host
+    return (
+        name
+        if colon and port.isascii() and port.isdigit() and (":" not in name or name.endswith("]"))
+        else host
+    )

@@ -23,7 +23,17 @@ from penstock.dstream import Input, StreamGraph, StreamNode, input_names, saved_
 from penstock.plan import Node, explained
 from penstock.scheduler import BatchInfo, OutputOperationInfo, StreamingListener
 
-__all__ = ["AnyRecord", "BatchRecord", "History", "Newest", "Record", "Recorder", "application_of", "cause_of", "output_record"]
+__all__ = [
+    "AnyRecord",
+    "BatchRecord",
+    "History",
+    "Newest",
+    "Record",
+    "Recorder",
+    "application_of",
+    "cause_of",
+    "output_record",
+]
 
 Record = dict[str, Any]
 AnyRecord = Mapping[str, Any]
@@ -35,35 +45,42 @@ _RECEIVERS_MAX = 1_000
 
 class BatchRecord(Mapping[str, Any]):
     """The record of a batch, of which the most is made when somebody looks: of a stream that makes a hundred
-    batches a second few are looked at.
+    batches a second few are looked at. Each of ``more`` gives further fields, once one is asked for that is
+    not there yet.
 
-    >>> record = BatchRecord({"time": 1000}, lambda: {"outputs": []})
-    >>> record["time"], dict(record)
-    (1000, {'time': 1000, 'outputs': []})
+    >>> record = BatchRecord({"time": 1000}, lambda: {"outputs": []}, lambda: {"story": "short"})
+    >>> record["time"], record["outputs"], dict(record)
+    (1000, [], {'time': 1000, 'outputs': [], 'story': 'short'})
     """
 
-    __slots__ = ("_facts", "_more")
+    __slots__ = ("_known",)
 
-    def __init__(self, facts: Record, more: Callable[[], Record]) -> None:
-        self._facts = facts
-        self._more: Callable[[], Record] | None = more
-
-    def _whole(self) -> Record:
-        more = self._more
-        if more is not None:  # if two threads make it, they make the same
-            self._facts = {**self._facts, **more()}
-            self._more = None
-        return self._facts
+    def __init__(self, facts: Record, *more: Callable[[], Record]) -> None:
+        self._known = facts, more  # one thing: several threads may look, and each of them makes the same
 
     def __getitem__(self, name: str) -> Any:
-        found = self._facts
-        return found[name] if name in found else self._whole()[name]
+        facts, more = self._known
+        while name not in facts and more:
+            facts, more = self._with_more()
+        return facts[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._whole())
 
     def __len__(self) -> int:
         return len(self._whole())
+
+    def _whole(self) -> Record:
+        facts, more = self._known
+        while more:
+            facts, more = self._with_more()
+        return facts
+
+    def _with_more(self) -> tuple[Record, tuple[Callable[[], Record], ...]]:
+        facts, more = self._known
+        if more:
+            self._known = facts, more = {**facts, **more[0]()}, more[1:]
+        return facts, more
 
 
 class History:
@@ -106,7 +123,8 @@ class History:
                 case "explained":
                     self._explained[record["output"]] = record["text"]
                 case "application":
-                    if self._application.get("run") != record.get("run"):
+                    # Receivers start before the program says what it is.
+                    if self._application and self._application.get("run") != record.get("run"):
                         self._totals = _no_totals()
                         self._active, self._receivers, self._explained = {}, {}, {}
                         self._end = self._last_over = None
@@ -172,11 +190,14 @@ class History:
 
     def over(self, limit: int | None = None, after: int | None = None) -> list[AnyRecord]:
         """The newest batches that are over, the oldest first; with ``after`` those of later times."""
+        found: list[AnyRecord] = []
         with self._lock:
-            found = list(self._over.values())
-        if after is not None:
-            found = [record for record in found if record["time"] > after]
-        return found if limit is None else found[max(0, len(found) - limit) :]
+            for record in reversed(self._over.values()):
+                if len(found) == limit or (after is not None and record["time"] <= after):
+                    break
+                found.append(record)
+        found.reverse()
+        return found
 
     def active(self) -> list[AnyRecord]:
         """The batches that run or wait, the oldest first."""
@@ -339,11 +360,13 @@ class Recorder(StreamingListener):
                 if each.numSlides >= 0
             ],
         }
+        if not info.streamIdToRateInfo:
+            facts["limits"] = []
         outputs, states = info.outputOperationInfos, info.stateOperatorInfos
         rates, failure = info.streamIdToRateInfo, info.failureReason
 
         def more() -> Record:
-            found: Record = {
+            return {
                 "outputs": [output_record(each) for each in outputs.values()],
                 "state": [
                     {
@@ -368,9 +391,11 @@ class Recorder(StreamingListener):
                 "error": None if failure is None else _cut(failure, _ERROR_MAX),
                 "cause": None if failure is None else cause_of(failure),
             }
-            return found if told is None else {**found, "story": _cut(told(), _STORY_MAX)}
 
-        self._write(BatchRecord(facts, more))
+        if told is None:
+            self._write(BatchRecord(facts, more))
+        else:
+            self._write(BatchRecord(facts, more, lambda: {"story": _cut(told(), _STORY_MAX)}))
 
     def _explain(self, *, had_records: bool) -> None:
         """What the plans of a batch with records are on; asks for those of the next batch, if need be."""

@@ -100,7 +100,10 @@ class BatchLog:
     def _begin(self) -> None:
         """The next file: it stands by itself, whatever becomes of those before it."""
         self._number += 1
-        first: list[AnyRecord] = [self._history.application, {"kind": "totals", "totals": self._written.totals()}]
+        first: list[AnyRecord] = [
+            self._history.application,
+            {"kind": "totals", "totals": self._written.totals()},
+        ]
         first += [
             {"kind": "explained", "output": output, "text": text}
             for output, text in self._written.explained().items()
