@@ -380,8 +380,8 @@ def test_both_themes_on_narrow_and_wide_screens(
         "the page scrolls sideways"
     )
     ends = browser.run(
-        "return [document.querySelectorAll('#operators th')[2], document.getElementById('operators').parentNode]"
-        ".map((each) => each.getBoundingClientRect().right)"
+        "const table = document.getElementById('operators');"
+        "return [table.querySelectorAll('th')[2], table.parentNode].map((each) => each.getBoundingClientRect().right)"
     )
     assert ends[0] <= ends[1], "how many records an operator made is seen without scrolling"
     contrasts = browser.run(CONTRASTS)

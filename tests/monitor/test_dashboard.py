@@ -20,6 +20,7 @@ from penstock.monitor.board import Board, Facts
 from penstock.monitor.dashboard import Dashboard, dashboards_of
 from penstock.monitor.panels import LinePanel
 from penstock.testing import Stepper
+from penstock.times import BatchTime
 
 Batches = list[list[Any]]
 
@@ -45,6 +46,31 @@ class Run:
             for _ in range(self.batches):
                 stepper.step()
         return self.board
+
+
+@pytest.mark.parametrize(
+    ("frame_ms", "read"),
+    [(0, [1, 2, 3, 4, 5, 6]), (200, [1, 3, 5, 6]), (10_000, [1, 6])],  # a batch takes 100 ms
+)
+def test_of_batches_that_come_fast_only_some_are_read_for_what_shows_the_newest(
+    sc: Context, monkeypatch: pytest.MonkeyPatch, frame_ms: int, read: list[int]
+) -> None:
+    monkeypatch.setattr("penstock.monitor.board._FRAME_NS", frame_ms * 1_000_000)
+    run = Run(sc, [[n] for n in range(1, 7)])
+    shown: list[Any] = []
+    seen = run.stream.map(lambda n: (n, shown.append(n))[0])
+    run.board.table("Newest", seen).number("So far", run.stream, total=True).log("All", run.stream)
+    run.stream.foreachRDD(lambda rdd: run.clock.advance(100))
+    with Stepper(run.ssc, run.clock):
+        for _ in range(6):  # all of them wait before the first one runs
+            run.clock.advance(1000)
+            run.ssc.driver.tick(BatchTime(run.clock.now_ms()))
+        run.ssc.driver.work()
+        assert shown == read
+        assert run.board.text().splitlines()[:4] == [
+            "Desk", "Newest: column 1", "  6", "So far: 21 (6 in the newest batch)",
+        ]  # fmt: skip
+        assert [line[-1] for line in run.board.text().splitlines()[5:]] == list("123456")
 
 
 def test_all_panels_of_one_stream(sc: Context) -> None:

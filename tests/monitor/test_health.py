@@ -267,4 +267,4 @@ def test_the_progress_line() -> None:
         progress_of(application) == "3 batches, 2,001 records, 6,737/s, lag 2.5 s, 1 failed, about 1 s left"
     )
     assert progress_of(alive()) == "0 batches, 0 records, lag 0.0 s"
-    assert progress_of(alive(over(1000), now=1100)) == "1 batch, 1 record, 10/s, lag 0.0 s"
+    assert progress_of(alive(over(1000), now=1100)) == "1 batch, 1 record, 1/s, lag 0.0 s"

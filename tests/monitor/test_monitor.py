@@ -387,7 +387,7 @@ def test_the_line_is_cleared_before_anybody_writes(monkeypatch: pytest.MonkeyPat
     line.end()
     assert sys.stdout is terminal
     clear = "\r\x1b[2K"
-    shown = "1 batch, 1 record, 10/s, lag 0.0 s"
+    shown = "1 batch, 1 record, 1/s, lag 0.0 s"
     assert terminal.getvalue() == f"{clear}{shown}{clear}a result\n{clear}{shown}{clear}{shown}\n"
 
 

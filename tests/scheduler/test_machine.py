@@ -188,6 +188,24 @@ def test_late_batches_wait_in_line_and_none_is_skipped() -> None:
     assert told(machine, Committed(at(1))) == [Finish(at(1), ()), Generate(at(2))]
 
 
+def test_a_batch_is_followed_by_one_that_is_planned_and_will_run() -> None:
+    machine = BatchMachine()
+    one, two, three = BatchTime(1), BatchTime(2), BatchTime(3)
+    machine.handle(Tick(one))
+    machine.handle(Planned(one))
+    assert not machine.is_followed
+    machine.handle(Tick(two))
+    assert not machine.is_followed  # its input may fail
+    machine.handle(Planned(two))
+    assert machine.is_followed
+    for event in (Generated(one, 0), Committed(one)):
+        machine.handle(event)
+    assert not machine.is_followed
+    machine.handle(Tick(three))
+    machine.handle(Planned(three, "it broke"))
+    assert not machine.is_followed
+
+
 def test_a_batch_whose_input_failed_is_over_when_its_turn_comes() -> None:
     machine = BatchMachine()
     told(

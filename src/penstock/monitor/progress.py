@@ -115,10 +115,9 @@ def progress_of(application: Application) -> str:
     totals, recent, active = history.totals(), history.over(_RATE_BATCHES), history.active()
     now = application.now_ms()
     parts = [f"{_count(totals['batches'], 'batch', 'batches')}", f"{_count(totals['records'], 'record')}"]
-    taken_ms = sum(batch["processingTime"] or 0 for batch in recent)
-    records = sum(batch["records"] for batch in recent)
-    if taken_ms and records:
-        parts.append(f"{records * 1000 / taken_ms:,.0f}/s")
+    rate = _rate(application, recent)
+    if rate:
+        parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s")
     oldest = min((batch["submitted"] for batch in active), default=now)
     parts.append(f"lag {max(0, now - oldest) / 1000:,.1f} s")
     if totals["failed"]:
@@ -127,6 +126,18 @@ def progress_of(application: Application) -> str:
     if history.application.get("availableNow") and left_s is not None:
         parts.append(f"about {_for(left_s)} left")
     return ", ".join(parts)
+
+
+def _rate(application: Application, recent: list[AnyRecord]) -> float:
+    """Records a second in the last batches: as they come, or where all is there from the start as they are
+    worked off."""
+    facts = application.history.application
+    records = sum(batch["records"] for batch in recent)
+    if facts.get("availableNow") or not facts.get("interval"):
+        taken_ms = sum(batch["processingTime"] or 0 for batch in recent)
+    else:
+        taken_ms = len(recent) * facts["interval"]
+    return records * 1000 / taken_ms if taken_ms else 0.0
 
 
 def _left_s(recent: list[AnyRecord]) -> float | None:
