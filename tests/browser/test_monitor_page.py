@@ -381,7 +381,8 @@ def test_both_themes_on_narrow_and_wide_screens(
     )
     ends = browser.run(
         "const table = document.getElementById('operators');"
-        "return [table.querySelectorAll('th')[2], table.parentNode].map((each) => each.getBoundingClientRect().right)"
+        "return [table.querySelectorAll('th')[2], table.parentNode]"
+        ".map((each) => each.getBoundingClientRect().right)"
     )
     assert ends[0] <= ends[1], "how many records an operator made is seen without scrolling"
     contrasts = browser.run(CONTRASTS)

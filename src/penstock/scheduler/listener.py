@@ -201,8 +201,8 @@ class ListenerBus:
 
     What no listener has a method of its own for is not even made; without ``threaded`` events are delivered
     by :meth:`drain`. Whoever posts never waits: when 10,000 events wait for a listener that is too slow,
-    further ones are dropped, which is logged. An event is told at once, or 100 ms after the last one was where
-    they come that fast.
+    further ones are dropped, which is logged. An event is told at once, or where they come fast up to 100 ms
+    later, with those that came meanwhile.
     """
 
     def __init__(self, *, threaded: bool = True) -> None:
