@@ -114,8 +114,8 @@ CASES: dict[str, tuple[Build, list[list[Any]], Figures]] = {
         lambda s: whole(s.map(lambda x: (x, 1)).updateStateByKey(lambda new, old: sum(new) + (old or 0))),
         [[1, 1, 2], [3]],
         [
-            [("queueStream", 3), ("map", 3), ("updateStateByKey", 2)],
-            [("queueStream", 1), ("map", 1), ("updateStateByKey", 3)],
+            [("queueStream", 3), ("map", 3), ("updateStateByKey", -1), ("updateStateByKey", 2)],
+            [("queueStream", 1), ("map", 1), ("updateStateByKey", -1), ("updateStateByKey", 3)],
         ],
     ),
     "states that are no records, and what is made of them": (

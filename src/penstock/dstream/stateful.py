@@ -72,6 +72,7 @@ class StateByKey(StreamNode):
 
     stateful = True
     keeps_table = True
+    yields_records = False
 
     def __init__(
         self,
