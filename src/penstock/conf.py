@@ -411,6 +411,26 @@ STATE_TTL: Setting[int | None] = Setting(
     "State that only grows is the commonest way in which a stream ends; but what to forget is for the "
     "program to say.", unset="never",
 )  # fmt: skip
+STATE_HOME = Setting(
+    "penstock.state.home", one_of("auto", "driver", "cluster"), "auto",
+    "Where operators keep their state when a cluster runs the program: in the memory of the `driver`; in "
+    "files of the checkpoint directory and in the memory of the workers (`cluster`); or `auto`: in the "
+    "driver up to `penstock.state.driverBytes`, and on the workers from the next batch on. Local masters "
+    "keep it in memory, whatever this says.",
+    "What the driver holds costs no job of the cluster, which takes longer than a batch on small state.",
+)  # fmt: skip
+STATE_DRIVER_BYTES = Setting(
+    "penstock.state.driverBytes", SIZE, 256 << 20,
+    "With `penstock.state.home=auto`: how much state, `memoryUsedBytes` of its statistics, one operator may "
+    "keep in the driver.",
+    "Some millions of keys with a number each, of which a batch costs what it touches.",
+)  # fmt: skip
+STATE_CACHE_BYTES = Setting(
+    "penstock.state.cacheBytes", SIZE, 512 << 20,
+    "How much of the state on the workers each worker process may keep in memory, of all operators together. "
+    "What it does not have is read from the files.",
+    "A worker process of Spark has about a gigabyte besides what its executor takes.",
+)  # fmt: skip
 
 UI_ENABLED = Setting(
     "spark.ui.enabled", FLAG, True,
@@ -506,7 +526,7 @@ _USED: tuple[Setting[Any], ...] = (
     BACKPRESSURE, INITIAL_RATE, RATE_ESTIMATOR, PID_PROPORTIONAL, PID_INTEGRAL, PID_DERIVED, PID_LOWEST,
     MAX_RATE, BLOCK_INTERVAL, BLOCK_QUEUE, RESTART_DELAY, WRITE_AHEAD, RECEIVER_MEMORY, MOST_WAITING,
     MAX_LINE_BYTES,
-    STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL, FREEZE,
+    STATE_MAX_KEYS, STATE_MAX_BYTES, STATE_TTL, STATE_HOME, STATE_DRIVER_BYTES, STATE_CACHE_BYTES, FREEZE,
     KAFKA_MAX_RATE, KAFKA_MIN_RATE, KAFKA_STALL, KAFKA_PLAN_TIMEOUT, KAFKA_ON_DATA_LOSS,
     UI_ENABLED, UI_PORT, UI_HOST, UI_TOKEN, UI_HOSTS, UI_RETAINED, UI_PROGRESS, UI_STALLED_AFTER,
     UI_LOG_BYTES,

@@ -56,14 +56,14 @@ class TestGoingOn:
     ) -> None:
         expected = Life(path + "-other", latest, BATCHES).run(8)
         kinds: list[type] = []
-        plain = mapped.restored
+        plain = mapped.version_of
 
         def restored(table: TableChange, *, expires: bool) -> Version:
             version = plain(table, expires=expires)
             kinds.append(type(version))
             return version
 
-        monkeypatch.setattr(mapped, "restored", restored)
+        monkeypatch.setattr(mapped, "version_of", restored)
         with records_in_columns(100, lambda: None):
             first = Life(path, latest, BATCHES).run(after)
             second = Life(path, latest, BATCHES, now=after + 0.5).run(8 - after)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule
 
 from penstock.chunk import rows_of
-from penstock.state import RowVersion, TableChange, Version, changed
+from penstock.errors import RowTypeError
+from penstock.state import ColumnVersion, RowVersion, TableChange, Version, changed
 
 ABSENT = object()
 
@@ -42,6 +43,7 @@ class Versions(RuleBasedStateMachine):
     keys: Any
     states: Any = st.integers()
     module: Any
+    saved: Any = ()
 
     def made_of(self, pairs: list[tuple[Any, Any]], time: int) -> Version:
         raise NotImplementedError
@@ -54,6 +56,7 @@ class Versions(RuleBasedStateMachine):
         self.patch.setattr(self.module, "_LISTED_MIN", 3 * holes)
         self.patch.setattr(self.module, "_LOOKS", 1 + holes)
         self.all: list[tuple[Any, Model]] = []
+        self.saved: list[tuple[Any, TableChange, Any]] = []
         first = data.draw(st.lists(st.tuples(self.keys, self.states)))
         states: dict[Any, Any] = {}
         for key, state in first:
@@ -94,7 +97,26 @@ class Versions(RuleBasedStateMachine):
         changes = made.changes(before)
         if changes is not None:
             assert contents(changed([before.image(), changes], close=False)) == contents(made.image())
+            self.saved.append((version, changes, (made, model)))
         return self.made(made, model)
+
+    @precondition(lambda self: self.saved)
+    @rule(target=versions, data=st.data(), elsewhere=st.booleans())
+    def follow(self, data: st.DataObject, elsewhere: bool) -> Any:
+        """A change that was saved makes the same version again, of the version or of one like it in another
+        process, which may go on from there."""
+        (before, _), changes, (made, model) = data.draw(st.sampled_from(self.saved))
+        if elsewhere:
+            image = before.image()
+            before = (type(before) if image.entries else RowVersion).of_image(image)
+        try:
+            again = before.followed_by(changes)
+        except RowTypeError:
+            assert isinstance(before, ColumnVersion)
+            again = RowVersion.of_image(changed([before.image(), changes], close=False))
+        assert contents(again.image()) == contents(made.image())
+        assert again.oldest_news() == made.oldest_news()
+        return self.made(again, model)
 
     @rule(target=versions, version=versions)
     def restart(self, version: Any) -> Any:

@@ -20,12 +20,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, field
 from typing import Any
 
-import numpy as np
-
 from penstock.chunk import Chunk
-from penstock.encoding import Frame, Plain, Trust, decoded, encoded
+from penstock.encoding import Frame, Plain, Trust, decoded
 from penstock.errors import CorruptCheckpoint
-from penstock.state import TableChange, changed
+from penstock.state import TableChange, change_in, change_out, changed, chunk_out
 from penstock.values import dataclass
 
 __all__ = [
@@ -85,14 +83,14 @@ class Commit:
         """As it is written."""
         parts: list[Any] = []
         tables = [
-            {"name": name, "partition": index, "of": len(changes), **_table_out(change, parts)}
+            {"name": name, "partition": index, "of": len(changes), **change_out(change, parts)}
             for name, changes in self.tables.items()
             for index, change in enumerate(changes)
         ]
         slides = [
             {
                 "name": name,
-                "chunks": [[_chunk_out(chunk, parts) for chunk in chunks] for chunks in partitions],
+                "chunks": [[chunk_out(chunk, parts) for chunk in chunks] for chunks in partitions],
             }
             for name, partitions in self.slides.items()
         ]
@@ -110,19 +108,7 @@ class _StoredTable:
     parts: list[bytes]
 
     def decoded(self, trust: Trust) -> TableChange:
-        head = self.head
-        numbers = [None if at is None else np.frombuffer(self.parts[at], np.int64) for at in head["numbers"]]
-        slots, times, holes = numbers
-        length = head["length"]
-        return TableChange(
-            length,
-            np.arange(length) if slots is None else slots,
-            [decoded(each, self.parts[each["part"]], trust) for each in head["chunks"]],
-            times,
-            np.zeros(0, np.int64) if holes is None else holes,
-            head["whole"],
-            head["closes"],
-        )
+        return change_in(self.head, self.parts, trust)
 
 
 @dataclass(frozen=True)
@@ -281,7 +267,7 @@ class Image:
             change = changed([each.decoded(trust) for each in self._tables[name, index]], close=False)
             head = {"kind": "table", "name": name, "partition": index, "of": index + 1}
             head["time"] = self.tables_at(name)
-            yield {**head, **_table_out(change, parts)}, parts
+            yield {**head, **change_out(change, parts)}, parts
         for name, held in self._slides.items():
             for time, slide in held.items():
                 yield {"kind": "slide", "name": name, "time": time, "chunks": slide.heads}, list(slide.parts)
@@ -327,31 +313,6 @@ def _closing(stored: Sequence[_StoredTable]) -> _StoredTable:
     head = {"numbers": [0, times, None], "length": length, "chunks": [], "whole": False, "closes": True}
     head["time"] = stored[-1].head["time"]
     return _StoredTable(head, [b""])
-
-
-def _table_out(change: TableChange, parts: list[Any]) -> dict[str, Any]:
-    all_slots = change.whole and len(change.slots) == change.length
-    return {
-        "length": change.length,
-        "whole": change.whole,
-        "closes": change.closes,
-        "numbers": [
-            None if all_slots else _part(change.slots, parts),
-            None if change.times is None else _part(change.times, parts),
-            _part(change.holes, parts) if len(change.holes) else None,
-        ],
-        "chunks": [_chunk_out(chunk, parts) for chunk in change.entries],
-    }
-
-
-def _chunk_out(chunk: Chunk, parts: list[Any]) -> dict[str, Any]:
-    description, data = encoded(chunk)
-    return {**description, "part": _part(data, parts)}
-
-
-def _part(data: Any, parts: list[Any]) -> int:
-    parts.append(np.ascontiguousarray(data, np.int64) if isinstance(data, np.ndarray) else data)
-    return len(parts) - 1
 
 
 def begin_record(

@@ -22,9 +22,13 @@ from penstock.conf import (
     MASTER,
     PYTHON_WORKERS,
     SPLIT_BYTES,
+    STATE_CACHE_BYTES,
+    STATE_DRIVER_BYTES,
+    STATE_HOME,
     TASK_MAX_FAILURES,
     Conf,
 )
+from penstock.dstream.home import StateHome
 from penstock.errors import ArgumentError, SignatureError, StateError, UnsupportedError, joined
 from penstock.executors import Executor, LocalExecutor, Prefetch, ProcessCrew, Together
 from penstock.plan import Node, SliceReader, Source, StorageLevel, Task, call_site, current_metrics, slices
@@ -106,6 +110,7 @@ class Context:
         self._rdd_ids = itertools.count(1)
         self._variables = 0
         self._checkpoint_directory: str | None = None
+        self._state_home: StateHome | None = None
         self._to_checkpoint: WeakSet[Node] = WeakSet()
         self._checkpointed: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
         Context._active = self
@@ -397,6 +402,18 @@ class Context:
         if plan is not None and (gaps := self._executor.unsupported(plan)):
             raise UnsupportedError(joined(gaps))
 
+    @property
+    def state_home(self) -> StateHome | None:
+        """Where operators may have their state outside of this process; ``None``: nowhere."""
+        kind = self._conf.value(STATE_HOME)
+        if self._state_home is None and kind != "driver" and self._executor.has_far_workers:
+            directory = self._checkpoint_directory
+            if directory is not None:
+                driver_bytes = None if kind == "cluster" else self._conf.value(STATE_DRIVER_BYTES)
+                cache_bytes = self._conf.value(STATE_CACHE_BYTES)
+                self._state_home = StateHome(directory, driver_bytes, cache_bytes, self.run)
+        return self._state_home
+
     # Checkpoints of RDDs
 
     def setCheckpointDir(self, dirName: str) -> None:
@@ -470,6 +487,8 @@ class Context:
             return
         self._stopped = True
         self._executor.close()
+        if self._state_home is not None:
+            self._state_home.close()
         kafka.close_readers()
         if Context._active is self:
             Context._active = None

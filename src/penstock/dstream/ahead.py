@@ -245,6 +245,10 @@ class _EagerBatch:
     def new_rdd(self, plan: Node, partitioner: Partitioner | None = None) -> RDD:
         return RDD(plan, self._context, partitioner)
 
+    @property
+    def home(self) -> None:
+        raise AssertionError("what has state is not computed ahead")
+
 
 def _pays(node: StreamNode) -> bool:
     """Whether computing it beside the batch that runs takes less from that batch than it saves later.

@@ -12,8 +12,9 @@ from penstock.checkpoint import Commit, Image, Plain
 from penstock.chunk import Chunk, rows_of
 from penstock.dstream.ahead import Ahead, Prefetcher
 from penstock.dstream.graph import StreamGraph
+from penstock.dstream.home import StateHome
 from penstock.dstream.inputs import Input
-from penstock.dstream.node import StreamNode, Table
+from penstock.dstream.node import StreamNode, Table, chunks_of
 from penstock.dstream.outputs import Output
 from penstock.dstream.saving import Saved, must_be_stable, rerouted, rerouted_table, saved_of
 from penstock.errors import StateError, locate
@@ -72,6 +73,10 @@ class Host(Prefetcher, Protocol):
 
     def forget_checkpoint(self, plan: Node) -> None:
         """Delete what was written of a plan."""
+
+    @property
+    def state_home(self) -> StateHome | None:
+        """Where state may live outside of the driver."""
 
 
 class Generation:
@@ -221,6 +226,10 @@ class Generation:
     def new_rdd(self, plan: Node, partitioner: Partitioner | None = None) -> RDD:
         return RDD(plan, self._context, partitioner)
 
+    @property
+    def home(self) -> StateHome | None:
+        return self._context.state_home
+
     # What the scheduler asks for
 
     def jobs(
@@ -330,14 +339,14 @@ class Generation:
             rdd = news.get(saved.node)
             if rdd is None:
                 continue
-            chunks = _chunks_of(rdd)
+            chunks = chunks_of(rdd)
             if saved.kind == "slides":
                 if saved.placing is not None:
                     must_be_stable(chunk for part in chunks for chunk in part)
                 found.slides[saved.name] = chunks
                 continue
             before = self._committed.get(saved.node)
-            held = None if before is None or saved.name in self._save_whole else _chunks_of(before[1])
+            held = None if before is None or saved.name in self._save_whole else chunks_of(before[1])
             self._saved_whole.add(saved.name)
             changes = found.tables[saved.name] = saved.node.changes(held, chunks)
             must_be_stable(chunk for change in changes for chunk in change.entries)
@@ -399,7 +408,7 @@ class Generation:
                         due.append(at)
                 found = self._committed.get(node)
                 if node.keeps_table and found is not None:
-                    moment = node.due_after(_chunks_of(found[1]), after)
+                    moment = node.due_after(chunks_of(found[1]), after)
                     if moment is not None:
                         due.append(ceil_to(moment, node.slide_duration, self._zero))
         return min(due, default=None)
@@ -475,7 +484,7 @@ class Generation:
         found = self._committed.get(node)
         if found is None:
             return None
-        return found[0], [node.table_in(chunks) for chunks in _chunks_of(found[1])]
+        return found[0], [node.table_in(chunks) for chunks in chunks_of(found[1])]
 
     def take_plans(self) -> dict[int, Node] | None:
         """The plans of the batch that was generated last, by the number of the output, if they were asked
@@ -550,12 +559,6 @@ def _is_plain(plan: Node) -> bool:
     return isinstance(plan, Source) and all(isinstance(reader, SliceReader) for reader in plan.readers)
 
 
-def _chunks_of(rdd: RDD) -> list[list[Chunk]]:
-    """The chunks of each partition of an RDD that lies in memory."""
-    assert isinstance(rdd.plan, Source)
-    return [list(reader.chunks) for reader in rdd.plan.readers if isinstance(reader, SliceReader)]
-
-
 def _records_in(plan: Node, known: Mapping[Node, int]) -> int | None:
     while plan not in known and isinstance(plan, Narrow) and plan.step.one_to_one:
         plan = plan.parent
@@ -598,7 +601,7 @@ class _Slides:
 
 def _holds(rdd: RDD) -> bool:
     """Whether an RDD that lies in memory has any record."""
-    return any(len(chunk) for chunks in _chunks_of(rdd) for chunk in chunks)
+    return any(len(chunk) for chunks in chunks_of(rdd) for chunk in chunks)
 
 
 def _owned(task: Task, chunks: Iterator[Chunk]) -> list[Chunk]:

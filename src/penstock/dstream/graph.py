@@ -150,7 +150,8 @@ def _interval_problems(node: StreamNode, has_checkpoint_directory: bool) -> list
     interval, slide = node.checkpoint_interval, node.slide_duration
     if interval is None:
         return []
-    if not has_checkpoint_directory and not node.problems(has_checkpoint_directory):  # said once is enough
+    is_said = bool(node.named.problems(has_checkpoint_directory))  # once is enough
+    if not has_checkpoint_directory and not is_said:
         return [
             f"checkpoint() of {node.site} needs a checkpoint directory. Hint: sc.setCheckpointDir(directory)."
         ]

@@ -134,7 +134,7 @@ class Handle:
     @property
     def _named_node(self) -> StreamNode:
         """The node that has the name."""
-        return self._node
+        return self._node.named
 
     @property
     def _slideDuration(self) -> float:

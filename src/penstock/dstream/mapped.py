@@ -14,15 +14,37 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from penstock.chunk import CHUNK_ROWS, Chunk, Rows, Tuple, isolated
-from penstock.dstream.mapping import first_version, form_of, kept_small, on_columns, over_on_columns, restored
-from penstock.dstream.node import Batch, StreamNode, Table, Transformed
+from penstock.dstream.home import (
+    Operator,
+    Stored,
+    StoredTable,
+    Taken,
+    moment_of,
+    operator_of,
+    stored_change,
+    stored_in,
+)
+from penstock.dstream.mapping import first_version, form_of, kept_small, on_columns, over_on_columns
+from penstock.dstream.node import Batch, StreamNode, Table, Transformed, chunks_of
 from penstock.dstream.stateful import NO_STATE
 from penstock.dstream.statistics import ExpiryReport, StateLimits, StateMeter
 from penstock.errors import CallSite
-from penstock.plan import Form, Gather, Narrow, Node, Shuffle, Source, States, Step, Task
+from penstock.plan import Form, Gather, Narrow, Node, Shuffle, SliceReader, Source, States, Step, Task
 from penstock.rdd import RDD, KeyRouter, Partitioner, checked_pairs, raise_for_key, with_distinct_nans
-from penstock.state import RowVersion, State, TableChange, Update, Version, whole
+from penstock.state import (
+    RowVersion,
+    State,
+    Steps,
+    TableChange,
+    TableFiles,
+    Update,
+    Version,
+    Versioned,
+    version_of,
+    whole,
+)
 from penstock.times import BatchTime, local_datetime
+from penstock.values import dataclass
 from penstock.vectorize import Untraced
 
 __all__ = ["MapWithState", "emitted_by", "snapshots_of"]
@@ -70,22 +92,27 @@ class MapWithState(StreamNode):
     def placing(self) -> Partitioner | None:
         return self.partitioner
 
+    @property
+    def mapping(self) -> Mapping:
+        """What becomes of a partition."""
+        return Mapping(self.site, self.function, self.with_time, self.timeout_ms, self.lasts_ms)
+
     def changes(self, before: list[list[Chunk]] | None, after: list[list[Chunk]]) -> list[TableChange]:
-        olds = [None] * len(after) if before is None else [_version_in(chunks) for chunks in before]
-        return [_change(old, _version_in(chunks)) for old, chunks in zip(olds, after, strict=True)]
+        olds: list[list[Chunk]] | list[None] = [None] * len(after) if before is None else before
+        return [_change(old, chunks) for old, chunks in zip(olds, after, strict=True)]
 
     def restored(self, tables: list[TableChange]) -> list[list[Chunk]]:
         expires = self.lasts_ms is not None
-        return [[_Result(restored(table, expires=expires), [])] for table in tables]
+        return [[_Result(version_of(table, expires=expires), [])] for table in tables]
 
     def table_in(self, chunks: list[Chunk]) -> Table:
-        return _version_in(chunks) or RowVersion.of([], 0)
+        stored = stored_in(chunks)
+        return StoredTable(stored) if stored is not None else _version_in(chunks) or RowVersion.of([], 0)
 
     def due_after(self, chunks: list[list[Chunk]], time: int) -> int | None:
         if self.lasts_ms is None:
             return None
-        versions = [_version_in(held) for held in chunks]
-        oldest = [news for each in versions if each is not None and (news := each.oldest_news()) is not None]
+        oldest = [news for held in chunks if (news := _oldest_news(held)) is not None]
         return max(time, min(oldest) + self.lasts_ms) + 1 if oldest else None
 
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
@@ -100,10 +127,38 @@ class MapWithState(StreamNode):
         if data is None or data.partitioner != self.partitioner:
             plan = self._by_key(plan)
         found = batch.committed(self, time - self.slide_duration)
-        before = self._first() if found is None else found[1].plan
-        reads = [[(0, index), (1, index)] for index in range(count)]
-        mapped = _Mapped(self, time, None if found is None else found[0])
-        return batch.new_rdd(Gather(self.site, (before, plan), reads, mapped))
+        before_ms = None if found is None else found[0]
+        there = self._elsewhere(batch, found)
+        if there is None:
+            before = self._first() if found is None else found[1].plan
+            reads = [[(0, index), (1, index)] for index in range(count)]
+            return batch.new_rdd(Gather(self.site, (before, plan), reads, _Mapped(self, time, before_ms)))
+        operator, held = there
+        before = self._first() if held is None else _source_of(self.site, held)
+        reads = [[(0, index), (1, index), (2, 0)] for index in range(count)]
+        mapped = _MappedThere(self.mapping, operator.files)
+        made = Gather(self.site, (before, plan, moment_of(self.site, int(time), before_ms)), reads, mapped)
+        report = self.report if self.timeout_ms is None else None
+        return batch.new_rdd(Narrow(self.site, made, Taken(operator, StateMeter(self, self.limits), report)))
+
+    def _elsewhere(
+        self, batch: Batch, found: tuple[int, RDD] | None
+    ) -> tuple[Operator, list[Stored] | None] | None:
+        """The operator on the workers, if its state is there or is to be from now on; and what there is."""
+        if batch.home is None:
+            return None
+        form = Versioned(expires=self.lasts_ms is not None)
+        if found is None:
+            return (batch.home.operator(self, form, _as_it_is), None) if batch.home.takes(0) else None
+        parts = chunks_of(found[1])
+        stored = [each for chunks in parts if (each := stored_in(chunks)) is not None]
+        if len(stored) == len(parts):
+            return batch.home.operator(self, form, _as_it_is), stored
+        versions = [_version_in(chunks) or RowVersion.of([], 0) for chunks in parts]
+        if not batch.home.takes(sum(version.nbytes for version in versions)):
+            return None
+        operator: Operator = batch.home.operator(self, form, _as_it_is)
+        return operator, operator.moved([(each, each.image(), len(each)) for each in versions], found[0])
 
     def _first(self) -> Node:
         """The pairs before the first batch."""
@@ -120,26 +175,53 @@ class MapWithState(StreamNode):
 
 
 def _version_in(chunks: list[Chunk]) -> Version | None:
-    return next((chunk.version for chunk in chunks if isinstance(chunk, _Result)), None)
+    """The version that is in the driver, if one is."""
+    found = next((chunk.version for chunk in chunks if isinstance(chunk, _Result)), None)
+    return None if isinstance(found, Stored) else found
 
 
-def _change(before: Version | None, after: Version | None) -> TableChange:
-    if after is None:
+def _oldest_news(chunks: list[Chunk]) -> int | None:
+    stored, version = stored_in(chunks), _version_in(chunks)
+    if stored is not None:
+        return stored.oldest
+    return None if version is None else version.oldest_news()
+
+
+def _change(before: list[Chunk] | None, after: list[Chunk]) -> TableChange:
+    stored = stored_in(after)
+    if stored is not None:
+        return stored_change(before, stored)
+    new, old = _version_in(after), None if before is None else _version_in(before)
+    if new is None:
         return whole([])
-    found = None if before is None else after.changes(before)
-    return after.image() if found is None else found
+    found = None if old is None else new.changes(old)
+    return new.image() if found is None else found
+
+
+def _as_it_is(version: Version) -> Table:
+    return version
+
+
+def _source_of(site: CallSite, held: list[Stored]) -> Source:
+    return Source(site, [SliceReader([each]) for each in held])
 
 
 class _Result(Chunk):
-    """A version of the states of a partition, and what the function has returned. No reader changes it."""
+    """A version of the states of a partition, or what stands for it; and what the function has returned. No
+    reader changes it."""
 
     __slots__ = ("emitted", "version")
 
     beside = True
 
-    def __init__(self, version: Version, emitted: list[Chunk]) -> None:
+    def __init__(self, version: Version | Stored, emitted: list[Chunk]) -> None:
         self.version = version
         self.emitted = emitted
+
+    @property
+    def stored(self) -> Stored | None:
+        """See :func:`~penstock.dstream.home.stored_in`."""
+        return self.version if isinstance(self.version, Stored) else None
 
     def __len__(self) -> int:
         return 1
@@ -161,39 +243,44 @@ class _Result(Chunk):
         return sum(chunk.nbytes for chunk in self.emitted)
 
 
-class _Mapped:
+@dataclass(frozen=True)
+class Made:
+    """A version, what the function has returned on the way there, how many keys had records, and how many
+    were forgotten for want of any."""
+
+    version: Any
+    emitted: list[Chunk]
+    touched: int
+    expired: int
+
+
+@dataclass(frozen=True)
+class Mapping:
     """The function over a partition's records beside the states of their keys, then over those that time
-    out."""
+    out. It knows nothing of the graph, so that it can be sent elsewhere."""
 
-    __slots__ = ("__name__", "before_ms", "meter", "node", "time")
+    site: CallSite
+    function: Mapped
+    with_time: bool
+    timeout_ms: int | None
+    lasts_ms: int | None
 
-    stays_here = True  # versions of state are of this process
-    begins_columns = True  # whatever the states are before the first batch
-
-    def __init__(self, node: MapWithState, time: BatchTime, before_ms: int | None) -> None:
-        self.__name__ = "mapWithState"
-        self.node = node
-        self.meter = StateMeter(node, node.limits)
-        self.time = time
-        self.before_ms = before_ms  # the batch time of the version to go on from
-
-    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
-        node = self.node
-        expires = node.lasts_ms is not None
-        version, columns = self._version(inputs[0]), None
-        records, failure = _all_of(inputs[1])
-        if not node.with_time and failure is None:
-            columns = on_columns(node.function, version, records, expires=expires)
+    def made_of(self, version: Any, chunks: Iterator[Chunk], time: BatchTime, before_ms: int | None) -> Made:
+        """The version after ``version``, which is of ``before_ms``."""
+        expires, columns = self.lasts_ms is not None, None
+        records, failure = _all_of(chunks)
+        if not self.with_time and failure is None:
+            columns = on_columns(self.function, version, records, expires=expires)
         version = kept_small(version, expires=expires) if columns is None else columns.version
         emitted: list[Chunk] = []
-        with version.update(self.time) as update:
-            if self.before_ms is not None and node.lasts_ms is not None:
-                update.forget_times(self.before_ms - node.lasts_ms)
+        with version.update(time) as update:
+            if before_ms is not None and self.lasts_ms is not None:
+                update.forget_times(before_ms - self.lasts_ms)
             done = None if columns is None else columns.run(update, keeps_time=expires)
             if done is None:
-                calls = _Calls(node, self.time)
+                calls = _Calls(self, time)
                 for chunk in records:
-                    for pairs in checked_pairs(chunk, node.site):
+                    for pairs in checked_pairs(chunk, self.site):
                         calls.records(update, pairs)
                 if failure is not None:
                     raise failure
@@ -202,41 +289,102 @@ class _Mapped:
             else:
                 touched = done[1]
                 emitted.extend(() if done[0] is None else (done[0],))
-            if node.lasts_ms is not None:
-                emitted.extend(self._over(update, self.time - node.lasts_ms))
-        held = update.version
-        self.meter.note(task, keys=len(held), touched=touched, nbytes=held.nbytes, expired=update.expired)
-        yield _Result(held, [part for chunk in emitted for part in _bounded(chunk)])
+            if self.lasts_ms is not None:
+                emitted.extend(self._over(update, time, time - self.lasts_ms))
+        parts = [part for chunk in emitted for part in _bounded(chunk)]
+        return Made(update.version, parts, touched, update.expired)
 
-    def _over(self, update: Any, before: int) -> Iterator[Chunk]:
+    def _over(self, update: Any, time: BatchTime, before: int) -> Iterator[Chunk]:
         """What becomes of keys that had their last news before that time."""
-        node = self.node
-        if node.timeout_ms is None:  # the function has not asked for it
+        if self.timeout_ms is None:  # the function has not asked for it
             update.expire_before(before)
-            node.report.forgotten(update.expired)
             return
-        done = None if node.with_time else over_on_columns(node.function, update, before)
+        done = None if self.with_time else over_on_columns(self.function, update, before)
         if done is None:
-            calls = _Calls(node, self.time)
+            calls = _Calls(self, time)
             calls.timeouts(update, before)
             yield Rows(calls.made)
         elif done[0] is not None:
             yield done[0]
 
-    def _version(self, before: Iterator[Chunk]) -> Any:
-        held = list(before)
-        if held and isinstance(held[0], _Result):
-            return held[0].version
-        expires = self.node.lasts_ms is not None
-        in_columns = first_version(held, self.time, expires=expires)
+    def first(self, held: list[Chunk], time: int) -> Any:
+        """The version of the pairs before the first batch."""
+        expires = self.lasts_ms is not None
+        in_columns = first_version(held, time, expires=expires)
         if in_columns is not None:
             return in_columns
-        first = (pair for chunk in held for pairs in checked_pairs(chunk, self.node.site) for pair in pairs)
-        return RowVersion.of(with_distinct_nans(list(first)), self.time, expires=expires)
+        first = (pair for chunk in held for pairs in checked_pairs(chunk, self.site) for pair in pairs)
+        return RowVersion.of(with_distinct_nans(list(first)), time, expires=expires)
 
     def form(self, before: Form, records: Form) -> Form:
         """States in columns, if the function can be traced; see :mod:`penstock.plan.forms`."""
-        return form_of(self.node.function, self.node.with_time, before, records)
+        return form_of(self.function, self.with_time, before, records)
+
+
+class _Mapped:
+    """A version of the driver's, and what comes of it."""
+
+    __slots__ = ("__name__", "before_ms", "mapping", "meter", "report", "time")
+
+    stays_here = True  # versions of state are of this process
+    begins_columns = True  # whatever the states are before the first batch
+
+    def __init__(self, node: MapWithState, time: BatchTime, before_ms: int | None) -> None:
+        self.__name__ = "mapWithState"
+        self.mapping = node.mapping
+        self.meter = StateMeter(node, node.limits)
+        self.report = node.report if node.timeout_ms is None else None
+        self.time = time
+        self.before_ms = before_ms  # the batch time of the version to go on from
+
+    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+        held = list(inputs[0])
+        is_result = bool(held) and isinstance(held[0], _Result)
+        version = held[0].version if is_result else self.mapping.first(held, self.time)  # type: ignore[attr-defined]
+        made = self.mapping.made_of(version, inputs[1], self.time, self.before_ms)
+        if self.report is not None:
+            self.report.forgotten(made.expired)
+        self.meter.note(
+            task,
+            keys=len(made.version),
+            touched=made.touched,
+            nbytes=made.version.nbytes,
+            expired=made.expired,
+        )
+        yield _Result(made.version, made.emitted)
+
+    def form(self, before: Form, records: Form) -> Form:
+        """See :meth:`Mapping.form`."""
+        return self.mapping.form(before, records)
+
+
+class _MappedThere:
+    """On a worker: a version that lies in files, and what comes of it."""
+
+    belongs_elsewhere = True
+    begins_columns = True
+
+    def __init__(self, mapping: Mapping, files: TableFiles[Any]) -> None:
+        self.__name__ = "mapWithState"
+        self._mapping = mapping
+        self._files = files
+
+    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+        held, ((moment, before_ms),) = list(inputs[0]), next(inputs[2]).rows()
+        files, time, stored = self._files, BatchTime(moment), stored_in(held)
+        steps: Steps = () if stored is None else stored.steps
+        before = files.load(task.partition, steps) if steps else self._mapping.first(held, time)
+        made = self._mapping.made_of(before, inputs[1], time, before_ms)
+        version = made.version
+        change = None if stored is None else version.changes(before)
+        steps = files.save(task.partition, steps, time, version, change, version.image)
+        oldest = None if self._mapping.lasts_ms is None else version.oldest_news()
+        figures = (len(version), version.nbytes, made.touched, made.expired, oldest)
+        yield _Result(Stored(task.partition, steps, *figures), made.emitted)
+
+    def form(self, before: Form, records: Form, moment: Form) -> Form:
+        """See :meth:`Mapping.form`."""
+        return self._mapping.form(before, records)
 
 
 def _all_of(chunks: Iterator[Chunk]) -> tuple[list[Chunk], Exception | None]:
@@ -260,14 +408,14 @@ class _Calls:
 
     __slots__ = ("_function", "_keeps_time", "_site", "_state", "keys", "made")
 
-    def __init__(self, node: MapWithState, time: BatchTime) -> None:
-        function, moment = node.function, local_datetime(time)
-        if node.with_time:
+    def __init__(self, mapping: Mapping, time: BatchTime) -> None:
+        function, moment = mapping.function, local_datetime(time)
+        if mapping.with_time:
             self._function: Mapped = lambda key, value, state: function(moment, key, value, state)
         else:
             self._function = function
-        self._site = node.site
-        self._keeps_time = node.lasts_ms is not None
+        self._site = mapping.site
+        self._keeps_time = mapping.lasts_ms is not None
         self._state = State()
         self.keys: set[Any] = set()  # those with records
         self.made: list[Any] = []
@@ -338,7 +486,46 @@ class _Snapshot(Step):
     def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
             assert isinstance(chunk, _Result)
+            assert not isinstance(chunk.version, Stored)
             yield from (part.isolated() for part in _bounded(chunk.version.pairs()))
+
+    def form(self, states: Form) -> Form:
+        """See :mod:`penstock.plan.forms`."""
+        assert isinstance(states, States)
+        return Tuple((states.key_type, states.state_type))
+
+
+class _Version(Step):
+    """What stands for a version, without what the function has returned."""
+
+    name = "mapWithState"
+    stays_here = True
+
+    def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            stored = stored_in([chunk])
+            assert stored is not None
+            yield stored
+
+    def form(self, states: Form) -> Form:
+        """See :mod:`penstock.plan.forms`."""
+        return states
+
+
+class _SnapshotThere(Step):
+    """On a worker: all keys with their states."""
+
+    name = "stateSnapshots"
+    belongs_elsewhere = True
+
+    def __init__(self, files: TableFiles[Any]) -> None:
+        self._files = files
+
+    def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            assert isinstance(chunk, Stored)
+            version = self._files.load(chunk.partition, chunk.steps)
+            yield from (part.isolated() for part in _bounded(version.pairs()))
 
     def form(self, states: Form) -> Form:
         """See :mod:`penstock.plan.forms`."""
@@ -357,8 +544,13 @@ def emitted_by(node: MapWithState) -> StreamNode:
 
 def snapshots_of(node: MapWithState, site: CallSite) -> StreamNode:
     """All keys with their states, batch by batch."""
-    return Transformed(
-        site,
-        (node,),
-        lambda time, rdds: RDD(Narrow(site, rdds[0].plan, _Snapshot()), rdds[0].context, node.partitioner),
-    )
+
+    def snapshot(time: BatchTime, rdds: list[RDD]) -> RDD:
+        plan, operator = rdds[0].plan, operator_of(rdds[0])
+        if operator is None:
+            plan = Narrow(site, plan, _Snapshot())
+        else:
+            plan = Narrow(site, Narrow(node.site, plan, _Version()), _SnapshotThere(operator.files))
+        return RDD(plan, rdds[0].context, node.partitioner)
+
+    return Transformed(site, (node,), snapshot)

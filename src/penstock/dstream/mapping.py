@@ -13,8 +13,6 @@ from penstock.state import (
     ColumnUpdate,
     ColumnVersion,
     RowVersion,
-    TableChange,
-    Version,
     key_kinds_of,
     kinds_of,
 )
@@ -29,7 +27,6 @@ __all__ = [
     "kept_small",
     "on_columns",
     "over_on_columns",
-    "restored",
 ]
 
 MANY_KEYS = 100_000
@@ -153,16 +150,6 @@ def first_version(chunks: Sequence[Chunk], time: int, *, expires: bool) -> Colum
         return ColumnVersion.of_pairs(whole, time, expires=expires)
     except _NOT_HERE:
         return None
-
-
-def restored(table: TableChange, *, expires: bool) -> Version:
-    """The version that was saved: in columns, if it was."""
-    if all(isinstance(chunk, Columns) for chunk in table.entries):
-        try:
-            return ColumnVersion.of_image(table, expires=expires)
-        except _NOT_HERE:
-            pass
-    return RowVersion.of_image(table, expires=expires)
 
 
 def over_on_columns(function: Any, update: Any, before: int) -> tuple[Columns | None] | None:

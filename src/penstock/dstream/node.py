@@ -13,12 +13,12 @@ from typing import Any, Protocol, TypeVar
 
 from penstock.chunk import Chunk
 from penstock.errors import CallSite
-from penstock.plan import Node, Source, StorageLevel, Task
+from penstock.plan import Node, SliceReader, Source, StorageLevel, Task
 from penstock.rdd import RDD, Partitioner
 from penstock.state import TableChange
 from penstock.times import BatchTime
 
-__all__ = ["Batch", "CommittedBatch", "StreamNode"]
+__all__ = ["Batch", "CommittedBatch", "StreamNode", "Table", "Transformed", "chunks_of"]
 
 T = TypeVar("T")
 
@@ -45,6 +45,11 @@ class Batch(Protocol):
 
     def new_rdd(self, plan: Node, partitioner: Partitioner | None = None) -> RDD:
         """A handle on a plan."""
+
+    @property
+    def home(self) -> Any:
+        """Where state may live outside of the driver, a :class:`~penstock.dstream.home.StateHome`; ``None``:
+        nowhere."""
 
 
 class CommittedBatch(Batch, Protocol):
@@ -132,6 +137,11 @@ class StreamNode(ABC):
         raise AssertionError(f"{self} keeps no table")
 
     @property
+    def named(self) -> StreamNode:
+        """The node that gets the name which a stream of this one is given."""
+        return self
+
+    @property
     def placing(self) -> Partitioner | None:
         """Which keys are in which partition of what later batches read, if that must be as it was."""
         return None
@@ -185,3 +195,9 @@ class Transformed(StreamNode):
         return self.function(
             time, [batch.new_rdd(Source(self.site, ())) if rdd is None else rdd for rdd in rdds]
         )
+
+
+def chunks_of(rdd: RDD) -> list[list[Chunk]]:
+    """The chunks of each partition of an RDD that lies in memory."""
+    assert isinstance(rdd.plan, Source)
+    return [list(reader.chunks) for reader in rdd.plan.readers if isinstance(reader, SliceReader)]

@@ -121,7 +121,7 @@ class Parsing(Handle):
     def _named_node(self) -> StreamNode:
         node = self._node
         of_input = isinstance(node, Records) and isinstance(node.dependencies[0], Input)
-        return node.dependencies[0] if of_input else node
+        return node.dependencies[0] if of_input else node.named
 
     def _parsed(
         self, format: LineFormat, on_error: str, check: Callable[[Any], Any] | None, operation: str

@@ -61,3 +61,7 @@ class _Rehearsal:
 
     def new_rdd(self, plan: Node, partitioner: Partitioner | None = None) -> RDD:
         return RDD(plan, self._context, partitioner)
+
+    @property
+    def home(self) -> None:
+        return None

@@ -69,23 +69,25 @@ def saved_of(graph: StreamGraph) -> list[Saved]:
                 readers[dependency].append(node)
     remembered = graph.remembered_ms()
     counts: Counter[str] = Counter()
+    names: dict[StreamNode, str] = {}
     found: list[Saved] = []
     for node in nodes:
         windows = readers[node]
         if not node.keeps_table and not windows:
             continue
-        name = node.given_name
+        name = node.given_name if node.named is node else names[node.named]
         if name is None:
             reach = sorted(windows, key=lambda window: -window.remembers(node))
             named = [window.given_name for window in reach if window.given_name is not None]
             operation = node.site.operation
             counts[operation] += 1
             name = named[0] if named and not node.keeps_table else f"{operation}-{counts[operation]}"
+        names[node] = name
         if node.keeps_table:
             found.append(Saved(name, node, "table", 0, node.placing))
         if windows:
             placing = next((window.placing for window in windows if window.placing is not None), None)
-            slides = f"{name} slides" if node.keeps_table else name
+            slides = f"{name} slides" if node.named.keeps_table else name
             found.append(Saved(slides, node, "slides", remembered[node], placing))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from penstock.chunk import (
@@ -16,25 +16,40 @@ from penstock.chunk import (
     concatenated_columns,
     rows_of,
 )
+from penstock.dstream.home import (
+    Operator,
+    Stored,
+    StoredTable,
+    Taken,
+    moment_of,
+    operator_of,
+    stored_change,
+    stored_in,
+)
 from penstock.dstream.looking import HeldPairs
-from penstock.dstream.node import Batch, StreamNode, Table
+from penstock.dstream.node import Batch, StreamNode, Table, Transformed, chunks_of
 from penstock.dstream.statistics import StateLimits, StateMeter
 from penstock.errors import CallSite, RowTypeError, SignatureError
 from penstock.plan import (
     Form,
     Gather,
     Lists,
+    Narrow,
+    Node,
     Shuffle,
+    SliceReader,
     Source,
+    Step,
     Task,
     raise_located,
 )
 from penstock.rdd import RDD, Grouping, KeyRouter, Partitioner, aggregated, checked_pairs, keys_of
-from penstock.state import TableChange, difference, objects_bytes, whole
+from penstock.state import Listed, Steps, TableChange, TableFiles, difference, objects_bytes, whole
 from penstock.times import BatchTime, local_datetime
+from penstock.values import dataclass
 from penstock.vectorize import Untraced, halves_of, programs, state_plan
 
-__all__ = ["NO_STATE", "KeyUpdate", "StateByKey", "Update", "by_arity"]
+__all__ = ["NO_STATE", "KeyUpdate", "StateByKey", "States", "Update", "by_arity"]
 
 NO_STATE = Scalar(type(None))
 """The row type of states where there are none yet."""
@@ -82,15 +97,15 @@ class StateByKey(StreamNode):
         return self.partitioner
 
     def changes(self, before: list[list[Chunk]] | None, after: list[list[Chunk]]) -> list[TableChange]:
-        if before is None:
-            return list(map(whole, after))
-        return list(map(difference, before, after))
+        olds: list[list[Chunk]] | list[None] = [None] * len(after) if before is None else before
+        return [_change(old, new) for old, new in zip(olds, after, strict=True)]
 
     def restored(self, tables: list[TableChange]) -> list[list[Chunk]]:
         return [list(table.entries) for table in tables]
 
     def table_in(self, chunks: list[Chunk]) -> Table:
-        return HeldPairs(chunks)
+        stored = stored_in(chunks)
+        return HeldPairs(chunks) if stored is None else StoredTable(stored)
 
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
         if has_checkpoint_directory:
@@ -98,12 +113,15 @@ class StateByKey(StreamNode):
         return [f"{self.site} needs a checkpoint directory. Hint: sc.setCheckpointDir(directory)."]
 
     def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
-        state = self._state(time, batch)
         data = batch.rdd(self.parent, time)
         if data is None:
             data = batch.new_rdd(Source(self.site, ()))
         grouped = aggregated(data.plan, Grouping(self.site), data.partitioner, self.partitioner)
         count = self.partitioner.numPartitions
+        there = self._elsewhere(time, batch)
+        if there is not None:
+            return batch.new_rdd(self._made_there(time, batch, grouped, *there), self.partitioner)
+        state = self._state(time, batch)
         reads = [[(0, index), (1, index)] for index in range(count)]
         updated = Gather(self.site, (state.plan, grouped), reads, _Updated(self, time))
         if not self.changes_keys:
@@ -111,6 +129,46 @@ class StateByKey(StreamNode):
         return batch.new_rdd(
             Shuffle(self.site, updated, KeyRouter(self.partitioner, self.site), count), self.partitioner
         )
+
+    def _elsewhere(self, time: BatchTime, batch: Batch) -> tuple[Operator, list[Stored] | None] | None:
+        """The operator on the workers, if its state is there or is to be from now on; and what there is."""
+        if batch.home is None:
+            return None
+        found = batch.committed(self, time - self.slide_duration)
+        if found is None:
+            return (batch.home.operator(self, Listed(), HeldPairs), None) if batch.home.takes(0) else None
+        parts = chunks_of(found[1])
+        stored = [each for chunks in parts if (each := stored_in(chunks)) is not None]
+        if len(stored) == len(parts):
+            return batch.home.operator(self, Listed(), HeldPairs), stored
+        if not batch.home.takes(sum(map(_nbytes_of, parts))):
+            return None
+        operator: Operator = batch.home.operator(self, Listed(), HeldPairs)
+        tables = [(each, whole(each), sum(map(len, each))) for each in parts]
+        return operator, operator.moved(tables, found[0])
+
+    def _made_there(
+        self, time: BatchTime, batch: Batch, grouped: Node, operator: Operator, held: list[Stored] | None
+    ) -> Node:
+        """The plan of the new state, on the workers."""
+        if held is None:
+            before = self._state(time, batch).plan
+        else:
+            before = Source(self.site, [SliceReader([each]) for each in held])
+        count, moment = self.partitioner.numPartitions, moment_of(self.site, int(time))
+        reads = [[(0, index), (1, index), (2, 0)] for index in range(count)]
+        files, updating = operator.files, self.updating
+        place = StateMeter(self, self.limits).place if self.changes_keys else None
+        made = Gather(self.site, (before, grouped, moment), reads, _UpdatedThere(updating, files, place))
+        if self.changes_keys:
+            moved = Shuffle(self.site, made, KeyRouter(self.partitioner, self.site), count)
+            made = Gather(self.site, (before, moved, moment), reads, _StoredThere(files))
+        return Narrow(self.site, made, Taken(operator, StateMeter(self, self.limits), None))
+
+    @property
+    def updating(self) -> Updating:
+        """What becomes of a partition."""
+        return Updating(self.site, self.update)
 
     def _state(self, time: BatchTime, batch: Batch) -> RDD:
         """The version to go on from."""
@@ -127,39 +185,42 @@ class StateByKey(StreamNode):
         return batch.new_rdd(plan, self.partitioner)
 
 
-class _Updated:
-    """A partition's state beside its grouped data, through the update function."""
+def _change(before: list[Chunk] | None, after: list[Chunk]) -> TableChange:
+    stored = stored_in(after)
+    if stored is not None:
+        return stored_change(before, stored)
+    return whole(after) if before is None else difference(before, after)
 
-    stays_here = True  # it makes figures of its node known, and what it reads is all state there is
 
-    __slots__ = ("__name__", "meter", "site", "time", "update")
+def _nbytes_of(chunks: Sequence[Chunk]) -> int:
+    """About how much memory states take; exactly where they are columns."""
+    columns = sum(chunk.nbytes for chunk in chunks if isinstance(chunk, Columns))
+    rows = [row for chunk in chunks if not isinstance(chunk, Columns) for row in chunk.rows()]
+    return columns + objects_bytes(rows, None)
 
-    def __init__(self, node: StateByKey, time: BatchTime) -> None:
-        self.__name__ = "updateStateByKey"
-        self.meter = StateMeter(node, node.limits)
-        self.update = node.update
-        self.time = time
-        self.site = node.site
 
-    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
-        before, grouped = list(inputs[0]), list(inputs[1])
-        touched = sum(map(len, grouped))
+@dataclass(frozen=True)
+class Updating:
+    """A partition's state beside its grouped data, through the update function. It knows nothing of the
+    graph, so that it can be sent elsewhere."""
+
+    site: CallSite
+    update: Update
+
+    def made_of(self, before: list[Chunk], grouped: list[Chunk], time: BatchTime) -> Columns | list[Any]:
+        """The new states, as columns or as pairs."""
         in_columns = self._in_columns(before, grouped)
         if in_columns is not None:
-            self.meter.note(task, keys=len(in_columns), touched=touched, nbytes=in_columns.nbytes)
-            yield from (in_columns.slice(at, at + CHUNK_ROWS) for at in range(0, len(in_columns), CHUNK_ROWS))
-            return
+            return in_columns
         state: dict[Any, Any] = {}
         for pair in _pairs(iter(before), self.site):
             state.setdefault(pair[0], pair[1])
-        rows = self._of_sums(state, grouped)
+        rows = self._of_sums(state, grouped, time)
         if rows is None:
-            rows = list(self.update(self.time, _beside(state, dict(rows_of(grouped)))))
-        self.meter.note(task, keys=len(rows), touched=touched, nbytes=objects_bytes(rows, None))
-        if rows:
-            yield Rows(rows)
+            rows = list(self.update(time, _beside(state, dict(rows_of(grouped)))))
+        return rows
 
-    def _of_sums(self, state: dict[Any, Any], grouped: list[Chunk]) -> list[Any] | None:
+    def _of_sums(self, state: dict[Any, Any], grouped: list[Chunk], time: BatchTime) -> list[Any] | None:
         """The new states, if the function makes of a list of a key's sum what it makes of all its values:
         then nobody needs them as Python objects. ``None``: it may not, or it fails, and is to fail with the
         values."""
@@ -174,7 +235,7 @@ class _Updated:
             return None
         alone = dict(zip(news.keys.rows(), ([total] for total in sums), strict=True))
         try:
-            return list(self.update(self.time, _beside(state, alone)))
+            return list(self.update(time, _beside(state, alone)))
         except Exception:
             return None
 
@@ -214,6 +275,152 @@ class _Updated:
         if isinstance(plan, Untraced):
             return None
         return plan.attempt(state, news, key_type)
+
+
+def _chunks_of_states(made: Columns | list[Any]) -> list[Chunk]:
+    if isinstance(made, Columns):
+        return [made.slice(at, at + CHUNK_ROWS) for at in range(0, len(made), CHUNK_ROWS)]
+    return [Rows(made)] if made else []
+
+
+def _size_of_states(made: Columns | list[Any]) -> int:
+    return made.nbytes if isinstance(made, Columns) else objects_bytes(made, None)
+
+
+class _Updated:
+    """The states of a partition in the driver."""
+
+    stays_here = True  # it makes figures of its node known, and what it reads is all state there is
+
+    __slots__ = ("__name__", "meter", "time", "updating")
+
+    def __init__(self, node: StateByKey, time: BatchTime) -> None:
+        self.__name__ = "updateStateByKey"
+        self.meter = StateMeter(node, node.limits)
+        self.updating = node.updating
+        self.time = time
+
+    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+        before, grouped = list(inputs[0]), list(inputs[1])
+        touched = sum(map(len, grouped))
+        made = self.updating.made_of(before, grouped, self.time)
+        self.meter.note(task, keys=len(made), touched=touched, nbytes=_size_of_states(made))
+        yield from _chunks_of_states(made)
+
+    def form(self, state: Form, grouped: Form) -> Form:
+        """See :meth:`Updating.form`."""
+        return self.updating.form(state, grouped)
+
+
+class _UpdatedThere:
+    """On a worker: the states of a partition, which lie in files. ``place``: they go on to others, which is
+    where they are stored; what is counted here belongs there."""
+
+    belongs_elsewhere = True
+
+    def __init__(self, updating: Updating, files: TableFiles[Any], place: tuple[Any, ...] | None) -> None:
+        self.__name__ = "updateStateByKey"
+        self._updating = updating
+        self._files = files
+        self._place = place
+
+    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+        before, grouped, ((moment,),) = list(inputs[0]), list(inputs[1]), next(inputs[2]).rows()
+        touched = sum(map(len, grouped))
+        held, steps = _loaded(self._files, before)
+        state = [chunk.isolated() for chunk in held]
+        made = self._updating.made_of(state, grouped, BatchTime(moment))
+        if self._place is not None:
+            task.metrics.note("state_touched", (*self._place, task.partition), touched)
+            yield from _chunks_of_states(made)
+            return
+        nbytes = _size_of_states(made)
+        yield _stored(
+            self._files, task.partition, held, steps, _chunks_of_states(made), moment, nbytes, touched
+        )
+
+    def form(self, state: Form, grouped: Form, moment: Form) -> Form:
+        """See :meth:`Updating.form`."""
+        return self._updating.form(state, grouped)
+
+
+class _StoredThere:
+    """On a worker: the states that have come to a partition."""
+
+    belongs_elsewhere = True
+
+    def __init__(self, files: TableFiles[Any]) -> None:
+        self.__name__ = "updateStateByKey"
+        self._files = files
+
+    def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+        before, made, ((moment,),) = list(inputs[0]), list(inputs[1]), next(inputs[2]).rows()
+        held, steps = _loaded(self._files, before)
+        yield _stored(self._files, task.partition, held, steps, made, moment, _nbytes_of(made), None)
+
+    def form(self, state: Form, made: Form, moment: Form) -> Form:
+        """See :mod:`penstock.plan.forms`."""
+        return made
+
+
+def _loaded(files: TableFiles[Any], before: list[Chunk]) -> tuple[Sequence[Chunk], Steps]:
+    """The states to go on from, which are not to be changed; and the way there."""
+    stored = stored_in(before)
+    return (before, ()) if stored is None else (files.load(stored.partition, stored.steps), stored.steps)
+
+
+def _stored(
+    files: TableFiles[Any],
+    partition: int,
+    before: Sequence[Chunk],
+    steps: Steps,
+    made: list[Chunk],
+    moment: int,
+    nbytes: int,
+    touched: int | None,
+) -> Stored:
+    change = difference(before, made) if steps else None
+    steps = files.save(partition, steps, moment, made, change, lambda: whole(made))
+    return Stored(partition, steps, sum(map(len, made)), nbytes, touched, 0, None)
+
+
+class _States(Step):
+    """On a worker: all keys with their states."""
+
+    name = "updateStateByKey"
+    belongs_elsewhere = True
+
+    def __init__(self, files: TableFiles[Any]) -> None:
+        self._files = files
+
+    def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            assert isinstance(chunk, Stored)
+            for part in self._files.load(chunk.partition, chunk.steps):
+                yield part.isolated()
+
+    def form(self, states: Form) -> Form:
+        """See :mod:`penstock.plan.forms`."""
+        return states
+
+
+class States(Transformed):
+    """The states of :class:`StateByKey` as its readers want them, wherever they are."""
+
+    def __init__(self, state: StateByKey) -> None:
+        super().__init__(state.site, (state,), self._shown)
+        self.state = state
+
+    @property
+    def named(self) -> StreamNode:
+        return self.state
+
+    def _shown(self, time: BatchTime, rdds: list[RDD]) -> RDD:
+        operator = operator_of(rdds[0])
+        if operator is None:
+            return rdds[0]
+        plan = Narrow(self.site, rdds[0].plan, _States(operator.files))
+        return RDD(plan, rdds[0].context, self.state.partitioner)
 
 
 def _whole(chunks: list[Chunk]) -> Columns | None:

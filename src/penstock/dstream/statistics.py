@@ -38,23 +38,25 @@ class StateMeter:
     def __init__(self, node: StreamNode, limits: StateLimits) -> None:
         self._node = node
         self._limits = limits
+        self.place = (id(node), str(node.site))  # of its figures, with the partition
         self._lock = threading.Lock()
         self._held: dict[int, tuple[int, int]] = {}
 
-    def note(self, task: Task, *, keys: int, touched: int, nbytes: int, expired: int = 0) -> None:
-        """So many keys the partition remembers now, in so much memory; so many had news, so many were
-        forgotten for want of any. They are for the listener and the monitor.
+    def note(self, task: Task, *, keys: int, touched: int | None, nbytes: int, expired: int = 0) -> None:
+        """So many keys the partition remembers now, in so much memory; so many had news (``None``: that is
+        noted elsewhere), so many were forgotten for want of any. They are for the listener and the monitor.
 
         Raises: :class:`StateError` once all partitions together remember more than they may: the batch
         fails, and state stays as it was.
         """
-        place = (id(self._node), str(self._node.site), task.partition)
+        place = (*self.place, task.partition)
         figures = (
             ("state_keys", keys), ("state_touched", touched), ("state_expired", expired),
             ("state_bytes", nbytes),
         )  # fmt: skip
         for name, count in figures:
-            task.metrics.note(name, place, count)
+            if count is not None:
+                task.metrics.note(name, place, count)
         with self._lock:
             self._held[task.partition] = keys, nbytes
             all_keys, all_bytes = map(sum, zip(*self._held.values(), strict=True))

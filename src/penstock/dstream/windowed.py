@@ -10,7 +10,7 @@ from penstock.dstream.arity import arity
 from penstock.dstream.combining import Function
 from penstock.dstream.graph import window_multiple
 from penstock.dstream.node import StreamNode, Transformed
-from penstock.dstream.stateful import StateByKey, by_arity
+from penstock.dstream.stateful import StateByKey, States, by_arity
 from penstock.dstream.stateless import Stateless, counted
 from penstock.dstream.statistics import StateLimits
 from penstock.dstream.windows import KeyedWindow, Window
@@ -188,7 +188,7 @@ class Windowed(Stateless):
         to = self._partitioner(numPartitions)
         limits = StateLimits.of(self._ssc.sparkContext.conf)
         node = StateByKey(site, self._node, update, to, initial, changes_keys=changes_keys, limits=limits)
-        return self._derive(node)
+        return self._derive(States(node))
 
     def _initial(
         self, given: RDD | Iterable[tuple[Any, Any]] | None, name: str, site: CallSite

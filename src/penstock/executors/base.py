@@ -62,6 +62,12 @@ class Executor(ABC):
         """Where Python runs record by record, in words; empty: in this process."""
         return ""
 
+    @property
+    def has_far_workers(self) -> bool:
+        """Whether steps that say they belong elsewhere run in processes with memory of their own, maybe of
+        other machines."""
+        return False
+
     @abstractmethod
     def run(
         self,

@@ -449,6 +449,42 @@ class ColumnVersion:
             live = slots[there]
             return TableChange(table.length, live, table.pairs_at(live), table.times[live], slots[~there])
 
+    def followed_by(self, change: TableChange) -> ColumnVersion:
+        """The version that a saved change makes of this one; see :class:`~penstock.state.Version`. Raises:
+        :class:`RowTypeError` if its keys or states do not fit in."""
+        table = self._table
+        pairs = _of_type(change.entries, table.pair_type)
+        width = table.key_type.leaf_count
+        must_be_plain_keys(pairs.leaves[:width])
+        states = table.states.of_leaves(pairs.leaves[width:])
+        times = np.zeros(len(pairs), np.int64) if change.times is None else change.times
+        with table.lock:
+            self._become_newest()
+            length = table.length
+            known = int(np.searchsorted(change.slots, length))
+            tail = np.arange(length, change.length)
+            if len(tail) and known == len(pairs):
+                raise RowTypeError("slots that have never had a key of this type")
+            slots, holes = change.slots[:known], change.holes[change.holes < length]
+            touched = np.concatenate([holes, slots])
+            note = self._note = _Note(length, table.count)
+            note.pieces.append((touched, table.states.take(touched), table.times[touched]))
+            made = self._newer = table.newest = ColumnVersion(table)
+            table.clear(holes)
+            table.states.put(slots, [array[:known] for array in states])
+            table.times[slots] = times[:known]
+            table.touch_each(slots)
+            if len(tail):
+                # Of a hole the key and the state may be any.
+                owner = np.minimum(np.searchsorted(change.slots, tail), len(pairs) - 1)
+                news = np.full(len(tail), _HOLE, np.int64)
+                news[change.slots[known:] - length] = times[known:]
+                leaves = pairs.take(owner).leaves[:width]
+                table.append(leaves, [array[owner] for array in states], news, len(tail))
+                table.touch_each(change.slots[known:])
+            table.tidy()
+        return made
+
     def oldest_news(self) -> int | None:
         """The time of the longest-ago last news of a key; see :class:`~penstock.state.Version`."""
         with self._read() as table:
@@ -495,6 +531,14 @@ def _as_columns(entries: Sequence[Chunk]) -> Columns:
     if not isinstance(pairs.row_type, Tuple) or len(pairs.row_type.parts) != 2 or not len(pairs):
         raise RowTypeError(f"{pairs.row_type} is no pair of key and state")
     return pairs
+
+
+def _of_type(entries: Sequence[Chunk], row_type: RowType) -> Columns:
+    """Pairs as one chunk of that type. Raises: :class:`RowTypeError` if they are of another."""
+    columns = [each for each in entries if isinstance(each, Columns) and each.row_type == row_type]
+    if not columns or len(columns) < len(entries):
+        return Columns.from_rows(list(rows_of(entries)), row_type)
+    return columns[0] if len(columns) == 1 else concatenated_columns(columns)
 
 
 class ColumnUpdate:

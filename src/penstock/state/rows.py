@@ -342,6 +342,32 @@ class RowVersion:
                 np.array([slot for slot in touched if table.keys[slot] is _HOLE], np.int64),
             )
 
+    def followed_by(self, change: TableChange) -> RowVersion:
+        """The version that a saved change makes of this one; see :class:`~penstock.state.Version`."""
+        entries = list(rows_of(change.entries))
+        slots, holes = change.slots.tolist(), change.holes.tolist()
+        times = [0] * len(slots) if change.times is None else change.times.tolist()
+        table = self._table
+        with table.lock:
+            self._become_newest()
+            length = len(table.keys)
+            note = self._note = _Note(length, len(table.index))
+            made = self._newer = table.newest = RowVersion(table)
+            for slot in (*holes, *slots):
+                if slot < length:
+                    note.slots[slot] = table.keys[slot], table.states[slot], table.times[slot]
+            _fit(table.keys, change.length, _HOLE)
+            _fit(table.states, change.length, None)
+            _fit(table.times, change.length, 0)
+            for slot in holes:
+                table.clear(slot)
+            for slot, (key, state), time in zip(slots, entries, times, strict=True):
+                table.keys[slot], table.states[slot], table.times[slot] = key, state, time
+                table.index[key] = slot
+            table.touch_each(slots)
+            table.tidy()
+        return made
+
     def oldest_news(self) -> int | None:
         """The time of the longest-ago last news of a key; see :class:`~penstock.state.Version`."""
         table = self._table

@@ -102,6 +102,11 @@ class Version(Protocol):
         the batch has touched; ``None`` if that does not tell, and the whole has to be saved: the versions lie
         in different tables, as when one was made without the holes of the other, or are not neighbours."""
 
+    def followed_by(self, change: TableChange) -> Self:
+        """The version that a change of :meth:`changes` makes of this one, wherever that was found: slots have
+        the same numbers. Costs what the change holds. This one stays as it is. ``RowTypeError`` if it does
+        not fit in, and nothing has happened."""
+
     def oldest_news(self) -> int | None:
         """The time of the longest-ago last news of a key, for the newest version. ``None`` without keys, or
         where nobody asks for times."""

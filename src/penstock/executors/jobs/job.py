@@ -192,6 +192,10 @@ class Job:
         """Whether it was computed once for all readers within this job."""
         return node in self._held
 
+    def lies_ready(self, node: Node) -> bool:
+        """Whether all of it has been computed."""
+        return node in self._held or self._complete(node, range(node.partitions))
+
     def is_given(self, node: Node, partitions: Sequence[int]) -> bool:
         """Whether these partitions are there for :meth:`given`, or will be once what is kept of the node has
         been filled. A part that was to be computed ahead and is not there yet is this job's from now on."""

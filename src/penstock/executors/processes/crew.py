@@ -62,6 +62,8 @@ class ProcessCrew(Crew):
         weakref.finalize(self, self._team.close)  # at the latest when the program ends
 
     def wants(self, ready: Ready) -> bool:
+        if ready.belongs_elsewhere:
+            return True
         return (self._always or not ready.takes_less_than(_WORTH_MS)) and runs_python(ready)
 
     def run(self, shipment: Shipment) -> list[Outcome]:

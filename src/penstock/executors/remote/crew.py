@@ -37,6 +37,12 @@ class Ready:
         self.partitions = partitions
         self._takes_less = takes_less
 
+    @property
+    def belongs_elsewhere(self) -> bool:
+        """Whether a step of it is made for the processes of a crew, such as one on state that is theirs."""
+        whats = (getattr(link, "step", getattr(link, "combine", None)) for link in self.cut.links)
+        return any(getattr(what, "belongs_elsewhere", False) for what in whats)
+
     def takes_less_than(self, milliseconds: int) -> bool:
         """Whether it would take less time here, as far as it is known."""
         return self._takes_less(milliseconds * 1_000_000)

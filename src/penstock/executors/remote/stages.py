@@ -77,10 +77,12 @@ class RemoteStages:
     def _hold_inputs(self, staying: Node) -> None:
         """Have what is read by a node that is computed here computed elsewhere, if that is worth it."""
         for parent in map(self._job.instead, staying.parents):
-            if not self._job.is_given(parent, range(parent.partitions)):
-                everywhere = range(parent.partitions)
-                if self._ready(parent, LISTED, everywhere) is not None:
-                    self._job.hold(parent, self)
+            everywhere = range(parent.partitions)
+            if parent.stays_here:
+                if not self._job.lies_ready(parent):
+                    self._hold_inputs(parent)
+            elif not self._job.is_given(parent, everywhere) and self._ready(parent, LISTED, everywhere):
+                self._job.hold(parent, self)
 
     def _fill(self, node: Node, kept: Kept, missing: Sequence[int]) -> None:
         """Compute what is kept and not there yet, if it is to be sent."""

@@ -63,7 +63,7 @@ class SparkCrew(Crew):
             for parts in ready.cut.inputs(ready.partitions[0]).readers.values()
             for reader in parts.values()
         ]
-        if any(map(is_outside, readers)):
+        if ready.belongs_elsewhere or any(map(is_outside, readers)):
             return True
         return (self._always or not ready.takes_less_than(_WORTH_MS)) and runs_python(ready)
 

@@ -40,6 +40,10 @@ class SparkExecutor(LocalExecutor):
     def parallelism(self) -> int:
         return self._session.default_parallelism
 
+    @property
+    def has_far_workers(self) -> bool:
+        return True
+
     def prefetch(self, plan: Node) -> ReadAhead:
         return ReadAhead(0, lambda partition, metrics: iter(()), lambda: None)
 
