@@ -9,6 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from penstock.testing.cluster import LocalCluster
 
 PROGRAM = """
@@ -74,6 +76,7 @@ def started(master: str, directory: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.long
 def test_it_is_the_same_as_in_one_process_whatever_dies(spark_cluster: LocalCluster, tmp_path: Path) -> None:
     here, _ = started("local[2]", tmp_path / "here").communicate(timeout=120)
     program = started(spark_cluster.url, tmp_path / "there")
