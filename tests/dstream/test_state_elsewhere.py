@@ -30,20 +30,16 @@ Batches = Sequence[list[Any]]
 class Crew(ProcessCrew):
     """Knows what it has sent, and may do everything twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, twice: bool = False) -> None:
         super().__init__(2, max_failures=4)
         self.programs: dict[str, set[bytes]] = {}
-        self.twice = False
+        self.twice = twice
 
     def run(self, shipment: Shipment) -> list[Outcome]:
         self.programs.setdefault(str(shipment.site), set()).add(Programs.digest(shipment.program))
         if self.twice:
             super().run(shipment)  # the attempt that does not count
         return super().run(shipment)
-
-    @property
-    def pids(self) -> list[int]:
-        return [worker.pid for worker in self._free]
 
     def kill(self) -> None:
         for pid in self.pids:
@@ -61,9 +57,10 @@ class Far(LocalExecutor):
 class Kit:
     """Contexts one after the other, here or with workers, all with the same directory."""
 
-    def __init__(self, directory: Path, crew: Crew) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.crew = crew
+        self.twice = False
+        self.crew = Crew()
 
     def context(self, *, far: bool = True, **settings: Any) -> Context:
         conf = Conf().setMaster("local[2]").set("penstock.state.home", "cluster")
@@ -71,8 +68,8 @@ class Kit:
         context = Context(conf=conf)
         if far:
             context._executor.close()
+            self.crew = Crew(twice=self.twice)
             context._executor = Far(2, 65_536, self.crew)
-            self.crew._closed, self.crew._threads = False, None  # the last context has closed it
         context.setCheckpointDir(str(self.directory / "rdds"))
         return context
 
@@ -81,10 +78,8 @@ class Kit:
 
 
 @pytest.fixture
-def kit(tmp_path: Path) -> Iterator[Kit]:
-    crew = Crew()
-    yield Kit(tmp_path, crew)
-    crew.close()
+def kit(tmp_path: Path) -> Kit:
+    return Kit(tmp_path)
 
 
 def seen(
@@ -312,7 +307,7 @@ def test_a_worker_that_dies_within_a_batch(kit: Kit) -> None:
 def test_attempts_that_do_not_count_leave_nothing(kit: Kit, name: str) -> None:
     with kit.context(far=False) as sc:
         here = seen(sc, batches(300), PROGRAMS[name])
-    kit.crew.twice = True
+    kit.twice = True
     with kit.context() as sc:
         assert seen(sc, batches(300), PROGRAMS[name]) == here
 
@@ -320,7 +315,7 @@ def test_attempts_that_do_not_count_leave_nothing(kit: Kit, name: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("twice", [False, True])
 def test_files_do_not_grow_in_number(kit: Kit, twice: bool) -> None:
-    kit.crew.twice = twice
+    kit.twice = twice
     counts: list[int] = []
 
     def look(ssc: StreamingContext, at: int) -> None:
