@@ -85,7 +85,7 @@ def test_a_batch_as_a_record(sc: Context) -> None:
     }  # fmt: skip
     application = history.application
     assert [(each["kind"], each["name"]) for each in application["operators"]] == [
-        ("input", "queueStream-1"), ("state", "sums"),
+        ("input", "queueStream-1"), ("state", "sums"), ("step", None),
     ]  # fmt: skip
 
 
