@@ -4,7 +4,8 @@ A test that only this process can pass says why, and is not run elsewhere::
 
     @pytest.mark.in_process("looks at what a function leaves in the program's memory")
 
-At the end all that were left out are counted by their reasons: nothing is skipped.
+At the end all that were left out are counted by their reasons: nothing is skipped. Random tests
+try fewer examples where each costs more, unless ``--hypothesis-profile`` says how many.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from penstock.conf import Conf
 from penstock.context import context as module
@@ -26,6 +28,9 @@ __all__ = ["EXECUTORS", "Conformance", "OnProcesses", "OnSpark"]
 
 EXECUTORS = ("threads", "processes", "spark")
 
+# A job costs some ms on processes, some tenths of a second on a cluster.
+EXAMPLES = {"processes": 25, "spark": 5}
+
 
 class Conformance:
     """Leaves out what can only pass in one process."""
@@ -33,6 +38,13 @@ class Conformance:
     def __init__(self, executor: str) -> None:
         self._executor = executor
         self._left_out: Counter[str] = Counter()
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        if self._executor in EXAMPLES and config.getoption("--hypothesis-profile") is None:
+            settings.register_profile(
+                self._executor, settings.default, max_examples=EXAMPLES[self._executor], deadline=None
+            )
+            settings.load_profile(self._executor)
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         if self._executor == "threads":
