@@ -2,26 +2,31 @@
 # pyproject.toml has changed.
 #
 #   make test PYTHON=python3.13     which Python makes .venv (3.11 or newer)
-#   make test WORKERS=8             how many processes run the tests
+#   make test WORKERS=8             how many processes run the tests (LONG_WORKERS: the long ones)
 #   make test ARGS='-k window -x'   more for pytest
 
 PYTHON  ?= python3
 WORKERS ?= 2
+# More than there are cores: many of the long tests wait, for a clock or for a program that they kill.
+LONG_WORKERS ?= 4
 ARGS    ?=
 
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadgroup
+# One process: there is one cluster, which a program has to itself.
+ON_SPARK := $(RUN) -m pytest --executor=spark
 
 BASE  := $(VENV)/.installed-base
 SPARK := $(VENV)/.installed-spark
 DEV   := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
 
-# What of the operators is tested in a short time on worker processes too.
-ON_PROCESSES := src/penstock/rdd src/penstock/dstream tests/rdd/test_keeping.py tests/rdd/test_errors.py \
-  tests/dstream/test_stateless.py tests/dstream/test_windows.py tests/dstream/test_state.py \
-  tests/dstream/test_map_with_state.py tests/dstream/test_sharing.py tests/dstream/test_one_pass.py
+# What means the same on threads, on worker processes and on a Spark cluster: of each method one call in a short
+# time, and all of it in a long time.
+EVERYWHERE := tests/executors/test_everywhere.py
+CONFORMING := src/penstock/rdd src/penstock/dstream tests/rdd tests/dstream tests/laws tests/sinks \
+  tests/testing/test_crashes.py tests/context/test_recovery.py tests/context/test_recovery_corners.py
 
 # Pathway holds pyarrow below the newest release.
 PATHWAY := .venv-pathway
@@ -38,14 +43,15 @@ setup: $(DEV)  ## make .venv with all that tests and checks need
 demo: $(BASE)  ## half a million orders, 50 batches, a page of them, checked: about a minute; KEEP=1 keeps the page
 	$(VENV)/bin/penstock brokerage demo
 
-test: $(DEV)  ## all tests but the long ones, and some again on worker processes
+test: $(DEV)  ## all tests but the long ones; each method also on worker processes and on a Spark cluster
 	$(PYTEST) $(ARGS)
-	$(PYTEST) --executor=processes $(ON_PROCESSES) $(ARGS)
+	$(PYTEST) --executor=processes $(EVERYWHERE) $(ARGS)
+	$(ON_SPARK) $(EVERYWHERE) $(ARGS)
 
-test-long: $(DEV)  ## the long proofs: many more examples, real time, crashes
-	$(PYTEST) -m long --hypothesis-profile=long $(ARGS)
-	$(PYTEST) --executor=processes tests/rdd tests/dstream tests/state tests/testing \
-	  tests/context/test_recovery.py tests/context/test_recovery_corners.py $(ARGS)
+test-long: $(DEV)  ## the long proofs: more examples, real time, crashes, all operators on all executors
+	$(PYTEST) -n $(LONG_WORKERS) -m long --hypothesis-profile=long $(ARGS)
+	$(PYTEST) --executor=processes $(CONFORMING) $(ARGS)
+	$(ON_SPARK) $(CONFORMING) $(ARGS)
 
 check: $(DEV)  ## style, types, layers; a few seconds
 	$(RUN) -m ruff check .

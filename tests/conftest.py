@@ -6,7 +6,8 @@
 * ``PENSTOCK_NO_SKIP=1`` makes a skipped test a failed one: what CI does not run, it does not vouch for.
 * Tests that ask for ``spark_cluster``, a Spark cluster on this machine, run one after the other: a program on
   it takes all of its cores.
-* A test marked ``timing`` has the machine to itself, as far as this run is concerned.
+* A test marked ``timing`` has the machine to itself, as far as this run is concerned, and comes first; then
+  come those marked ``long(minutes=...)``, the longest first.
 * ``seed``: a random number per test, printed when the test fails; ``PENSTOCK_SEED`` brings a run back.
 """
 
@@ -118,10 +119,18 @@ def spark_cluster() -> Iterator[LocalCluster]:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what needs the cluster in one of xdist's processes: there is one cluster, not one for each."""
+    """Keep what needs the cluster in one of xdist's processes: there is one cluster, not one for each. Begin
+    with those that want the machine to themselves, since nobody else may begin while one of them waits for
+    the others to end, and go on with the longest, so that no process ends long after the others."""
     for item in items:
         if "spark_cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("spark"))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, float]:
+    long = item.get_closest_marker("long")
+    return item.get_closest_marker("timing") is None, -long.kwargs.get("minutes", 0) if long else 0
 
 
 class NoSkip:

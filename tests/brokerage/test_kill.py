@@ -200,7 +200,7 @@ def test_killed_ten_times(tmp_path: Path) -> None:
     check(tmp_path)
 
 
-@pytest.mark.long
+@pytest.mark.long(minutes=2)
 def test_killed_a_hundred_times(tmp_path: Path) -> None:
     run_killed(tmp_path, 100, seed=2)
     check(tmp_path)

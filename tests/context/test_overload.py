@@ -198,6 +198,6 @@ def test_three_times_too_much(tmp_path: Path, broker: Broker) -> None:
     overloaded(tmp_path, broker, seconds=14, capacities=(8_000, 4_000, 1_000))
 
 
-@pytest.mark.long
+@pytest.mark.long(minutes=10)
 def test_three_times_too_much_for_ten_minutes(tmp_path: Path, broker: Broker) -> None:
     overloaded(tmp_path, broker, seconds=600, capacities=(8_000, 1_000, 150))

@@ -101,7 +101,7 @@ def soak(directory: Path, batches: int, samples: int) -> tuple[list[int], list[i
     return memory, sizes, gone
 
 
-@pytest.mark.long
+@pytest.mark.long(minutes=6)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc, as on Linux")
 def test_a_hundred_thousand_batches(directory: Path) -> None:
     count = int(os.environ.get("PENSTOCK_SOAK", "100000"))

@@ -10,6 +10,7 @@ import pytest
 import penstock
 from penstock.monitor.dashboard import Dashboard
 from tests.docs.pages import ROOT
+from tests.executors.everywhere import COMPUTE_NOTHING, ROWS, with_column
 
 TEXT = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
 CLASSES = ("StreamingContext", "DStream", "StreamingListener", "Dashboard", "Context", "RDD")
@@ -107,6 +108,19 @@ def test_the_first_table_is_in_order(name: str) -> None:
     if name == "StreamingContext":  # a second table follows
         listed = listed[: listed.index("union") + 1]
     assert listed == sorted(listed)
+
+
+def test_the_column_of_executors_is_what_is_proven() -> None:
+    assert with_column(TEXT) == TEXT, "run python -m tests.executors.everywhere"
+
+
+def test_whatever_computes_is_proven_somewhere() -> None:
+    proven = {(row.owner, row.method) for row in ROWS}
+    for owner, nothing in COMPUTE_NOTHING.items():
+        works = {method for method, status in rows(owner) if status == "works"}
+        assert works - nothing == {method for name, method in proven if name == owner}
+        cells = re.findall(r"^\| `(\w+)` \| [a-z ]+ \| (.*?) \|", section(owner), re.MULTILINE)
+        assert {method for method, cell in cells if cell} == works - nothing
 
 
 def test_sources_and_sinks_that_work_are_there() -> None:

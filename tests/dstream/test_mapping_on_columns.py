@@ -278,7 +278,7 @@ def test_states_in_columns_with_functions_on_rows_are_the_same(graph: Graph, chu
         check(graph, "local[1]", chunk_rows)
 
 
-@pytest.mark.long
+@pytest.mark.long(minutes=2)
 @given(graph=graphs(), chunk_rows=st.sampled_from([1, 2, 3, 100]), worth=st.sampled_from([0, 0, 1, 2, 3]))
 def test_columns_are_rows_at_length(graph: Graph, chunk_rows: int, worth: int) -> None:
     law(graph, chunk_rows, worth)

@@ -4,7 +4,8 @@ A test that only this process can pass says why, and is not run elsewhere::
 
     @pytest.mark.in_process("looks at what a function leaves in the program's memory")
 
-At the end all that were left out are counted by their reasons: nothing is skipped.
+At the end all that were left out are counted by their reasons: nothing is skipped. Random tests
+try fewer examples where each costs more, unless ``--hypothesis-profile`` says how many.
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from penstock.conf import Conf
 from penstock.context import context as module
+from penstock.errors import UnsupportedError
 from penstock.executors import Executor, LocalExecutor, ProcessCrew
 from penstock.executors.remote import Crew, Outcome, Ready, Shipment
 
 __all__ = ["EXECUTORS", "Conformance", "OnProcesses", "OnSpark"]
 
 EXECUTORS = ("threads", "processes", "spark")
+
+# A job costs some ms on processes, some tenths of a second on a cluster.
+EXAMPLES = {"processes": 25, "spark": 5}
 
 
 class Conformance:
@@ -33,6 +39,13 @@ class Conformance:
     def __init__(self, executor: str) -> None:
         self._executor = executor
         self._left_out: Counter[str] = Counter()
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        if self._executor in EXAMPLES and config.getoption("--hypothesis-profile") is None:
+            settings.register_profile(
+                self._executor, settings.default, max_examples=EXAMPLES[self._executor], deadline=None
+            )
+            settings.load_profile(self._executor)
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         if self._executor == "threads":
@@ -48,6 +61,12 @@ class Conformance:
                 left_out.append(item)
         items[:] = run
         config.hook.pytest_deselected(items=left_out)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Who asks for tests by name may mean none that is run elsewhere too."""
+        nothing = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+        if self._executor != "threads" and nothing and session.config.option.keyword:
+            session.exitstatus = pytest.ExitCode.OK
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         for reason, count in self._left_out.items():
@@ -105,7 +124,10 @@ class OnSpark:
             from penstock.executors.spark import Session
             from penstock.testing.cluster import LocalCluster
 
-            cluster = self._stack.enter_context(LocalCluster())
+            try:
+                cluster = self._stack.enter_context(LocalCluster())
+            except UnsupportedError as missing:  # no Java, no PySpark: it says what to install
+                pytest.skip(str(missing))
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

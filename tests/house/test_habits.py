@@ -184,6 +184,26 @@ def test_a_test_that_measures_time_has_the_machine_to_itself(run: Run, tmp_path:
     assert together > 1  # the others do run side by side
 
 
+ORDER = """
+import pytest
+
+def test_quick(): pass
+@pytest.mark.long(minutes=2)
+def test_long(): pass
+@pytest.mark.long
+def test_some_seconds(): pass
+@pytest.mark.long(minutes=10)
+def test_longest(): pass
+@pytest.mark.timing
+def test_alone(): pass
+"""
+
+
+def test_who_wants_the_machine_comes_first_and_then_the_longest(run: Run) -> None:
+    shown = run(ORDER, "-v", "-m", "").stdout
+    assert re.findall(r"::test_(\w+) PASSED", shown) == ["alone", "longest", "long", "quick", "some_seconds"]
+
+
 # ------------------------------------------------------------------------------------------- make
 
 

@@ -100,7 +100,7 @@ def test_every_point(program: Any) -> None:
     assert len(crash_everywhere(program, PAIRS, batches=7, twice=200).points) > 500
 
 
-@pytest.mark.long
+@pytest.mark.long(minutes=2)
 def test_every_point_of_the_dashboard(tmp_path: Path) -> None:
     crashes = crash_everywhere(brokerage, orders(tmp_path), files=True, batches=8, twice=200)
     assert len(crashes.points) > 500
@@ -152,7 +152,7 @@ def test_some_losses_of_power(program: Any) -> None:
     assert crash_everywhere(program, PAIRS, batches=6, every=13, twice=3, power=True).points
 
 
-@pytest.mark.long
+@pytest.mark.long(minutes=3)
 @pytest.mark.usefixtures("synced")
 def test_a_loss_of_power_at_every_point(tmp_path: Path) -> None:
     assert crash_everywhere(with_state, PAIRS, batches=6, twice=100, power=True).points
