@@ -4,6 +4,7 @@
   as instances of its own class, and that stays as it is.
 * The generators behind ``random.random`` and ``numpy.random.rand`` are those of the process where a function
   runs: copied, all workers would draw the same numbers.
+* What has a method ``_must_not_travel`` is asked to say why. It may still be stored, with the program.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                     return NotImplemented  # by its name, without looking for it everywhere first
             return self._class(obj)
         kind = type(obj)
+        refuse = getattr(kind, "_must_not_travel", None)
+        if refuse is not None:
+            refuse(obj)
         if kind is random.Random and obj is _generator_of_random():
             return _generator_of_random, ()
         if kind.__name__ == "RandomState" and obj is _generator_of_numpy():

@@ -215,10 +215,9 @@ class Node:
 
     site: CallSite
 
-    def __reduce__(self) -> Any:
-        raise AssertionError(
-            f"a plan is not pickled, and a function that travels has caught {self.site} of one"
-        )
+    def _must_not_travel(self) -> None:
+        """See ``encoding``: it would take along all that it reads."""
+        raise AssertionError(f"a function that travels has caught {self.site} of a plan")
 
     @property
     def partitions(self) -> int:

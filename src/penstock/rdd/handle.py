@@ -31,7 +31,8 @@ class Handle:
         self._id = context.next_rdd_id()
         self._name: str | None = None
 
-    def __reduce__(self) -> Any:
+    def _must_not_travel(self) -> None:
+        """See ``encoding``: jobs are the program's."""
         raise UnsupportedError(
             f"a function uses {self!r}, which is known to the program's own process alone, not where "
             f"functions on records run. Hint: join the two, or collect() the other one and broadcast it."
