@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from penstock.conf import Conf
+from penstock.conf import BRING_BYTES, Conf
 from penstock.context import context as module
 from penstock.errors import UnsupportedError
 from penstock.executors import Executor, LocalExecutor, ProcessCrew
@@ -114,7 +114,7 @@ class OnSpark:
             parallelism = made.parallelism
             place = ""  # explain() says the same on all executors
 
-        executor = OnCluster(self._started(), made.threads, made._inline_rows)
+        executor = OnCluster(self._started(), made.threads, made._inline_rows, conf.value(BRING_BYTES))
         crew: Any = executor._crew
         crew._always = True
         return executor
