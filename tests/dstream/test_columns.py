@@ -130,6 +130,7 @@ FEW_KEYS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {  # for which valu
 }
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize("kind", ["int", "float", "bool"])
 @pytest.mark.parametrize("master", ["local[1]", "local[2]"])
 @pytest.mark.parametrize("name", FEW_KEYS)

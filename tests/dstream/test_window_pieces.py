@@ -255,6 +255,7 @@ def never(value: Any, gone: Any) -> Any:
     raise AssertionError(f"the inverse was used on {value!r}")
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize("inverse", [None, never])
 @pytest.mark.parametrize(
     ("length", "slide"), [(9, 1), (10, 1), (60, 1), (60, 4), (97, 1), (720, 1), (720, 60)]

@@ -4,6 +4,7 @@ A test that only this process can pass says why, and is not run elsewhere::
 
     @pytest.mark.in_process("looks at what a function leaves in the program's memory")
 
+One of hundreds of jobs, which would take minutes on a cluster, is marked ``many_jobs`` and run on processes.
 At the end all that were left out are counted by their reasons: nothing is skipped. Random tests
 try fewer examples where each costs more, unless ``--hypothesis-profile`` says how many.
 """
@@ -52,15 +53,23 @@ class Conformance:
             return
         run, left_out = [], []
         for item in items:
-            mark = item.get_closest_marker("in_process")
-            if mark is None:
+            why = self._why_not(item)
+            if why is None:
                 run.append(item)
             else:
-                (reason,) = mark.args
-                self._left_out[reason] += 1
+                self._left_out[why] += 1
                 left_out.append(item)
         items[:] = run
         config.hook.pytest_deselected(items=left_out)
+
+    def _why_not(self, item: pytest.Item) -> str | None:
+        mark = item.get_closest_marker("in_process")
+        if mark is not None:
+            (reason,) = mark.args
+            return str(reason)
+        if self._executor == "spark" and item.get_closest_marker("many_jobs") is not None:
+            return "runs hundreds of jobs, and is run on processes"
+        return None
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Who asks for tests by name may mean none that is run elsewhere too."""
