@@ -16,6 +16,7 @@ import warnings
 from collections import Counter
 from contextlib import ExitStack
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
@@ -26,12 +27,12 @@ from penstock.errors import UnsupportedError
 from penstock.executors import Executor, LocalExecutor, ProcessCrew
 from penstock.executors.remote import Crew, Outcome, Ready, Shipment
 
-__all__ = ["EXECUTORS", "Conformance", "OnProcesses", "OnSpark"]
+__all__ = ["EXECUTORS", "Conformance", "OnFakeSpark", "OnProcesses", "OnSpark"]
 
-EXECUTORS = ("threads", "processes", "spark")
+EXECUTORS = ("threads", "processes", "spark", "fake-spark")
 
 # A job costs some ms on processes, some tenths of a second on a cluster.
-EXAMPLES = {"processes": 25, "spark": 5}
+EXAMPLES = {"processes": 25, "spark": 5, "fake-spark": 25}
 
 
 class Conformance:
@@ -121,9 +122,10 @@ class OnSpark:
             """With as many partitions as there would be on one machine."""
 
             parallelism = made.parallelism
-            place = ""  # explain() says the same on all executors
+            elsewhere = ""  # explain() says the same on all executors
 
-        executor = OnCluster(self._started(), made.threads, made._inline_rows, conf.value(BRING_BYTES))
+        session = self._started()
+        executor = OnCluster(session, made.threads, made._inline_rows, conf.value(BRING_BYTES))
         crew: Any = executor._crew
         crew._always = True
         return executor
@@ -149,6 +151,26 @@ class OnSpark:
     def pytest_unconfigure(self) -> None:
         module._executor_for = self._make
         self._stack.close()
+
+
+class OnFakeSpark(OnSpark):
+    """All that can be sent is sent to what takes the place of Spark in this process: what the executor does
+    is seen in minutes, without Java. What Spark does is seen on a cluster."""
+
+    def _started(self) -> Any:
+        if self._session is None:
+            from penstock.executors.spark import Session
+            from tests.executors.fake_spark import FakeSpark, NoPackage
+
+            self._stack.enter_context(patch("penstock.executors.spark.executor.Package", NoPackage))
+            self._spark = FakeSpark()
+            self._session = Session(self._spark, ours=False)
+        return self._session
+
+    def pytest_runtest_teardown(self) -> None:
+        if self._session is not None:
+            self._spark.later.clear()
+            self._spark.jobs.clear()
 
 
 class _Shared(Crew):
