@@ -186,6 +186,7 @@ def first_back(one: Any, other: Any) -> Any:
     return one[0] - other[0], one[1] - other[1]
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize(
     ("function", "inverse", "values"),
     [

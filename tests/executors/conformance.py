@@ -15,6 +15,7 @@ import os
 import warnings
 from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -32,7 +33,7 @@ __all__ = ["EXECUTORS", "Conformance", "OnFakeSpark", "OnProcesses", "OnSpark"]
 EXECUTORS = ("threads", "processes", "spark", "fake-spark")
 
 # A job costs some ms on processes, some tenths of a second on a cluster.
-EXAMPLES = {"processes": 25, "spark": 5, "fake-spark": 25}
+EXAMPLES = {"processes": 25, "spark": 3, "fake-spark": 25}
 
 
 class Conformance:
@@ -136,7 +137,9 @@ class OnSpark:
             from penstock.testing.cluster import LocalCluster
 
             try:
-                cluster = self._stack.enter_context(LocalCluster())
+                # Files of pickled records name classes of the tests, which are read where they are.
+                found_there = {"PYTHONPATH": str(Path(__file__).parents[2])}
+                cluster = self._stack.enter_context(LocalCluster(environment=found_there))
             except UnsupportedError as missing:  # no Java, no PySpark: it says what to install
                 pytest.skip(str(missing))
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
