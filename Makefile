@@ -25,7 +25,8 @@ BENCH := $(VENV)/.installed-bench
 # What means the same on threads, on worker processes and on a Spark cluster: of each method one call in a short
 # time, and all of it in a long time.
 EVERYWHERE := tests/executors/test_everywhere.py
-CONFORMING := src/penstock/rdd src/penstock/dstream tests/rdd tests/dstream tests/laws tests/sinks \
+CONFORMING := src/penstock/rdd src/penstock/dstream tests/rdd tests/dstream tests/laws \
+  $(addprefix tests/sinks/test_,crashes.py failures.py file_set.py pickle.py records.py text.py) \
   tests/testing/test_crashes.py tests/context/test_recovery.py tests/context/test_recovery_corners.py
 
 # Pathway holds pyarrow below the newest release.
@@ -46,6 +47,7 @@ demo: $(BASE)  ## half a million orders, 50 batches, a page of them, checked: ab
 test: $(DEV)  ## all tests but the long ones; each method also on worker processes and on a Spark cluster
 	$(PYTEST) $(ARGS)
 	$(PYTEST) --executor=processes $(EVERYWHERE) $(ARGS)
+	$(PYTEST) --executor=fake-spark $(EVERYWHERE) $(ARGS)
 	$(ON_SPARK) $(EVERYWHERE) $(ARGS)
 
 test-long: $(DEV)  ## the long proofs: more examples, real time, crashes, all operators on all executors

@@ -10,7 +10,7 @@ import pytest
 
 import penstock
 import penstock.testing
-from tests.executors.conformance import EXECUTORS, Conformance, OnProcesses, OnSpark
+from tests.executors.conformance import EXECUTORS, Conformance, OnFakeSpark, OnProcesses, OnSpark
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(OnProcesses(), "penstock-on-processes")
     if executor == "spark":
         config.pluginmanager.register(OnSpark(), "penstock-on-spark")
+    if executor == "fake-spark":
+        config.pluginmanager.register(OnFakeSpark(), "penstock-on-fake-spark")
 
 
 @pytest.fixture(autouse=True)

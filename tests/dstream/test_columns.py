@@ -83,6 +83,7 @@ WINDOWS: dict[str, Build] = {
 }
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize("master", ["local[1]", "local[3]"])
 @pytest.mark.parametrize("name", [*STATES, *WINDOWS])
 def test_the_same_as_on_rows(name: str, master: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +131,7 @@ FEW_KEYS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {  # for which valu
 }
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize("kind", ["int", "float", "bool"])
 @pytest.mark.parametrize("master", ["local[1]", "local[2]"])
 @pytest.mark.parametrize("name", FEW_KEYS)

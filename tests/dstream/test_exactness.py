@@ -159,6 +159,7 @@ def windows(
     return found
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize("family", FAMILIES)
 @given(data=st.data())
 def test_whenever_it_started_a_window_is_as_without_an_inverse(family: str, data: st.DataObject) -> None:
@@ -185,6 +186,7 @@ def first_back(one: Any, other: Any) -> Any:
     return one[0] - other[0], one[1] - other[1]
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize(
     ("function", "inverse", "values"),
     [

@@ -279,6 +279,7 @@ def depth(plan: Node) -> int:
     return of(plan)
 
 
+@pytest.mark.many_jobs
 class TestNothingGrows:
     def graph(self, kit: Kit, depths: list[int]) -> None:
         """State, windows with an inverse and without, a window of state, a join, a shared parent."""

@@ -23,6 +23,8 @@ from penstock.plan import explained
 from penstock.testing import Stepper
 from tests.scheduler.doubles import Events
 
+pytestmark = pytest.mark.in_process("brings workers of its own")
+
 Build = Callable[[DStream], Any]
 Batches = Sequence[list[Any]]
 

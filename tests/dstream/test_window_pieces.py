@@ -142,6 +142,7 @@ def drawn(seed: int, count: int) -> list[list[tuple[str, int]]]:
     ]
 
 
+@pytest.mark.many_jobs
 @given(
     seed=st.integers(0, 2**32),
     count=st.integers(1, 110),
@@ -255,6 +256,7 @@ def never(value: Any, gone: Any) -> Any:
     raise AssertionError(f"the inverse was used on {value!r}")
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize("inverse", [None, never])
 @pytest.mark.parametrize(
     ("length", "slide"), [(9, 1), (10, 1), (60, 1), (60, 4), (97, 1), (720, 1), (720, 60)]
@@ -325,6 +327,7 @@ def test_pieces_that_cannot_be_made_are_told_and_make_no_batch_fail(
     assert sum("has put nothing by" in message for message in caplog.messages) == len(failing)
 
 
+@pytest.mark.many_jobs
 def test_when_a_program_started_does_not_show() -> None:
     """Floats to the last bit, once the windows hold the same slides."""
     values = [[("a", (n * 0.1) ** 3), ("b", 1 / (n + 1))] for n in range(300)]
@@ -375,6 +378,7 @@ def test_a_function_that_raises_before_its_time_fails_no_batch_but_its_own() -> 
 VALUES = (1, 2, -3, 7, True, False, 0.1, 0.2, 1e17)
 
 
+@pytest.mark.many_jobs
 @given(
     seed=st.integers(0, 2**32),
     count=st.integers(1, 80),

@@ -113,6 +113,7 @@ def test_reduce_by_key_and_window(length: int, slide: int, inverse: Any) -> None
     assert_batches_equal(out, expected)
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize(("length", "slide"), RATIOS)
 def test_what_does_not_commute_is_folded_in_order(length: int, slide: int) -> None:
     letters = [[(key, f"{key}{value}") for key, value in batch] for batch in BATCHES]
@@ -126,6 +127,7 @@ def test_what_does_not_commute_is_folded_in_order(length: int, slide: int) -> No
     assert_batches_equal(out, expected)
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize(("length", "slide"), RATIOS)
 def test_the_other_windows(length: int, slide: int) -> None:
     windows = held(BATCHES, length, slide)

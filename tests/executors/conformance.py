@@ -4,6 +4,7 @@ A test that only this process can pass says why, and is not run elsewhere::
 
     @pytest.mark.in_process("looks at what a function leaves in the program's memory")
 
+One of hundreds of jobs, which would take minutes on a cluster, is marked ``many_jobs`` and run on processes.
 At the end all that were left out are counted by their reasons: nothing is skipped. Random tests
 try fewer examples where each costs more, unless ``--hypothesis-profile`` says how many.
 """
@@ -14,23 +15,25 @@ import os
 import warnings
 from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
 
-from penstock.conf import Conf
+from penstock.conf import BRING_BYTES, Conf
 from penstock.context import context as module
 from penstock.errors import UnsupportedError
 from penstock.executors import Executor, LocalExecutor, ProcessCrew
 from penstock.executors.remote import Crew, Outcome, Ready, Shipment
 
-__all__ = ["EXECUTORS", "Conformance", "OnProcesses", "OnSpark"]
+__all__ = ["EXECUTORS", "Conformance", "OnFakeSpark", "OnProcesses", "OnSpark"]
 
-EXECUTORS = ("threads", "processes", "spark")
+EXECUTORS = ("threads", "processes", "spark", "fake-spark")
 
 # A job costs some ms on processes, some tenths of a second on a cluster.
-EXAMPLES = {"processes": 25, "spark": 5}
+EXAMPLES = {"processes": 25, "spark": 3, "fake-spark": 25}
 
 
 class Conformance:
@@ -52,15 +55,23 @@ class Conformance:
             return
         run, left_out = [], []
         for item in items:
-            mark = item.get_closest_marker("in_process")
-            if mark is None:
+            why = self._why_not(item)
+            if why is None:
                 run.append(item)
             else:
-                (reason,) = mark.args
-                self._left_out[reason] += 1
+                self._left_out[why] += 1
                 left_out.append(item)
         items[:] = run
         config.hook.pytest_deselected(items=left_out)
+
+    def _why_not(self, item: pytest.Item) -> str | None:
+        mark = item.get_closest_marker("in_process")
+        if mark is not None:
+            (reason,) = mark.args
+            return str(reason)
+        if self._executor == "spark" and item.get_closest_marker("many_jobs") is not None:
+            return "runs hundreds of jobs, and is run on processes"
+        return None
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Who asks for tests by name may mean none that is run elsewhere too."""
@@ -112,9 +123,10 @@ class OnSpark:
             """With as many partitions as there would be on one machine."""
 
             parallelism = made.parallelism
-            place = ""  # explain() says the same on all executors
+            elsewhere = ""  # explain() says the same on all executors
 
-        executor = OnCluster(self._started(), made.threads, made._inline_rows)
+        session = self._started()
+        executor = OnCluster(session, made.threads, made._inline_rows, conf.value(BRING_BYTES))
         crew: Any = executor._crew
         crew._always = True
         return executor
@@ -125,7 +137,9 @@ class OnSpark:
             from penstock.testing.cluster import LocalCluster
 
             try:
-                cluster = self._stack.enter_context(LocalCluster())
+                # Files of pickled records name classes of the tests, which are read where they are.
+                found_there = {"PYTHONPATH": str(Path(__file__).parents[2])}
+                cluster = self._stack.enter_context(LocalCluster(environment=found_there))
             except UnsupportedError as missing:  # no Java, no PySpark: it says what to install
                 pytest.skip(str(missing))
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -140,6 +154,26 @@ class OnSpark:
     def pytest_unconfigure(self) -> None:
         module._executor_for = self._make
         self._stack.close()
+
+
+class OnFakeSpark(OnSpark):
+    """All that can be sent is sent to what takes the place of Spark in this process: what the executor does
+    is seen in minutes, without Java. What Spark does is seen on a cluster."""
+
+    def _started(self) -> Any:
+        if self._session is None:
+            from penstock.executors.spark import Session
+            from tests.executors.fake_spark import FakeSpark, NoPackage
+
+            self._stack.enter_context(patch("penstock.executors.spark.executor.Package", NoPackage))
+            self._spark = FakeSpark()
+            self._session = Session(self._spark, ours=False)
+        return self._session
+
+    def pytest_runtest_teardown(self) -> None:
+        if self._session is not None:
+            self._spark.later.clear()
+            self._spark.jobs.clear()
 
 
 class _Shared(Crew):

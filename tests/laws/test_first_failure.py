@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock import RDD
+from penstock import RDD, Context
 from penstock.errors import failure_of
 from penstock.testing.reference import cut
 from tests.laws.engine import CHUNKS, MASTERS, engine
@@ -117,27 +117,38 @@ def record_of(error: BaseException) -> Any:
     return record[1] if isinstance(record, tuple) else record
 
 
-@given(
-    numbers=st.lists(st.integers(0, 9), max_size=9),
-    slices=st.integers(1, 3),
-    steps=st.lists(STEPS, min_size=1, max_size=4),
-    master=st.sampled_from(MASTERS),
-    chunk_rows=st.sampled_from(CHUNKS),
-)
-@example(numbers=[0, 1, 2], slices=1, steps=[("map", 2), ("map", 1)], master="local[1]", chunk_rows=65536)
-@example(numbers=[3], slices=1, steps=[("flatMapValues", 7)], master="local[1]", chunk_rows=65536)
+def chains(test: Callable[..., None]) -> Callable[..., None]:
+    """Random numbers, steps and engines, and two that were once wrong."""
+    test = given(
+        numbers=st.lists(st.integers(0, 9), max_size=9),
+        slices=st.integers(1, 3),
+        steps=st.lists(STEPS, min_size=1, max_size=4),
+        master=st.sampled_from(MASTERS),
+        chunk_rows=st.sampled_from(CHUNKS),
+    )(test)
+    two_maps: list[Step] = [("map", 2), ("map", 1)]
+    test = example(numbers=[0, 1, 2], slices=1, steps=two_maps, master="local[1]", chunk_rows=65536)(test)
+    behind: list[Step] = [("flatMapValues", 7)]
+    return example(numbers=[3], slices=1, steps=behind, master="local[1]", chunk_rows=65536)(test)
+
+
+def chain_of(context: Context, numbers: list[int], slices: int, steps: list[Step]) -> RDD:
+    rdd = context.parallelize(numbers, slices)
+    for step in steps:
+        rdd = on_engine(rdd, step)
+    return rdd
+
+
+@chains
 def test_the_first_failing_record_in_row_order_raises(
     numbers: list[int], slices: int, steps: list[Step], master: str, chunk_rows: int
 ) -> None:
     before, failure = wanted(numbers, slices, steps)
     with engine(master, chunk_rows) as context:
-        rdd = context.parallelize(numbers, slices)
-        for step in steps:
-            rdd = on_engine(rdd, step)
+        rdd = chain_of(context, numbers, slices, steps)
         assert rdd.take(len(before)) == before
-        assert list(zip(range(len(before)), rdd.toLocalIterator(), strict=False)) == list(enumerate(before))
         if failure is None:
-            assert rdd.collect() == before
+            assert rdd.collect() == list(rdd.toLocalIterator()) == before
             return
         kind, record = failure
         for act in (
@@ -149,3 +160,15 @@ def test_the_first_failing_record_in_row_order_raises(
             with pytest.raises(Exception) as caught:  # noqa: PT011
                 act()
             assert (type(caught.value), record_of(caught.value)) == (kind, record)
+
+
+@pytest.mark.in_process("reads records of a partition in which a later one fails")
+@chains
+def test_an_iterator_gives_what_lies_before_the_first_failing_record(
+    numbers: list[int], slices: int, steps: list[Step], master: str, chunk_rows: int
+) -> None:
+    before, _ = wanted(numbers, slices, steps)
+    with engine(master, chunk_rows) as context:
+        rdd = chain_of(context, numbers, slices, steps)
+        found = list(zip(range(len(before)), rdd.toLocalIterator(), strict=False))
+        assert found == list(enumerate(before))

@@ -18,8 +18,9 @@ from tests.executors.counting import Counting
 
 
 @pytest.mark.parametrize("wanted", [1, 3])
-def test_take_does_not_meet_a_later_error(sc: Context, wanted: int) -> None:
-    numbers = sc.parallelize([1, 2, 4, 0, 8], 1)
+@pytest.mark.parametrize("slices", [1, 2])
+def test_take_does_not_meet_a_later_error(sc: Context, wanted: int, slices: int) -> None:
+    numbers = sc.parallelize([1, 2, 4, 0, 8], slices)
     for rdd in (
         numbers.map(lambda x: 8 // x),
         numbers.flatMap(lambda x: [8 // x]),

@@ -105,6 +105,7 @@ def every_fault() -> Iterator[tuple[int, Moment]]:
     return ((call, moment) for call in itertools.count(1) for moment in get_args(Moment))
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize("lasting", [False, True], ids=["error", "crash"])
 @pytest.mark.parametrize("save", SAVES)
 def test_all_or_nothing(
@@ -155,6 +156,7 @@ def test_all_or_nothing(
         clean_leftovers(storage, home, sole_owner=True)
 
 
+@pytest.mark.many_jobs
 @pytest.mark.parametrize("lasting", [False, True], ids=["error", "crash"])
 def test_earlier_output_is_never_lost(
     sc: Context, use: Use, place: tuple[Storage, str, str], lasting: bool

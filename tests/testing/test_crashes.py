@@ -22,6 +22,8 @@ from penstock.storage.faulty import Fault, seeded_faults
 from penstock.testing import crash_everywhere
 from penstock.testing.crashes import _compare, _Program
 
+pytestmark = pytest.mark.many_jobs
+
 PAIRS: list[list[Any]] = [[("a", 1)], [("b", 2), ("a", 3)], [("a", 4)], [("c", 1)]]
 
 

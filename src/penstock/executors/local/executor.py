@@ -112,12 +112,18 @@ class LocalExecutor(Executor):
         job = self._job(metrics)
         stages = self._stages(job, metrics)
         job.prepare(plan, wanted, stages)
+        left = most
         for partition in wanted:
             try:
-                if isinstance(stages, RemoteStages):
-                    yield from stages.chunks(plan, partition, most)
-                else:
+                if not isinstance(stages, RemoteStages):
                     yield from job.chunks(plan, partition)
+                    continue
+                for chunk in stages.chunks(plan, partition, left):
+                    yield chunk
+                    if left is not None:
+                        left -= len(chunk)
+                        if left <= 0:
+                            return
             except Exception as error:
                 locate(error, partition=partition)
                 raise
