@@ -6,7 +6,6 @@ is that of the new run when it is loaded. It is a file of its own: state never d
 
 from __future__ import annotations
 
-import copyreg
 import io
 import pickle
 import platform
@@ -17,7 +16,6 @@ from penstock.conf import Conf
 from penstock.dstream import StreamGraph
 from penstock.encoding import PREAMBLE, Frames, framed
 from penstock.errors import CorruptCheckpoint, StateError
-from penstock.plan import Node
 from penstock.scheduler import PROGRAM
 from penstock.storage import Storage, join, storage_for
 
@@ -44,11 +42,6 @@ def program_bytes(conf: Conf, graph: StreamGraph, named: dict[str, Any]) -> byte
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def persistent_id(self, obj: Any) -> str | None:
             return names.get(id(obj))
-
-        def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, Node):  # it refuses to go to a worker with a function, and here it may go
-                return copyreg.__newobj__, (type(obj),), vars(obj)  # type: ignore[attr-defined]
-            return super().reducer_override(obj)
 
     names = {id(value): name for name, value in named.items()}
     buffer = io.BytesIO()
