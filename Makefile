@@ -29,6 +29,10 @@ CONFORMING := src/penstock/rdd src/penstock/dstream tests/rdd tests/dstream test
   $(addprefix tests/sinks/test_,crashes.py failures.py file_set.py pickle.py records.py text.py) \
   tests/testing/test_crashes.py tests/context/test_recovery.py tests/context/test_recovery_corners.py
 
+# A job of a cluster takes a tenth of a second and more: the rest is left to what does as it does.
+CONFORMING_ON_SPARK := src/penstock/rdd src/penstock/dstream tests/rdd tests/dstream \
+  tests/context/test_recovery.py
+
 # Pathway holds pyarrow below the newest release.
 PATHWAY := .venv-pathway
 
@@ -53,7 +57,8 @@ test: $(DEV)  ## all tests but the long ones; each method also on worker process
 test-long: $(DEV)  ## the long proofs: more examples, real time, crashes, all operators on all executors
 	$(PYTEST) -n $(LONG_WORKERS) -m long --hypothesis-profile=long $(ARGS)
 	$(PYTEST) --executor=processes $(CONFORMING) $(ARGS)
-	$(ON_SPARK) $(CONFORMING) $(ARGS)
+	$(PYTEST) --executor=fake-spark $(CONFORMING) $(ARGS)
+	$(ON_SPARK) $(CONFORMING_ON_SPARK) $(ARGS)
 
 check: $(DEV)  ## style, types, layers; a few seconds
 	$(RUN) -m ruff check .
