@@ -40,6 +40,7 @@ __all__ = [
     "StateHome",
     "Stored",
     "StoredTable",
+    "TableChunk",
     "Taken",
     "moment_of",
     "operator_of",
@@ -58,7 +59,28 @@ class Run(Protocol):
     def __call__(self, plan: Node, action: Callable[[Task, Iterator[Chunk]], Any]) -> list[Any]: ...
 
 
-class Stored(Chunk):
+class TableChunk(Chunk):
+    """A table of states, or what stands for one, where records would lie. Nobody changes it."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return 1
+
+    def rows(self) -> list[Any]:
+        raise AssertionError("a table of states is no list of records")
+
+    def slice(self, start: int, stop: int) -> Chunk:
+        raise AssertionError("a table of states has no parts")
+
+    def isolated(self) -> Chunk:
+        return self
+
+    def lent(self) -> Chunk:
+        return self
+
+
+class Stored(TableChunk):
     """Stands for a version of a partition's table: the files that it can be read from, and what is asked for
     most. ``operator`` is known in the driver only."""
 
@@ -102,21 +124,6 @@ class Stored(Chunk):
     @property
     def stored(self) -> Stored:
         """See :func:`stored_in`."""
-        return self
-
-    def __len__(self) -> int:
-        return 1
-
-    def rows(self) -> list[Any]:
-        raise AssertionError("what stands for a table is no list of records")
-
-    def slice(self, start: int, stop: int) -> Chunk:
-        raise AssertionError("what stands for a table has no parts")
-
-    def isolated(self) -> Chunk:
-        return self
-
-    def lent(self) -> Chunk:
         return self
 
     @property

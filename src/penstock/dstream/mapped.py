@@ -18,6 +18,7 @@ from penstock.dstream.home import (
     Operator,
     Stored,
     StoredTable,
+    TableChunk,
     Taken,
     moment_of,
     operator_of,
@@ -206,7 +207,7 @@ def _source_of(site: CallSite, held: list[Stored]) -> Source:
     return Source(site, [SliceReader([each]) for each in held])
 
 
-class _Result(Chunk):
+class _Result(TableChunk):
     """A version of the states of a partition, or what stands for it; and what the function has returned. No
     reader changes it."""
 
@@ -222,21 +223,6 @@ class _Result(Chunk):
     def stored(self) -> Stored | None:
         """See :func:`~penstock.dstream.home.stored_in`."""
         return self.version if isinstance(self.version, Stored) else None
-
-    def __len__(self) -> int:
-        return 1
-
-    def rows(self) -> list[Any]:
-        raise AssertionError("a version of states is no list of records")
-
-    def slice(self, start: int, stop: int) -> Chunk:
-        raise AssertionError("a version of states has no parts")
-
-    def isolated(self) -> Chunk:
-        return self
-
-    def lent(self) -> Chunk:
-        return self
 
     @property
     def nbytes(self) -> int:
