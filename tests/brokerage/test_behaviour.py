@@ -83,7 +83,7 @@ def orders_written(out: Path) -> int:
         (["--window", "inf"], "--window must be at least 1 ms, not inf"),
         (["--interval", "x"], "'x' is not a valid float"),
         (["--max-files-per-batch", "0"], "0 is not in the range x>=1"),
-        (["--master", "yarn"], "master 'yarn' is not understood. Hint: use local, local[N] or local[*]."),
+        (["--master", "yard"], "master 'yard' is not understood. Hint: use local, local[N] or local[*];"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str, tmp_path: Path) -> None:

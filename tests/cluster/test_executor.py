@@ -168,7 +168,8 @@ def test_a_batch_of_the_dashboard_is_one_job_and_writes_what_one_machine_writes(
     there = figures(spark, orders, tmp_path / "there", 4)
     assert there == here
     assert len(here["rejects"].splitlines()) > 20
-    assert jobs[1:] == [1, 1, 1, 1], "the first job looks around"
+    assert jobs[-4:] == [1, 1, 1, 1]
+    assert len(jobs) <= 5, "a first job may look around"
 
 
 @pytest.mark.parametrize("master", ["sprak://a:1", "mesos://a:5050", "spark://nowhere", "local[0]"])

@@ -17,7 +17,8 @@ import pytest
 from penstock import Conf, Context, DStream, State, StateSpec, StreamingContext
 from penstock.clock import ManualClock
 from penstock.errors import KeyTypeError, StateError
-from penstock.executors import LocalExecutor, ProcessCrew
+from penstock.executors import LocalExecutor
+from penstock.executors.processes import ProcessCrew
 from penstock.executors.remote import Outcome, Programs, Shipment
 from penstock.plan import explained
 from penstock.testing import Stepper

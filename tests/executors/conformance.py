@@ -25,7 +25,8 @@ from hypothesis import settings
 from penstock.conf import BRING_BYTES, Conf
 from penstock.context import context as module
 from penstock.errors import UnsupportedError
-from penstock.executors import Executor, LocalExecutor, ProcessCrew
+from penstock.executors import Executor, LocalExecutor
+from penstock.executors.processes import ProcessCrew
 from penstock.executors.remote import Crew, Outcome, Ready, Shipment
 
 __all__ = ["EXECUTORS", "Conformance", "OnFakeSpark", "OnProcesses", "OnSpark"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock import Conf, Context
-from penstock.executors import ProcessCrew
+from penstock.executors.processes import ProcessCrew
 
 __all__ = ["crew_of", "with_workers"]
 

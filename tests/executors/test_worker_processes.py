@@ -18,7 +18,7 @@ import pytest
 
 from penstock import Conf, Context
 from penstock.errors import UnsupportedError, WorkerLost, failure_of
-from penstock.executors import ProcessCrew
+from penstock.executors.processes import ProcessCrew
 from tests.executors.crews import crew_of, with_workers
 
 NUMBERS = list(range(8))

@@ -30,7 +30,7 @@ from penstock.conf import (
 )
 from penstock.dstream.home import StateHome
 from penstock.errors import ArgumentError, SignatureError, StateError, UnsupportedError, joined
-from penstock.executors import Executor, LocalExecutor, Prefetch, ProcessCrew, Together
+from penstock.executors import Executor, LocalExecutor, Prefetch, Together
 from penstock.plan import Node, SliceReader, Source, StorageLevel, Task, call_site, current_metrics, slices
 from penstock.rdd import RDD, Accumulator, AccumulatorParam, Broadcast, accepted, partition_count
 from penstock.sinks import save_pickle_directory
@@ -563,6 +563,8 @@ def _executor_for(master: str, conf: Conf, session: Session | None = None) -> Ex
     inline_rows = conf.value(INLINE_ROWS)
     if conf.value(PYTHON_WORKERS) == "threads":
         return LocalExecutor(threads, inline_rows)
+    from penstock.executors.processes import ProcessCrew  # few want it, and it loads much
+
     max_failures = conf.value(TASK_MAX_FAILURES)
     crew = ProcessCrew(threads, max_failures=max_failures, always=not inline_rows)
     return LocalExecutor(threads, inline_rows, crew)

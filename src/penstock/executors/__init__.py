@@ -2,6 +2,5 @@
 
 from penstock.executors.base import Executor, Prefetch, Together
 from penstock.executors.local import LocalExecutor
-from penstock.executors.processes import ProcessCrew
 
-__all__ = ["Executor", "LocalExecutor", "Prefetch", "ProcessCrew", "Together"]
+__all__ = ["Executor", "LocalExecutor", "Prefetch", "Together"]
