@@ -449,7 +449,7 @@ def test_the_page_of_a_stream_that_runs(
         browser.open(ssc.uiWebUrl)
         browser.until(lambda: browser.text("#t-records") == "6")
         browser.until(lambda: rows(browser, "#state") and rows(browser, "#state")[0][2] == "2")
-        browser.until(lambda: [row[2] for row in rows(browser, "#operators")] == ["0", "2"])  # empty batches
+        browser.until(lambda: [row[2] for row in rows(browser, "#operators")] == ["0", "see State", "2"])
         browser.run("document.getElementById('ask-key').value = arguments[0]", json.dumps(HOSTILE))
         browser.run("document.querySelector('#ask button').click()")
         browser.until(lambda: browser.text("#ask-answer") == "3")
