@@ -17,8 +17,8 @@ import uuid
 import weakref
 from collections.abc import Callable
 from functools import lru_cache
-from types import FunctionType
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import IO, Any
 
 import cloudpickle
 
@@ -28,6 +28,7 @@ _own: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
 _own_by_name: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
 _received: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
+_far = threading.RLock()
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -64,11 +65,30 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 class FarPickler(Pickler):
     """For a process of another machine: functions and classes of the program's own modules travel whole."""
 
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file, protocol=5)
+        self._noted: dict[str, ModuleType] = {}
+
+    def dump(self, obj: Any) -> None:
+        """One at a time: cloudpickle has one list, of a process, of modules that travel whole. It is as it
+        was afterwards, for all who pickle for this machine."""
+        with _far:
+            try:
+                super().dump(obj)
+            finally:
+                for module in self._noted.values():
+                    cloudpickle.unregister_pickle_by_value(module)
+
     def reducer_override(self, obj: Any) -> Any:
         """Notes modules that only this machine has before something of theirs is pickled."""
         if isinstance(obj, (FunctionType, type)) and _is_of_the_program(obj.__module__):
-            cloudpickle.register_pickle_by_value(sys.modules[obj.__module__])
+            self._note(obj.__module__)
         return super().reducer_override(obj)
+
+    def _note(self, name: str) -> None:
+        if name not in self._noted and name not in cloudpickle.list_registry_pickle_by_value():
+            self._noted[name] = sys.modules[name]
+            cloudpickle.register_pickle_by_value(sys.modules[name])
 
 
 @lru_cache(maxsize=4096)

@@ -40,5 +40,5 @@ def travelling(what: object) -> bytes:
     from penstock.encoding.elsewhere import FarPickler
 
     out = io.BytesIO()
-    FarPickler(out, protocol=5).dump(what)
+    FarPickler(out).dump(what)
     return out.getvalue()
