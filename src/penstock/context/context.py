@@ -129,7 +129,7 @@ class Context:
     def __repr__(self) -> str:
         return f"<Context master={self.master} appName={self.appName}>"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def _must_not_travel(self) -> None:
         raise UnsupportedError(
             "a function that runs in a worker holds a Context, or an RDD or stream of one. Hint: let it hold "
             "the data itself, a broadcast value, or what collect() gives."

@@ -503,7 +503,8 @@ class Generation:
         known: dict[Node, int] = {}
         parts: dict[Node, int] = {}
         for place, count in metrics.places(ROWS).items():
-            counted: Node = place[0]  # type: ignore[index]
+            assert isinstance(place, tuple)
+            counted: Node = place[0]
             if counted in known:
                 known[counted] += count
                 parts[counted] += 1

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
+from abc import abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ from penstock.storage import join, storage_for
 
 __all__ = [
     "Operator",
+    "Shown",
     "StateHome",
     "Stored",
     "StoredTable",
@@ -357,6 +359,25 @@ class Taken(Step):
     def form(self, form: PlanForm) -> PlanForm:
         """See :mod:`penstock.plan.forms`."""
         return form
+
+
+class Shown(Step):
+    """On a worker: a table that lies in files, as records."""
+
+    belongs_elsewhere = True
+
+    def __init__(self, files: TableFiles[Any]) -> None:
+        self._files = files
+
+    @abstractmethod
+    def chunks_of(self, table: Any) -> Iterator[Chunk]:
+        """The records of a table, which are not to be changed."""
+
+    def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
+            assert isinstance(chunk, Stored)
+            for part in self.chunks_of(self._files.load(chunk.partition, chunk.steps)):
+                yield part.isolated()
 
 
 def operator_of(rdd: RDD) -> Operator | None:

@@ -16,6 +16,7 @@ from typing import Any
 from penstock.chunk import CHUNK_ROWS, Chunk, Rows, Tuple, isolated
 from penstock.dstream.home import (
     Operator,
+    Shown,
     Stored,
     StoredTable,
     TableChunk,
@@ -325,8 +326,8 @@ class _Mapped:
 
     def __call__(self, task: Task, inputs: list[Iterator[Chunk]]) -> Iterator[Chunk]:
         held = list(inputs[0])
-        is_result = bool(held) and isinstance(held[0], _Result)
-        version = held[0].version if is_result else self.mapping.first(held, self.time)  # type: ignore[attr-defined]
+        before = held[0] if held else None
+        version = before.version if isinstance(before, _Result) else self.mapping.first(held, self.time)
         made = self.mapping.made_of(version, inputs[1], self.time, self.before_ms)
         if self.report is not None:
             self.report.forgotten(made.expired)
@@ -498,20 +499,13 @@ class _Version(Step):
         return states
 
 
-class _SnapshotThere(Step):
+class _SnapshotThere(Shown):
     """On a worker: all keys with their states."""
 
     name = "stateSnapshots"
-    belongs_elsewhere = True
 
-    def __init__(self, files: TableFiles[Any]) -> None:
-        self._files = files
-
-    def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        for chunk in chunks:
-            assert isinstance(chunk, Stored)
-            version = self._files.load(chunk.partition, chunk.steps)
-            yield from (part.isolated() for part in _bounded(version.pairs()))
+    def chunks_of(self, table: Version) -> Iterator[Chunk]:
+        return _bounded(table.pairs())
 
     def form(self, states: Form) -> Form:
         """See :mod:`penstock.plan.forms`."""

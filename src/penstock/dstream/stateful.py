@@ -18,6 +18,7 @@ from penstock.chunk import (
 )
 from penstock.dstream.home import (
     Operator,
+    Shown,
     Stored,
     StoredTable,
     Taken,
@@ -39,7 +40,6 @@ from penstock.plan import (
     Shuffle,
     SliceReader,
     Source,
-    Step,
     Task,
     raise_located,
 )
@@ -385,20 +385,13 @@ def _stored(
     return Stored(partition, steps, sum(map(len, made)), nbytes, touched, 0, None)
 
 
-class _States(Step):
+class _States(Shown):
     """On a worker: all keys with their states."""
 
     name = "updateStateByKey"
-    belongs_elsewhere = True
 
-    def __init__(self, files: TableFiles[Any]) -> None:
-        self._files = files
-
-    def run(self, task: Task, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        for chunk in chunks:
-            assert isinstance(chunk, Stored)
-            for part in self._files.load(chunk.partition, chunk.steps):
-                yield part.isolated()
+    def chunks_of(self, table: Sequence[Chunk]) -> Iterator[Chunk]:
+        return iter(table)
 
     def form(self, states: Form) -> Form:
         """See :mod:`penstock.plan.forms`."""

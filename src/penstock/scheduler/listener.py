@@ -25,9 +25,8 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _CAPACITY = 10_000  # events that wait for slow listeners; as in Spark
-_PAUSE_S = (
-    0.1  # what comes within this after all was told is told together: it costs far less than one by one
-)
+_PAUSE_S = 0.1
+"""What comes within this after all was told is told together: it costs far less than one by one."""
 
 
 @dataclass(frozen=True)

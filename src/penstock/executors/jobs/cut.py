@@ -154,7 +154,6 @@ class Cut:
 
     def __init__(self, job: Job, node: Node, partitions: Sequence[int], *, whole: bool = False) -> None:
         self._job = job
-        self._partitions = partitions
         self._top = job.instead(node)
         self._wanted: dict[Node, dict[int, None]] = {self._top: dict.fromkeys(partitions)}
         self._numbers: dict[Node, int] = {}

@@ -25,6 +25,7 @@ import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 
 from penstock.executors.processes.surroundings import Surroundings
 from penstock.executors.remote import Programs, perform, refused
@@ -112,10 +113,11 @@ class _ToProgram(logging.handlers.QueueHandler):
     """What is logged here is the program's to format, to filter and to write."""
 
     def __init__(self, worker: _Worker) -> None:
-        super().__init__(worker)  # type: ignore[arg-type]  # its queue is whatever enqueue() puts it in
+        super().__init__(SimpleQueue())  # which stays empty: enqueue() is all that knows of it
+        self._worker = worker
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        self.queue.say(b"log", pickle.dumps(record))  # type: ignore[attr-defined]
+        self._worker.say(b"log", pickle.dumps(record))
 
 
 def flush_output() -> None:

@@ -70,8 +70,6 @@ class Session:
     def __init__(self, context: Any, *, ours: bool) -> None:
         self._context = context
         self._ours = ours
-        self._groups = 0
-        self._lock = threading.Lock()
         self._forgotten: SimpleQueue[Any] = SimpleQueue()
         self._forgetting: threading.Thread | None = None
 
