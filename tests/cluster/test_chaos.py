@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-import threading
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,12 +67,12 @@ def kill_something(cluster: LocalCluster, chance: random.Random) -> None:
         cluster.kill_worker(chance.choice(alive))
 
 
-def wait_for_batches(folder: Path, count: int, process: object) -> None:
-    deadline, pause = time.monotonic() + PATIENCE_S, threading.Event()
+def wait_for_batches(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
     while committed(folder) < count:
-        assert process.poll() is None, end_of_log(folder)  # type: ignore[attr-defined]
+        assert process.poll() is None, end_of_log(folder)
         assert time.monotonic() < deadline, f"no batch was completed\n{end_of_log(folder)}"
-        pause.wait(0.1)
+        time.sleep(0.1)
 
 
 def end_of_log(folder: Path) -> str:

@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from penstock import Context, StreamingContext
+from penstock import Context
 from penstock.brokerage.generate import write_orders
-from penstock.brokerage.pipeline import figures_of
-from penstock.clock import ManualClock
 from penstock.errors import ArgumentError, StateError, UnsupportedError, failure_of
 from penstock.executors.spark import Session
-from penstock.testing import Stepper
+from tests.executors.dashboard import figures
 
 
 @dataclass(frozen=True)
@@ -137,25 +135,6 @@ def test_a_second_spark_context_is_refused(spark: Any) -> None:
         Context(spark.master)
 
 
-def figures(master: Any, orders: Path, out: Path, batches: int) -> dict[str, str]:
-    """The dashboard's report over so many files, one a batch; by the number of the batch."""
-    clock = ManualClock()
-    with Context(master, "dashboard") as sc:
-        sc.setCheckpointDir(str(out / "rdds"))
-        ssc = StreamingContext(sc, 1, clock=clock)
-        lines = ssc.textFileStream(str(orders), newFilesOnly=False, maxFilesPerBatch=1)
-        found = figures_of(lines, 3.0)
-        rejects: list[Any] = []
-        found.rejects.foreachRDD(lambda rdd: rejects.extend(rdd.collect()))
-        found.report.saveAsTextFiles(str(out / "figures"), "txt")
-        with Stepper(ssc, clock) as stepper:
-            for _ in range(batches):
-                stepper.step()
-    report = {path.name: (path / "part-00000").read_text() for path in sorted(out.glob("figures-*.txt"))}
-    report["rejects"] = "\n".join(f"{Path(r.source).name} {r.number} {r.text}" for r in rejects)
-    return report
-
-
 def test_a_batch_of_the_dashboard_is_one_job_and_writes_what_one_machine_writes(
     spark: Any, tmp_path: Path, jobs: list[int]
 ) -> None:
@@ -163,11 +142,13 @@ def test_a_batch_of_the_dashboard_is_one_job_and_writes_what_one_machine_writes(
     orders.mkdir()
     for number in range(4):
         write_orders(orders / f"{number}.txt", 2_000, seed=number, malformed=0.01)
-    here = figures("local[2]", orders, tmp_path / "here", 4)
-    jobs.clear()
-    there = figures(spark, orders, tmp_path / "there", 4)
+    with Context("local[2]", "dashboard") as sc:
+        here = figures(sc, orders, tmp_path / "here", 4)
+    with Context(spark, "dashboard") as sc:
+        there = figures(sc, orders, tmp_path / "there", 4)
     assert there == here
-    assert len(here["rejects"].splitlines()) > 20
+    assert len(here) == 5
+    assert len(here["rejects"]) > 20
     assert jobs[-4:] == [1, 1, 1, 1]
     assert len(jobs) <= 5, "a first job may look around"
 

@@ -85,39 +85,49 @@ class Conformance:
             terminalreporter.write_line(f"not run on {self._executor}: {count} tests, whose test {reason}")
 
 
-class OnProcesses:
-    """All Python that can be sent is sent to two processes, which all contexts share."""
+class _Elsewhere:
+    """Puts something under all contexts that would run on threads alone, until :attr:`_stack` is closed."""
 
     def __init__(self) -> None:
-        self._crew = ProcessCrew(2, max_failures=4, always=True)
+        self._stack = ExitStack()
         self._make = module._executor_for
-        module._executor_for = self._made  # type: ignore[assignment]
+        self._stack.enter_context(patch.object(module, "_executor_for", self._made))
 
     def _made(self, master: str, conf: Conf, *others: Any) -> Executor:
         made = self._make(master, conf, *others)
         if type(made) is not LocalExecutor or made._crew is not None:
             return made
-        return LocalExecutor(made.threads, made._inline_rows, _Shared(self._crew))
+        return self._instead(made, conf)
+
+    def _instead(self, made: LocalExecutor, conf: Conf) -> Executor:
+        """What runs it."""
+        raise NotImplementedError
 
     def pytest_unconfigure(self) -> None:
-        module._executor_for = self._make
-        self._crew.close()
+        self._stack.close()
 
 
-class OnSpark:
+class OnProcesses(_Elsewhere):
+    """All Python that can be sent is sent to two processes, which all contexts share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._crew = ProcessCrew(2, max_failures=4, always=True)
+        self._stack.callback(self._crew.close)
+
+    def _instead(self, made: LocalExecutor, conf: Conf) -> Executor:
+        return LocalExecutor(made.threads, made._inline_rows, _Shared(self._crew))
+
+
+class OnSpark(_Elsewhere):
     """All that can be sent is sent to a cluster of two workers, which is started for the first context. One
     SparkContext serves all."""
 
     def __init__(self) -> None:
-        self._stack = ExitStack()
+        super().__init__()
         self._session: Any = None
-        self._make = module._executor_for
-        module._executor_for = self._made  # type: ignore[assignment]
 
-    def _made(self, master: str, conf: Conf, *others: Any) -> Executor:
-        made = self._make(master, conf, *others)
-        if type(made) is not LocalExecutor or made._crew is not None:
-            return made
+    def _instead(self, made: LocalExecutor, conf: Conf) -> Executor:
         from penstock.executors.spark import SparkExecutor
 
         class OnCluster(SparkExecutor):
@@ -151,10 +161,6 @@ class OnSpark:
             self._session._ours, ours = False, self._session  # contexts come and go
             self._stack.callback(lambda: setattr(ours, "_ours", True))
         return self._session
-
-    def pytest_unconfigure(self) -> None:
-        module._executor_for = self._make
-        self._stack.close()
 
 
 class OnFakeSpark(OnSpark):

@@ -44,7 +44,8 @@ Stage = Callable[[Node, Callable[[Task, Iterator[Chunk]], Any], Sequence[int]], 
 
 
 class Job:
-    """The working memory of one job. Thread-safe once prepared."""
+    """The working memory of one job. Thread-safe once prepared. ``instead`` gives what is read where a node
+    is asked for."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Job:
         self._found_kept: dict[Node, Kept | None] = {}
         self._aheads = aheads
         self._passed = passed
-        self._instead = instead
+        self.instead = instead
         self._metrics = metrics
         self._moved: dict[Node, list[list[list[Chunk]]]] = {}
         self._held: dict[Node, list[list[Chunk] | None]] = {}
@@ -66,8 +67,9 @@ class Job:
         self._reads: dict[Node, int] = {}
         self._hints: dict[Node, int] = {}
 
-    def _kept(self, node: Node) -> Kept | None:
-        """Where a node is kept: for the whole job it is, or is not, as it was at the first question."""
+    def kept(self, node: Node) -> Kept | None:
+        """Where a node is kept, or will be. For the whole job it is, or is not, as it was at the first
+        question."""
         try:
             return self._found_kept[node]
         except KeyError:
@@ -92,12 +94,12 @@ class Job:
 
     def prepare(self, plan: Node, partitions: Sequence[int], stage: Stage) -> None:
         """Compute what must be there before ``partitions`` of ``plan`` are pulled."""
-        order = self._in_order(self._instead(plan), partitions)
+        order = self._in_order(self.instead(plan), partitions)
         for node in order:
             if isinstance(node, Shuffle):
                 self._shuffle(node, stage)
             elif isinstance(node, Narrow) and node.step.needs_summary(node.partitions):
-                self.hold(self._instead(node.parent), stage)
+                self.hold(self.instead(node.parent), stage)
                 summaries = stage(node.parent, node.step.summarise, range(node.partitions))
                 self._decisions[node] = node.step.decide(summaries)
             if self._reads[node] > 1 and node not in self._passed:
@@ -120,26 +122,26 @@ class Job:
             seen.add(node)
             pending.append((node, True))
             if not isinstance(node, Gather):
-                for parent in map(self._instead, node.parents):
+                for parent in map(self.instead, node.parents):
                     self._reads[parent] = self._reads.get(parent, 0) + 1
                     pending.append((parent, False))
                 continue
-            parents = list(map(self._instead, node.parents))
+            parents = list(map(self.instead, node.parents))
             for parent in parents:
-                self._reads[parent] = self._reads.get(parent, 0) + _times_read(node, parent, self._instead)
+                self._reads[parent] = self._reads.get(parent, 0) + _times_read(node, parent, self.instead)
             pending.extend((parent, False) for parent in reversed(parents))
         return order
 
     def _complete(self, node: Node, partitions: Sequence[int]) -> bool:
-        kept, ahead = self._kept(node), self._aheads.get(node)
+        kept, ahead = self.kept(node), self._aheads.get(node)
         if kept is not None and all(map(kept.has, partitions)):
             return True
         return ahead is not None and all(map(ahead.has, partitions))
 
-    def _lies_ready(self, node: Node) -> bool:
+    def _is_read_again(self, node: Node) -> bool:
         """Whether it may be read again without being computed again."""
         ahead = self._aheads.get(node)
-        return self._kept(node) is not None or (
+        return self.kept(node) is not None or (
             ahead is not None and all(map(ahead.has, range(node.partitions)))
         )
 
@@ -158,7 +160,7 @@ class Job:
         everywhere = range(parent.partitions)
         if self._is_clear(router, parent, everywhere):
             return None
-        self.hold(self._instead(parent), stage)
+        self.hold(self.instead(parent), stage)
         if self._is_clear(router, parent, everywhere):  # it was not known that there are so few
             return None
         return router.decide(stage(parent, router.summarise, everywhere), node.targets)
@@ -169,24 +171,16 @@ class Job:
 
     def hold(self, node: Node, stage: Stage) -> None:
         """Compute a node once for several reads within this job."""
-        if node not in self._held and not isinstance(node, Source) and not self._lies_ready(node):
+        if node not in self._held and not isinstance(node, Source) and not self._is_read_again(node):
             parts = stage(node, LISTED, range(node.partitions))
             self._held[node] = parts
             self._hints.pop(node, None)  # now it is exact
 
     # What lies ready, for those who compute a part of a plan elsewhere
 
-    def instead(self, node: Node) -> Node:
-        """What is read where a node is asked for."""
-        return self._instead(node)
-
     def decision(self, node: Node) -> Any:
         """What was decided for a node, ``None`` if there was nothing to decide."""
         return self._decisions.get(node)
-
-    def kept(self, node: Node) -> Kept | None:
-        """Where a node is kept, or will be."""
-        return self._kept(node)
 
     def is_held(self, node: Node) -> bool:
         """Whether it was computed once for all readers within this job."""
@@ -199,7 +193,7 @@ class Job:
     def is_given(self, node: Node, partitions: Sequence[int]) -> bool:
         """Whether these partitions are there for :meth:`given`, or will be once what is kept of the node has
         been filled. A part that was to be computed ahead and is not there yet is this job's from now on."""
-        if isinstance(node, (Source, Shuffle)) or node in self._held or self._kept(node) is not None:
+        if isinstance(node, (Source, Shuffle)) or node in self._held or self.kept(node) is not None:
             return True
         if node.stays_here:
             return True
@@ -210,13 +204,13 @@ class Job:
         """A partition that lies ready, as something that can be sent elsewhere and read there. Nobody may
         change its records."""
         if isinstance(node, Source) and node not in self._held:
-            kept = self._kept(node)
+            kept = self.kept(node)
             if kept is None or not kept.has(partition):
                 reader = node.readers[partition]
                 if reader.travels:
                     return reader
         try:
-            return SliceReader(self._as_it_is(self._instead(node), partition))
+            return SliceReader(self._as_it_is(self.instead(node), partition))
         except Exception as error:
             locate(error, partition=partition)
             raise
@@ -226,7 +220,7 @@ class Job:
         held = self._held.get(node)
         if held is not None:
             return held[partition] or ()
-        kept = self._kept(node)
+        kept = self.kept(node)
         if kept is not None:
             self._fill(kept, node, partition)
             return kept.held(partition)
@@ -244,7 +238,7 @@ class Job:
     def _lying(self, node: Node, partition: int) -> Sequence[Chunk] | None:
         if node in self._held:
             return self._held[node][partition]
-        kept = self._kept(node)
+        kept = self.kept(node)
         if kept is not None:
             return kept.in_memory(partition)
         if node in self._moved:
@@ -262,7 +256,7 @@ class Job:
 
     def rows_hint(self, node: Node, partitions: Sequence[int]) -> int | None:
         """How many records these partitions read, if that is known. Once known of a whole node it stays."""
-        node = self._instead(node)
+        node = self.instead(node)
         if len(partitions) != node.partitions or len(set(partitions)) != node.partitions:
             return self._rows_read(node, partitions)
         known = self._hints.get(node)
@@ -277,14 +271,14 @@ class Job:
             held = self._held.get(node)
             if held is not None:
                 return sum([len(chunk) for index in partitions for chunk in held[index] or ()])
-            kept = self._kept(node)
+            kept = self.kept(node)
             if kept is not None and all(map(kept.has, partitions)):
                 return _sum_of(kept.rows_hint(index) for index in partitions)
             ahead = self._aheads.get(node)
             if ahead is not None and all(map(ahead.has, partitions)):
                 return sum(map(ahead.rows_hint, partitions))
             if isinstance(node, Narrow):
-                node = self._instead(node.parent)
+                node = self.instead(node.parent)
             elif isinstance(node, Source):
                 return _sum_of(node.readers[index].rows_hint for index in partitions)
             elif isinstance(node, Shuffle):
@@ -303,13 +297,13 @@ class Job:
 
     def chunks(self, node: Node, partition: int, *, lend: bool = False) -> Iterator[Chunk]:
         """A partition's chunks, kept ones from where they are kept; ``lend`` to a reader of items."""
-        node = self._instead(node)
+        node = self.instead(node)
         held = self._held.get(node)
         if held is not None:
             part = held[partition]
             assert part is not None
             return handed_out(part, lend=lend)
-        kept = self._kept(node)
+        kept = self.kept(node)
         if kept is not None:
             return self._through(kept, node, partition, lend)
         if self._is_there(node, partition):
@@ -360,7 +354,7 @@ class Job:
         current: Node = node
         while isinstance(current, Narrow) and (current is node or not self._is_kept(current, partition)):
             chain.append(current)
-            current = self._instead(current.parent)
+            current = self.instead(current.parent)
         on_lent = chain[-1].step.on_lent() if self._is_kept(current, partition) else None
         chunks = self.chunks(current, partition, lend=on_lent is not None)
         fused: list[ChunkStep] = []
@@ -380,7 +374,7 @@ class Job:
         return chunks
 
     def _is_kept(self, node: Node, partition: int) -> bool:
-        return node in self._held or self._kept(node) is not None or self._is_there(node, partition)
+        return node in self._held or self.kept(node) is not None or self._is_there(node, partition)
 
 
 class _Listed:
