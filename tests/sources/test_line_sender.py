@@ -27,7 +27,7 @@ def blocks_from(first: int) -> Iterator[bytes]:
 
 
 class Broken(Exception):
-    """The test's receiver has died, as it was told to."""
+    """The test's receiver has died, as it was told to, or has lost its sender."""
 
 
 class Receiver:
@@ -53,7 +53,10 @@ class Receiver:
         with connection.makefile("rb") as read:
 
             def line() -> bytes:
-                found = read.readline()
+                try:
+                    found = read.readline()
+                except ConnectionResetError:  # the sender went with an answer of ours unread
+                    raise Broken from None
                 self.bytes_left -= len(found)
                 if self.bytes_left < 0 or not found.endswith(b"\n"):
                     raise Broken
