@@ -249,7 +249,7 @@ class Lifecycle:
                     driver.is_followed,
                 )
             )
-            self._bus.add(dashboard.board)
+            self._bus.add(dashboard.board, glances=True)
         return dashboards
 
     def _begin_monitor(self, driver: BatchDriver, available_now: bool) -> None:
@@ -292,7 +292,7 @@ class Lifecycle:
             lambda write: Recorder(graph, application_at, write, driver.told, generation.take_plans),
             self._bus.drain,
         )
-        self._bus.add(listener)
+        self._bus.add(listener, glances=True)
         self._monitor = monitor
         self._sc._page_of_stream = lambda: self.uiWebUrl
 
@@ -518,7 +518,7 @@ class Lifecycle:
         if driver is None or driver.halted:
             return
         self.stop(stopSparkContext=True, stopGraceFully=self._sc.conf.value(STOP_GRACEFULLY_ON_SHUTDOWN))
-        if not self._awaited:
+        if not self._awaited and getattr(sys, "last_value", None) is None:  # it did not end by an exception
             sys.stderr.write(
                 f"penstock: the script ended without awaitTermination(), so the streaming context was "
                 f"stopped after {driver.finished_batches} batches\n"

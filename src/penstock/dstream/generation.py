@@ -578,7 +578,7 @@ def _plain_records(plan: Source) -> int:
 
 
 class _Slides:
-    """The slides in a window of ``length_ms``, each counted once, when it is the newest."""
+    """The slides in a window of ``length_ms``, each counted once, when it is new."""
 
     def __init__(self, length_ms: int) -> None:
         self._length_ms = length_ms
@@ -588,11 +588,15 @@ class _Slides:
 
     def at(self, time: int, rdds: Mapping[int, RDD | None]) -> tuple[int, int]:
         """How many slides the window that ends at ``time`` holds, and how many records in them."""
-        newest = self._newest
-        news = [time] if newest is not None and time in rdds else sorted(t for t in rdds if t <= time)
-        for at in news:
+        newest, news = self._newest, []
+        for at in reversed(rdds):  # they have come in their order
+            if newest is not None and at <= newest:
+                break
+            if at <= time:
+                news.append(at)
+        for at in sorted(news):
             rdd = rdds[at]
-            if (newest is None or at > newest) and rdd is not None and _is_plain(rdd.plan):
+            if rdd is not None and _is_plain(rdd.plan):
                 assert isinstance(rdd.plan, Source)
                 records = _plain_records(rdd.plan)
                 self._held.append((at, records))

@@ -189,10 +189,10 @@ def _operators(application: Application) -> list[Record]:
 
 
 def _rows(application: Application) -> list[Record]:
-    """For each operator how many records it made in the last batch that was over, and what its window held
-    when it was looked at last."""
+    """For each operator how many records it made in the last batch that was over and looked at so closely,
+    and what its window held then."""
     history = application.history
-    newest = history.last or {}
+    newest = history.last_counted or {}
     records = newest.get("operators") or []
     windows: dict[int, Record] = {each["operator"]: each for each in newest.get("windows") or ()}
     return [

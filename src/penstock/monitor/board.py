@@ -59,7 +59,8 @@ class Board(StreamingListener):
         self._lock = threading.Lock()  # memories and what stands below
         self._newest: BatchInfo | None = None
         self._running: BatchInfo | None = None
-        self._submitted = self._batches = self._failed = self._records = 0
+        self._waiting: set[int] = set()  # the batches that do
+        self._batches = self._failed = self._records = 0
         self._last_ms: dict[str, int] = {}  # when a panel last got something
         self._last_records_ms: int | None = None
         self._last_good_ms: int | None = None
@@ -105,10 +106,14 @@ class Board(StreamingListener):
         self.touch()
 
     def onBatchSubmitted(self, batchSubmitted: Any) -> None:
-        self._submitted += 1
+        with self._lock:
+            self._waiting.add(batchSubmitted.batchInfo.batchTime)
 
     def onBatchStarted(self, batchStarted: Any) -> None:
-        self._running = batchStarted.batchInfo
+        info: BatchInfo = batchStarted.batchInfo
+        with self._lock:
+            self._waiting.discard(info.batchTime)
+            self._running = info
         self.touch()
 
     def onBatchCompleted(self, batchCompleted: Any) -> None:
@@ -126,6 +131,7 @@ class Board(StreamingListener):
                     if any(map(_has_records, readings[index].values())):
                         self._last_ms[panel.id] = info.processingEndTime
             self._newest, self._running = info, None
+            self._waiting.discard(info.batchTime)
             self._batches += 1
             if failed:
                 self._failed += 1
@@ -207,7 +213,7 @@ class Board(StreamingListener):
             "batches": self._batches,
             "failed": self._failed,
             "records": self._records,
-            "waiting": max(0, self._submitted - self._batches - (running is not None)),
+            "waiting": len(self._waiting),
             "lastRecords": self._last_records_ms,
             "last": dict(self._last_ms),
             "running": None if running is None else running.batchTime,

@@ -106,6 +106,7 @@ class History:
         self._totals: Record = _no_totals()
         self._end: AnyRecord | None = None
         self._last_over: AnyRecord | None = None
+        self._last_counted: AnyRecord | None = None
         self.changes = 0  # how many records there were
 
     def apply(self, record: AnyRecord) -> None:
@@ -127,7 +128,7 @@ class History:
                     if self._application and self._application.get("run") != record.get("run"):
                         self._totals = _no_totals()
                         self._active, self._receivers, self._explained = {}, {}, {}
-                        self._end = self._last_over = None
+                        self._end = self._last_over = self._last_counted = None
                     self._application = record
                 case "totals":
                     self._totals = {**_no_totals(), **record["totals"]}
@@ -161,6 +162,8 @@ class History:
                 "inputs": inputs,
             }
         self._over[time] = self._last_over = record
+        if record.get("operators"):
+            self._last_counted = record
         while len(self._over) > self._retained:
             del self._over[next(iter(self._over))]
 
@@ -178,6 +181,12 @@ class History:
     def last(self) -> AnyRecord | None:
         """The batch that was over last."""
         return self._last_over
+
+    @property
+    def last_counted(self) -> AnyRecord | None:
+        """The newest of those of which it is known what each operator made: where batches come fast, not each
+        is one."""
+        return self._last_counted
 
     def totals(self) -> Record:
         """Batches, failed ones, records and processing time since the start, and records by input."""

@@ -53,6 +53,20 @@ class BatchRecord:
         """Processing is over; also for a batch that never began."""
         self.ended_ms, self.ended_ns = clock.now_ms(), clock.elapsed_ns()
 
+    @property
+    def has_started(self) -> bool:
+        """Whether it runs, or is over."""
+        return self.started_ns >= 0 or self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it runs no more, or never will."""
+        return self.ended_ns >= 0
+
+    def forget_plans(self) -> None:
+        """Hold nothing of what was computed any longer: an event that nobody has heard yet may hold this."""
+        self.metrics = Metrics()
+
     def info(self) -> BatchInfo:
         """The facts so far."""
         started, ended = self.started_ns >= 0, self.ended_ns >= 0 and self.started_ns >= 0

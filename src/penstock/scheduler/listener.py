@@ -202,12 +202,18 @@ class ListenerBus:
     by :meth:`drain`. Whoever posts never waits: when 10,000 events wait for a listener that is too slow,
     further ones are dropped, which is logged. An event is told at once, or where they come fast up to 100 ms
     later, with those that came meanwhile.
+
+    A listener that *glances* shows a run to somebody: of batches that come fast it needs to hear neither what
+    is out of date when it is told, nor what is dear to find out of each.
     """
 
     def __init__(self, *, threaded: bool = True) -> None:
         self._listeners: list[StreamingListener] = []
+        self._glancing: list[StreamingListener] = []  # those of them that do
         self._heard: frozenset[str] = frozenset()  # the methods that any of them overrides
-        self._events: deque[tuple[str, object]] = deque()
+        self._heard_always: frozenset[str] = frozenset()  # the same of those that do not glance
+        # An event, or what makes it and says before whether it is out of date.
+        self._events: deque[tuple[str, object, Callable[[], object] | None, Callable[[], bool]]] = deque()
         lock = threading.Lock()
         self._changed = threading.Condition(lock)  # all is told
         self._news = threading.Condition(lock)  # what the listeners' thread waits for
@@ -219,27 +225,44 @@ class ListenerBus:
         self._dropped = 0
         self._closed = False
 
-    def add(self, listener: StreamingListener) -> None:
+    def add(self, listener: StreamingListener, *, glances: bool = False) -> None:
         """Tell ``listener`` what happens from now on."""
         with self._changed:
             self._listeners.append(listener)
-            self._heard |= _overridden(listener)
+            if glances:
+                self._glancing.append(listener)
+            self._listened()
 
     def remove(self, listener: StreamingListener) -> None:
         """Tell it no more; a listener that was never added is no error."""
         with self._changed:
             if listener in self._listeners:
                 self._listeners.remove(listener)
-                self._heard = frozenset().union(*map(_overridden, self._listeners))
+                if listener in self._glancing:
+                    self._glancing.remove(listener)
+                self._listened()
+
+    def _listened(self) -> None:
+        """Who listens has changed."""
+        always = [listener for listener in self._listeners if listener not in self._glancing]
+        self._heard = frozenset().union(*map(_overridden, self._listeners))
+        self._heard_always = frozenset().union(*map(_overridden, always))
+
+    def is_heard_always(self, method: str) -> bool:
+        """Whether a listener that does not only glance has the method."""
+        return method in self._heard_always
 
     @property
     def wanted(self) -> bool:
         """Whether anybody listens."""
         return bool(self._listeners)
 
-    def post(self, method: str, event: Callable[[], object]) -> None:
+    def post(
+        self, method: str, event: Callable[[], object], outdated: Callable[[], bool] | None = None
+    ) -> None:
         """Queue an event for ``method`` of all listeners; it is only made if one of them overrides that, and
-        the bus is not closed."""
+        the bus is not closed. With ``outdated``, where all of these only glance: it is made when it is told,
+        unless it is out of date by then."""
         if method not in self._heard:
             return
         with self._changed:
@@ -252,7 +275,10 @@ class ListenerBus:
                     )
                 self._dropped += 1
                 return
-            self._events.append((method, event()))
+            if outdated is None or method in self._heard_always:
+                self._events.append((method, event(), None, _never))
+            else:
+                self._events.append((method, None, event, outdated))
             if self._threaded and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="penstock-listeners", daemon=True)
                 self._thread.start()
@@ -293,9 +319,9 @@ class ListenerBus:
     def _run(self) -> None:
         while self._wait():
             with self._changed:
-                method, event = self._events.popleft()
+                queued = self._events.popleft()
                 self._delivering = threading.get_ident()
-            self._deliver(method, event)
+            self._deliver(*queued)
             with self._changed:
                 self._delivering = None
                 if not self._events:
@@ -314,7 +340,17 @@ class ListenerBus:
             self._idle = False
             return bool(self._events)
 
-    def _deliver(self, method: str, event: object) -> None:
+    def _deliver(
+        self,
+        method: str,
+        event: object,
+        make: Callable[[], object] | None,
+        outdated: Callable[[], bool],
+    ) -> None:
+        if make is not None:
+            if outdated():
+                return
+            event = make()
         before, self._delivering = self._delivering, threading.get_ident()
         for listener in tuple(self._listeners):
             try:
@@ -322,6 +358,10 @@ class ListenerBus:
             except BaseException:  # sys.exit() in a listener, too, ends nothing
                 _log.exception("a StreamingListener raised in %s", method)
         self._delivering = before
+
+
+def _never() -> bool:
+    return False
 
 
 def _overridden(listener: StreamingListener) -> frozenset[str]:
