@@ -42,6 +42,7 @@ Carried = dict[StreamNode, RDD]
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+_EXTENTS_MAX = 32
 _NO_PIECES: Mapping[Any, RDD] = {}
 
 
@@ -50,6 +51,17 @@ class Shared(Protocol):
 
     def release(self) -> None:
         """They are over."""
+
+
+class _Extent(NamedTuple):
+    """What is computed in a batch: of the whole graph, or without some outputs and what only those read.
+    ``nodes`` are in their order, ``ends`` what is asked for, ``shared`` what more than one reads, ``fanned``
+    those of them of which that is known beforehand."""
+
+    nodes: list[StreamNode]
+    ends: list[StreamNode]
+    shared: set[StreamNode]
+    fanned: list[StreamNode]
 
 
 class OperatorFigures(NamedTuple):
@@ -109,12 +121,11 @@ class Generation:
         self._nodes = graph.nodes()
         self._remember = graph.remembered_ms()
         self._reach = graph.remember_ms or 0
-        readers = graph.readers()
         windowed = {d for node in self._nodes for d in node.dependencies if node.keeps(d)}
         self._carried = [node for node in self._nodes if node.stateful or node in windowed]
-        self._shared = {node for node in self._nodes if readers[node] > 1}.union(self._carried)
         self._putting_by = [node for node in self._nodes if type(node).pieces is not StreamNode.pieces]
-        self._fanned = graph.fans(self._carried)
+        self._extents: dict[frozenset[int], _Extent] = {}  # by the outputs that rest
+        self._extent = self._extent_without(frozenset())
         self._saved = saved_of(graph)
         self._save_whole: set[str] = set()  # whose table is not divided as it was saved
         self._saved_whole: set[str] = set()  # those of which the newest changes hold tables
@@ -176,7 +187,7 @@ class Generation:
         """Persist and checkpoint an RDD as its node wants it. Two nodes, or two batches, may have the same
         plan: it is given up when the last of them is forgotten."""
         plan = rdd.plan
-        wanted = node in self._shared and node not in self._fanned
+        wanted = node in self._extent.shared and node not in self._extent.fanned
         level = node.level or (StorageLevel.MEMORY_ONLY if wanted else None)
         if level is not None and not rdd.is_cached:
             rdd.persist(level)
@@ -241,26 +252,49 @@ class Generation:
         chain needs no deep stack, and a user's function never runs late, for a window that comes later.
         """
         made_ahead = self.ahead.begin(time)
+        resting = frozenset(
+            index
+            for index, output in enumerate(self._graph.outputs)
+            if output.rests is not None and output.rests()
+        )
         with self._lock:
+            self._extent = self._extent_without(resting)
             self._newest = time
             self._inputs[time] = intents
             for node, rdd in made_ahead.items():
                 self._known(node, time, rdd)
-            for node in self._nodes:
+            nodes = self._extent.nodes
+            for node in nodes:
                 self.rdd(node, time)
             self._share(time)
             self._expect(time)
-            self._made = {n: rdd.plan for n in self._nodes if (rdd := self._rdds[n].get(time)) is not None}
+            self._made = {n: rdd.plan for n in nodes if (rdd := self._rdds[n].get(time)) is not None}
+            active = [(index, each) for index, each in enumerate(self._graph.outputs) if index not in resting]
             if self._plans_wanted:
                 self._plans_wanted = False
-                found = [self.rdd(output.node, time) for output in self._graph.outputs]
-                self._plans = {index: rdd.plan for index, rdd in enumerate(found) if rdd is not None}
-            return [(output, self._job(output, time)) for output in self._graph.outputs]
+                found = [(index, self.rdd(output.node, time)) for index, output in active]
+                self._plans = {index: rdd.plan for index, rdd in found if rdd is not None}
+            made = {index: self._job(output, time) for index, output in active}
+            return [(output, made.get(index)) for index, output in enumerate(self._graph.outputs)]
+
+    def _extent_without(self, resting: frozenset[int]) -> _Extent:
+        """What is computed while some outputs rest. What later batches go on from always is."""
+        found = self._extents.get(resting)
+        if found is None:
+            if len(self._extents) >= _EXTENTS_MAX:
+                return self._extents[frozenset()]
+            graph = self._graph.without(resting, self._carried) if resting else self._graph
+            nodes, readers = graph.nodes(), graph.readers()
+            shared = {node for node in nodes if readers[node] > 1}.union(self._carried)
+            ends = list(dict.fromkeys([*self._carried, *(output.node for output in graph.outputs)]))
+            found = _Extent(nodes, ends, shared, graph.fans(self._carried))
+            self._extents[resting] = found
+        return found
 
     def _expect(self, time: BatchTime) -> None:
         """Make known which jobs are about to come."""
         self._expected_no_more()
-        ends = [*self._carried, *(output.node for output in self._graph.outputs)]
+        ends = self._extent.ends
         plans = {rdd.plan: None for node in ends if (rdd := self.rdd(node, time)) is not None}
         self._expected = self._context.together(list(plans))
 
@@ -271,10 +305,10 @@ class Generation:
 
     def _share(self, time: BatchTime) -> None:
         """What several nodes of this batch read, and no function of the user's: computed once for all."""
-        fanned = {node: rdd.plan for node in self._fanned if (rdd := self.rdd(node, time)) is not None}
+        fanned = {node: rdd.plan for node in self._extent.fanned if (rdd := self.rdd(node, time)) is not None}
         if not fanned:
             return
-        ends = [*self._carried, *(output.node for output in self._graph.outputs)]
+        ends = self._extent.ends
         roots = {rdd.plan: None for node in ends if (rdd := self.rdd(node, time)) is not None}
         self._context.share([plan for plan in fanned.values() if plan not in self._holders], list(roots))
         for node, plan in fanned.items():
@@ -539,8 +573,8 @@ class Generation:
             return -1
         if plan is not None:
             return _records_in(plan, known)
-        # It had its turn and yields nothing, or had none.
-        return 0 if self._slides_at(node, time) else -1
+        # It had its turn and yields nothing, or had none, or was not asked for.
+        return 0 if self._slides_at(node, time) and node in self._extent.nodes else -1
 
     def slice(self, node: StreamNode, begin_ms: int, end_ms: int) -> list[RDD]:
         """The RDDs of ``node`` from ``begin_ms`` to ``end_ms``, both floored to its slides, as far as they
@@ -586,7 +620,7 @@ class _Slides:
         self._records = 0
         self._newest: int | None = None
 
-    def at(self, time: int, rdds: Mapping[int, RDD | None]) -> tuple[int, int]:
+    def at(self, time: int, rdds: dict[int, RDD | None]) -> tuple[int, int]:
         """How many slides the window that ends at ``time`` holds, and how many records in them."""
         newest, news = self._newest, []
         for at in reversed(rdds):  # they have come in their order

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from copy import copy
 from typing import Any, NamedTuple
 
 from penstock.dstream.inputs import Input
@@ -64,6 +65,14 @@ class StreamGraph:
                 pending.append((node, True))
                 pending.extend((dependency, False) for dependency in reversed(node.dependencies))
         return list(order)
+
+    def without(self, resting: Collection[int], kept: Iterable[StreamNode]) -> StreamGraph:
+        """The same without some outputs, by their number, and without what only they read, but with what is
+        ``kept``: as if an output took each of these."""
+        graph = copy(self)
+        active = [output for index, output in enumerate(self.outputs) if index not in resting]
+        graph.outputs = [*active, *(Output(node.site, node, lambda time, rdd: None) for node in kept)]
+        return graph
 
     def problems(self, has_checkpoint_directory: bool) -> list[str]:
         """All that keeps the graph from starting, each with a way out."""

@@ -116,9 +116,10 @@ class Handle:
         action: Callable[[BatchTime, RDD], Any],
         writes: str | None = None,
         place: str | None = None,
+        rests: Callable[[], bool] | None = None,
     ) -> None:
         self._ssc.must_be_open()
-        self._ssc.graph.outputs.append(Output(call_site(operation), self._node, action, writes, place))
+        self._ssc.graph.outputs.append(Output(call_site(operation), self._node, action, writes, place, rests))
 
     def name(self, name: str) -> Self:
         """Give this stream a name, under which a checkpoint keeps its state, its windows, or where an input

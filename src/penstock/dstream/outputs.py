@@ -25,7 +25,12 @@ class Output:
     Nothing is done in a batch for which ``node`` has no RDD. ``writes`` names the place that it replaces
     in every batch, if there is one, as the user wrote it; ``place`` is the same for all ways to write it. No
     two outputs may have the same.
+
+    ``rests``, if there is such a function, is asked once before each batch whether the action would do nothing
+    in it. What only that reads is then not even planned.
     """
+
+    rests: Callable[[], bool] | None = None
 
     def __init__(
         self,
@@ -34,12 +39,14 @@ class Output:
         action: Callable[[BatchTime, RDD], Any],
         writes: str | None = None,
         place: str | None = None,
+        rests: Callable[[], bool] | None = None,
     ) -> None:
         self.site = site
         self.node = node
         self.action = action
         self.writes = writes
         self.place = place or writes
+        self.rests = rests
 
     def __repr__(self) -> str:
         return f"Output({self.site})"

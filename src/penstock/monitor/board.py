@@ -70,7 +70,7 @@ class Board(StreamingListener):
     # What batches bring
 
     def wanted(self, panels: Sequence[int]) -> list[int]:
-        """Those of some panels that are to be read in the batch that runs. One that shows only what the
+        """Those of some panels that are to be read in the batch that begins. One that shows only what the
         newest batch has is left out if it was read just now and a further batch waits: nobody would see it.
         On the batches' thread."""
         facts = self._facts

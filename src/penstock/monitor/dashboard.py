@@ -285,7 +285,7 @@ class Dashboard:
             reader = self._readers.get(stream._node)
             if reader is None:
                 self._readers[stream._node] = reader = _Reader(self)
-                stream._output(operation, reader)
+                stream._output(operation, reader, rests=reader.rests)
             reader.places.append(place)
         return self
 
@@ -395,12 +395,15 @@ class _Reader:
     def __init__(self, dashboard: Dashboard) -> None:
         self.dashboard = dashboard
         self.places: list[tuple[int, int]] = []  # panel, and number of the stream in it
+        self._wanted: list[int] = []  # the panels that are read in the batch that runs
+
+    def rests(self) -> bool:
+        """Whether nobody would see what the batch that is about to begin brings."""
+        self._wanted = self.dashboard.board.wanted([index for index, _ in self.places])
+        return not self._wanted
 
     def __call__(self, time: BatchTime, rdd: RDD) -> None:
-        panels, board = self.dashboard._panels, self.dashboard.board
-        wanted = board.wanted([index for index, _ in self.places])
-        if not wanted:
-            return
+        panels, board, wanted = self.dashboard._panels, self.dashboard.board, self._wanted
         taken = [(panels[index], index, part) for index, part in self.places if index in wanted]
         counts = [isinstance(panel, NumberPanel) and panel.count for panel, _, _ in taken]
         if all(counts):
