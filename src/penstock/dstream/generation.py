@@ -245,8 +245,9 @@ class Generation:
 
     def jobs(
         self, time: BatchTime, intents: Mapping[int, Intent]
-    ) -> list[tuple[Output, Callable[[], None] | None]]:
-        """The output operations of the batch; ``None`` for one that has no RDD in this batch.
+    ) -> list[tuple[int, Output, Callable[[], None] | None]]:
+        """The output operations of the batch by their number, without those that rest; ``None`` for one that
+        has no RDD in this batch.
 
         Nodes are computed in the order in which they read each other, each at its own batch time: a long
         chain needs no deep stack, and a user's function never runs late, for a window that comes later.
@@ -274,8 +275,7 @@ class Generation:
                 self._plans_wanted = False
                 found = [(index, self.rdd(output.node, time)) for index, output in active]
                 self._plans = {index: rdd.plan for index, rdd in found if rdd is not None}
-            made = {index: self._job(output, time) for index, output in active}
-            return [(output, made.get(index)) for index, output in enumerate(self._graph.outputs)]
+            return [(index, output, self._job(output, time)) for index, output in active]
 
     def _extent_without(self, resting: frozenset[int]) -> _Extent:
         """What is computed while some outputs rest. What later batches go on from always is."""

@@ -135,7 +135,7 @@ class BatchDriver:
         self._told = threading.Event()  # whoever awaits the end has something to hear
         self._line: deque[Instruction] = deque()
         self._records: dict[BatchTime, BatchRecord] = {}
-        self._jobs: list[tuple[Output, Job | None]] = []
+        self._jobs: list[tuple[int, Output, Job | None]] = []
         self._output_running: OutputOperationInfo | None = None
         self._glanced_ns: int | None = None  # when operators were counted last
         self._stop_intake = threading.Event()
@@ -478,10 +478,10 @@ class BatchDriver:
 
     def _run_output(self, time: BatchTime, index: int) -> None:
         record = self._records[time]
-        output, job = self._jobs[index]
+        number, output, job = self._jobs[index]
         site = output.site
         where = f"{site.file}:{site.line}" if site.file else ""
-        info = OutputOperationInfo(time, index, str(site), where, self._clock.now_ms())
+        info = OutputOperationInfo(time, number, str(site), where, self._clock.now_ms())
         self._output_running = info
         self._bus.post("onOutputOperationStarted", lambda: OutputOperationEvent(info))
         begun_ns, failed = self._clock.elapsed_ns(), None
@@ -493,9 +493,9 @@ class BatchDriver:
             failed = self._failed(error, time, str(site))
         duration = (self._clock.elapsed_ns() - begun_ns) / 1e6
         done = OutputOperationInfo(
-            time, index, info.name, where, info.startTime, self._clock.now_ms(), duration, failed
+            time, number, info.name, where, info.startTime, self._clock.now_ms(), duration, failed
         )
-        record.outputs[index] = done
+        record.outputs[number] = done
         self._output_running = None
         self._bus.post("onOutputOperationCompleted", lambda: OutputOperationEvent(done))
         self._post(OutputDone(time, index, failed))
@@ -535,7 +535,8 @@ class BatchDriver:
         record = self._records[time]
         error = self._attempt_error
         lost = []
-        for index, (output, _) in enumerate(self._jobs or [(output, None) for output in self._graph.outputs]):
+        outputs = enumerate(self._graph.outputs)
+        for index, output, _ in self._jobs or [(index, output, None) for index, output in outputs]:
             done = record.outputs.get(index)
             if done is not None and done.failureReason is None:
                 continue
