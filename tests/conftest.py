@@ -1,6 +1,6 @@
 """What holds for every test of the project, the doctests in ``src`` included.
 
-* Hypothesis profiles ``default``, ``ci``, ``long``: by ``HYPOTHESIS_PROFILE`` or ``--hypothesis-profile``.
+* Hypothesis profiles ``default``, ``long``: by ``HYPOTHESIS_PROFILE`` or ``--hypothesis-profile``.
 * ``PENSTOCK_FIXED=1``, which CI sets, draws the same random examples in every run: what fails there fails
   because of the change, not of the day. Without it, each run looks where none has looked before.
 * ``PENSTOCK_NO_SKIP=1`` makes a skipped test a failed one: what CI does not run, it does not vouch for.
@@ -45,7 +45,6 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("ci", settings.get_profile("default"), max_examples=200)
 settings.register_profile("long", settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

@@ -83,8 +83,3 @@ def end_of_log(folder: Path) -> str:
 def test_executors_and_workers_are_killed_twenty_times(tmp_path: Path, cluster: LocalCluster) -> None:
     run(tmp_path, cluster, 20, seed=5)
     check(tmp_path)
-
-
-def test_an_executor_is_killed(tmp_path: Path, cluster: LocalCluster) -> None:
-    run(tmp_path, cluster, 2, seed=1)
-    check(tmp_path)

@@ -12,6 +12,7 @@ from penstock import Conf, Context, DStream, StateSpec, StreamingContext, Stream
 from penstock.clock import ManualClock
 from penstock.scheduler import BatchInfo
 from penstock.testing import Stepper
+from penstock.times import BatchTime
 
 
 class Batches(StreamingListener):
@@ -155,6 +156,49 @@ def test_a_window_holds_nothing_of_a_batch_that_failed(sc: Context) -> None:
     infos = batches_of(sc, [[1, 2], [5, 6], [3]], lambda s: whole(s.map(refused).window(3, 1)))
     held = [each for info in infos for each in info.operatorInfos if each.numSlides >= 0]
     assert [(each.numSlides, each.numHeld) for each in held] == [(1, 2), (1, 2), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("listening", "counted"),
+    [("glances", [True, False, False, True, False, True]), ("always", [True] * 6)],
+)
+def test_of_batches_that_come_fast_some_are_counted_for_who_glances(
+    sc: Context, listening: str, counted: list[bool]
+) -> None:
+    """A batch takes 40 ms, and six wait: every 100 ms one is counted, and the last, whose window is whole."""
+    clock, heard = ManualClock(0), Batches()
+    ssc = StreamingContext(sc, 1, clock=clock)
+    ssc._bus.add(heard, glances=listening == "glances")
+    stream = ssc.queueStream([[1] * n for n in range(1, 7)])
+    whole(stream.window(3, 1))
+    stream.foreachRDD(lambda rdd: clock.advance(40))
+    with Stepper(ssc, clock):
+        for _ in range(6):
+            clock.advance(1000)
+            ssc.driver.tick(BatchTime(clock.now_ms()))
+        ssc.driver.work()
+    assert [bool(info.operatorInfos) for info in heard.infos] == counted
+    assert [info.numRecords for info in heard.infos] == [1, 2, 3, 4, 5, 6]
+    windows = [each for each in heard.infos[-1].operatorInfos if each.numSlides >= 0]
+    assert [(each.numSlides, each.numHeld) for each in windows] == [(3, 4 + 5 + 6)]
+
+
+def test_what_nobody_asked_for_has_no_records(sc: Context) -> None:
+    clock, heard = ManualClock(0), Batches()
+    ssc = StreamingContext(sc, 1, clock=clock)
+    ssc.addStreamingListener(heard)
+    stream = ssc.queueStream([[1], [2, 3]])
+    whole(stream.map(lambda x: x))
+    rests = iter([False, True])
+    aside = stream.flatMap(lambda x: [x, x])
+    aside._output("aside", lambda time, rdd: rdd.collect(), rests=lambda: next(rests))
+    with Stepper(ssc, clock) as stepper:
+        stepper.step()
+        stepper.step()
+    assert records_of(heard.infos) == [
+        [("queueStream", 1), ("map", 1), ("flatMap", 2)],
+        [("queueStream", 2), ("map", 2), ("flatMap", -1)],
+    ]
 
 
 def test_before_a_batch_is_over_nothing_is_told(sc: Context) -> None:

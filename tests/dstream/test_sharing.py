@@ -5,6 +5,7 @@ from __future__ import annotations
 from ast import literal_eval
 from collections import Counter
 from operator import add, sub
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,6 +191,36 @@ def test_jobs_of_an_output_on_a_stream_of_its_own_run_as_often_as_it_asks() -> N
             ),
         )
         assert calls.met == {1: expected}
+
+
+def test_what_only_outputs_at_rest_read_is_not_computed_and_what_later_batches_need_is(
+    sc: Context, tmp_path: Path
+) -> None:
+    sc.setCheckpointDir(str(tmp_path))
+    clock, plain, planned = ManualClock(0), Calls(), Calls()
+    ssc = StreamingContext(sc, 1, clock=clock)
+    numbers = ssc.queueStream([[n] for n in range(1, 9)])
+    always, sometimes = CollectingSink(), {name: CollectingSink() for name in ("plain", "state", "window")}
+    numbers.foreachRDD(always)
+    pairs = numbers.map(lambda n: ("sum", n))
+    resting = [False]
+    streams = {
+        "plain": numbers.transform(lambda rdd: planned("transform") and rdd).map(plain),
+        "state": pairs.updateStateByKey(lambda new, old: sum(new) + (old or 0)),
+        "window": pairs.reduceByKeyAndWindow(add, sub, 3, 1),
+    }
+    for name, stream in streams.items():
+        stream._output(name, sometimes[name], rests=lambda: resting[0])
+    with Stepper(ssc, clock) as stepper:
+        for number in range(1, 9):
+            resting[0] = number not in (2, 3, 7)
+            stepper.step()
+    assert always.batches == [[n] for n in range(1, 9)]
+    assert sometimes["plain"].batches == [[2], [3], [7]]
+    assert plain.met == {2: 1, 3: 1, 7: 1}
+    assert planned.met == {"transform": 3}
+    assert sometimes["state"].batches == [[("sum", 3)], [("sum", 6)], [("sum", 28)]]
+    assert sometimes["window"].batches == [[("sum", 3)], [("sum", 6)], [("sum", 5 + 6 + 7)]]
 
 
 def test_threads_never_show() -> None:

@@ -144,7 +144,7 @@ def test_a_failing_property_says_how_to_repeat_it(run: Run) -> None:
         "from hypothesis import given, strategies as st\n"
         "@given(st.integers())\ndef test(x):\n    assert x < 1000\n"
     )
-    for profile in ("default", "ci", "long"):
+    for profile in ("default", "long"):
         shown = run(text, HYPOTHESIS_PROFILE=profile, CI="true").stdout
         assert "x=1000" in shown
         assert "@reproduce_failure(" in shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -75,6 +75,36 @@ def test_what_comes_fast_is_told_together_and_at_once_to_who_waits(
     bus.post("onBatchStarted", lambda: 4)
     bus.close(30)  # as who closes it does not wait for the pause
     assert notes.seen == [0, 1, 2, 3, 4]
+
+
+def test_who_glances_is_told_nothing_that_is_out_of_date() -> None:
+    bus, glancing, always = ListenerBus(threaded=False), Notes(), Notes()
+    bus.add(glancing, glances=True)
+    made: list[int] = []
+
+    def event(number: int) -> Callable[[], int]:
+        return lambda: made.append(number) or number  # type: ignore[func-returns-value]
+
+    old: set[int] = set()
+    for number in range(3):
+        bus.post("onBatchStarted", event(number), lambda number=number: number in old)
+    assert made == []
+    old |= {0, 2}
+    bus.drain()
+    assert made == glancing.seen == [1]
+    assert not bus.is_heard_always("onBatchStarted")
+    bus.add(always)
+    assert bus.is_heard_always("onBatchStarted")
+    assert not bus.is_heard_always("onOutputOperationStarted")
+    bus.post("onBatchStarted", event(3), lambda: True)  # somebody hears all
+    assert made == [1, 3]
+    bus.drain()
+    assert (glancing.seen, always.seen) == ([1, 3], [3])
+    bus.remove(always)
+    bus.post("onBatchStarted", event(4), lambda: True)
+    bus.remove(glancing)
+    bus.drain()
+    assert made == [1, 3]
 
 
 def test_an_event_is_not_even_made_if_nobody_listens(bus: ListenerBus) -> None:

@@ -91,8 +91,8 @@ def is_shared(graph: Graph) -> bool:
 def with_all(strategy: st.SearchStrategy[Graph], wanted: set[str]) -> list[Graph]:
     """Examples in which all these operators occur: a few hundred as a rule, a thousand if one is unlucky."""
     graphs: list[Graph] = []
-    for seed in range(5):
-        graphs += many(strategy, 300, seed)
+    for seed in range(15):
+        graphs += many(strategy, 100, seed)
         if wanted <= operators(graphs):
             return graphs
     pytest.fail(f"none of {len(graphs)} graphs has {', '.join(sorted(wanted - operators(graphs)))}")

@@ -587,15 +587,13 @@ class BatchDriver:
 
     def _with_operators(self, record: BatchRecord) -> BatchRecord:
         """The record with what is known of each operator; what keeps that from being found out is logged.
-        Without it where batches come fast, and nobody asks for that of each."""
+        Without it where the next batch is in line already, and nobody asks for that of each."""
         now, before = self._clock.elapsed_ns(), self._glanced_ns
+        with self._changed:
+            followed = any(isinstance(each, (Generate, WriteIntent)) for each in self._line)
         just_now = before is not None and now - before < _GLANCE_NS
-        if (
-            just_now
-            and record.failure is None
-            and not self._bus.is_heard_always("onBatchCompleted")
-            and self.is_followed()
-        ):
+        well = record.failure is None
+        if followed and just_now and well and not self._bus.is_heard_always("onBatchCompleted"):
             return record
         self._glanced_ns = now
         try:
