@@ -60,9 +60,9 @@ class Feeder(threading.Thread):
 
 
 @contextmanager
-def fed(folder: Path) -> Iterator[Feeder]:
+def fed(folder: Path, pause_s: float = 0.03) -> Iterator[Feeder]:
     """Feed the directory: every file comes after the start, of which the checkpoint tells."""
-    feeder = Feeder(folder / "orders.txt", folder / "in", 0.03)
+    feeder = Feeder(folder / "orders.txt", folder / "in", pause_s)
     feeder.start()
     try:
         yield feeder
@@ -70,10 +70,10 @@ def fed(folder: Path) -> Iterator[Feeder]:
         feeder.end()
 
 
-def started(folder: Path, log: Any, *options: str) -> subprocess.Popen[bytes]:
+def started(folder: Path, log: Any, *options: str, interval_ms: int = INTERVAL_MS) -> subprocess.Popen[bytes]:
     line = [
         *(sys.executable, "-m", "penstock.cli", "brokerage", "run", "--no-ui", *options),
-        *("--interval", str(INTERVAL_MS / 1000)),
+        *("--interval", str(interval_ms / 1000)),
         *(
             "--window",
             str(WINDOW_S),
@@ -145,13 +145,13 @@ def taken(folder: Path) -> Counter[str]:
     )
 
 
-def undisturbed(folder: Path, batches: list[RecordedBatch]) -> dict[str, str]:
+def undisturbed(folder: Path, batches: list[RecordedBatch], interval_ms: int) -> dict[str, str]:
     """What a run that nothing disturbs writes, given which batch took which files."""
     intents = {batch.time: intent for batch in batches for intent in batch.intents.values()}
     clock, rejects = ManualClock(), []
     with Context("local[2]", "undisturbed") as sc:
         sc.setCheckpointDir(str(folder / "rdds"))
-        ssc = StreamingContext(sc, INTERVAL_MS / 1000, clock=clock)
+        ssc = StreamingContext(sc, interval_ms / 1000, clock=clock)
         figures = figures_of(ssc.textFileStream(str(folder / "in")), WINDOW_S)
         source: Any = ssc.graph.inputs[0].source
         source.plan = lambda time: intents.get(time, Intent())
@@ -179,7 +179,7 @@ def contents(folder: Path) -> dict[str, str]:
     return found
 
 
-def check(folder: Path) -> None:
+def check(folder: Path, interval_ms: int = INTERVAL_MS) -> None:
     batches = recorded_batches(str(folder / "out" / "figures-checkpoint"))
     assert all(batch.committed for batch in batches)
     names = {path.name for path in (folder / "in").iterdir()}
@@ -189,7 +189,7 @@ def check(folder: Path) -> None:
     found["rejects"] = "".join(
         sorted("{} {}\n".format(Path(line.split("\t")[0]).name, line.split("\t")[1]) for line in rejects)
     )
-    expected = undisturbed(folder, batches)
+    expected = undisturbed(folder, batches, interval_ms)
     assert found == expected
     left = [str(path) for path in (folder / "out").rglob("*") if path.name.endswith(".tmp")]
     assert not left, "temporaries of dead runs"

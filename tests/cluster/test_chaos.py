@@ -16,6 +16,8 @@ from penstock.testing.cluster import LocalCluster
 from tests.brokerage.test_kill import check, committed, fed, started, taken
 
 PATIENCE_S = 300
+# A batch of the cluster takes some tenths of a second, on a busy machine more.
+INTERVAL_MS, PAUSE_S = 1000, 0.1
 
 
 @pytest.fixture
@@ -32,10 +34,10 @@ def run(folder: Path, cluster: LocalCluster, kills: int, seed: int) -> None:
     write_orders(folder / "orders.txt", 20_000, seed=3, malformed=0.01)
     (folder / "in").mkdir()
     with open(folder / "log.txt", "wb") as log:
-        process = started(folder, log, "--master", cluster.url)
+        process = started(folder, log, "--master", cluster.url, interval_ms=INTERVAL_MS)
         try:
             wait_for_batches(folder, 1, process)
-            with fed(folder) as feeder:
+            with fed(folder, PAUSE_S) as feeder:
                 for _ in range(kills):
                     before = committed(folder)
                     time.sleep(chance.uniform(0.2, 1.5))
@@ -47,7 +49,7 @@ def run(folder: Path, cluster: LocalCluster, kills: int, seed: int) -> None:
             while taken(folder).keys() < names:
                 assert process.poll() is None, end_of_log(folder)
                 assert time.monotonic() < deadline, f"not taken: {sorted(names - taken(folder).keys())}"
-                time.sleep(0.1)
+                time.sleep(1)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE_S)
@@ -82,4 +84,4 @@ def end_of_log(folder: Path) -> str:
 @pytest.mark.long(minutes=4)
 def test_executors_and_workers_are_killed_twenty_times(tmp_path: Path, cluster: LocalCluster) -> None:
     run(tmp_path, cluster, 20, seed=5)
-    check(tmp_path)
+    check(tmp_path, INTERVAL_MS)

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -24,6 +25,9 @@ _log = logging.getLogger(__name__)
 _FIRST_TIME = "penstock.first"
 _BESIDE_BYTES = 1024**2
 """Inputs of all tasks of a job that are sent to each of them, which saves a stage."""
+_EVERYWHERE_BYTES = 1024**2
+"""The same of jobs that read nothing else, all tasks together: it saves handing data to Java first."""
+_EMPTY_MAX = 64  # RDDs without records that are held, by their number of partitions
 Key = tuple[int, int, int]
 Piece = tuple[Key, int, bytes]
 TaskFunction = Callable[[int, Any, Sequence[Piece]], Iterator[Any]]
@@ -34,6 +38,11 @@ _equipped: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # of which all wor
 _DEFAULTS = {
     "spark.ui.showConsoleProgress": "false",  # a line at the foot of the terminal is our own
     "spark.locality.wait": "0s",  # what a task reads is fetched in less time than three seconds
+}
+_STANDALONE_DEFAULTS = {
+    # Over TCP Java and Python wait for each other's acknowledgements, 40 ms at a time. Not where temporary
+    # files lie as deep as in YARN: the names of these sockets have at most some hundred characters.
+    "spark.python.unix.domain.socket.enabled": "true",
 }
 
 
@@ -70,6 +79,8 @@ class Session:
     def __init__(self, context: Any, *, ours: bool) -> None:
         self._context = context
         self._ours = ours
+        self._job_group: str | None = None
+        self._empty: dict[int, Any] = {}
         self._forgotten: SimpleQueue[Any] = SimpleQueue()
         self._forgetting: threading.Thread | None = None
 
@@ -106,7 +117,8 @@ class Session:
                 f"over: Context(spark_context)."
             )
         conf = pyspark.SparkConf().setMaster(master).setAppName(name)
-        for key, value in _DEFAULTS.items():
+        standalone = master.startswith("spark://") and hasattr(socket, "AF_UNIX")
+        for key, value in {**_DEFAULTS, **(_STANDALONE_DEFAULTS if standalone else {})}.items():
             conf.set(key, value)
         for key, value in settings.items():
             conf.set(key, value)
@@ -135,7 +147,9 @@ class Session:
     @property
     def job_group(self) -> str:
         """What the jobs of this program are grouped under."""
-        return f"penstock-{self._context.applicationId}"
+        if self._job_group is None:
+            self._job_group = f"penstock-{self._context.applicationId}"
+        return self._job_group
 
     def add_file(self, path: str) -> None:
         """Have a zip of Python modules found by all workers. Again: nothing happens."""
@@ -223,6 +237,8 @@ class Session:
         """An RDD with a partition for each input."""
         context, count = self._context, len(inputs)
         if not reads:
+            if count * sum(map(_size_of, inputs)) <= _EVERYWHERE_BYTES:
+                return self._nothing(count).mapPartitionsWithIndex(_Beside(function, list(inputs)))
             return context.parallelize(list(inputs), count).mapPartitionsWithIndex(_Alone(function))
         if len(reads) == 1 and reads[0].fits(count) and sum(map(_size_of, inputs)) <= _BESIDE_BYTES:
             wanted = frozenset(reads[0].tasks)
@@ -232,6 +248,15 @@ class Session:
         moved = [read.left.mapPartitions(_Moving(read.tasks)) for read in reads]
         everything = context.union([given, *moved]).partitionBy(count, _same)
         return everything.mapPartitionsWithIndex(_Gathered(function))
+
+    def _nothing(self, count: int) -> Any:
+        """An RDD without records of so many partitions, made once."""
+        found = self._empty.get(count)
+        if found is None:
+            if len(self._empty) >= _EMPTY_MAX:
+                self._empty.clear()
+            found = self._empty[count] = self._context.parallelize([], count)
+        return found
 
     def cancel(self) -> None:
         """End the jobs that run."""
@@ -268,11 +293,14 @@ class _Alone:
 
 
 class _Beside:
-    """The same where each task reads what the task of its number has left, there."""
+    """The same where each task knows its input by its number, and reads what the task of that number has
+    left, there."""
 
     __slots__ = ("function", "inputs", "wanted")
 
-    def __init__(self, function: TaskFunction, inputs: Sequence[Any], wanted: frozenset[Key]) -> None:
+    def __init__(
+        self, function: TaskFunction, inputs: Sequence[Any], wanted: frozenset[Key] = frozenset()
+    ) -> None:
         self.function = function
         self.inputs = inputs
         self.wanted = wanted
