@@ -26,8 +26,8 @@ class Output:
     in every batch, if there is one, as the user wrote it; ``place`` is the same for all ways to write it. No
     two outputs may have the same.
 
-    ``rests``, if there is such a function, is asked once before each batch whether the action would do nothing
-    in it. What only that reads is then not even planned.
+    ``rests``, if there is such a function, is asked once before each batch whether the action would do
+    nothing in it. What only that reads is then not even planned.
     """
 
     rests: Callable[[], bool] | None = None
