@@ -68,6 +68,9 @@ class LocalCluster:
     :class:`UnsupportedError` says what is not installed, or a :class:`StateError` what did not start. At the
     end of the ``with`` block, on :meth:`close` and when this process ends, its processes and files are gone.
 
+    With ``hosts`` workers take turns on so many loopback addresses, from 127.0.0.1 on, and Spark takes them for
+    so many machines. More than one is there on Linux alone.
+
     ``environment`` is put on top of this process's variables for all processes of the cluster, Python workers
     included. Of these variables, the ones that steer Spark or Python (``SPARK_...``, ``PYSPARK_...``,
     ``PYTHON...``) are left out, so that code reaches the workers only as it would reach other machines.
@@ -84,17 +87,18 @@ class LocalCluster:
         cores: int = 1,
         memory_mb: int = 1024,
         *,
+        hosts: int = 1,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        if workers < 1 or cores < 1:
-            raise ArgumentError(f"workers={workers}, cores={cores}: both must be 1 or more")
+        if workers < 1 or cores < 1 or hosts < 1:
+            raise ArgumentError(f"workers={workers}, cores={cores}, hosts={hosts}: all must be 1 or more")
         if memory_mb < _LEAST_MB:
             raise ArgumentError(
                 f"memory_mb={memory_mb}: Spark starts no executor in so little. Hint: {_LEAST_MB} or more, "
                 f"and 1024 unless programs set spark.executor.memory."
             )
         self._home = spark_home()
-        self._cores, self._memory_mb = cores, memory_mb
+        self._cores, self._memory_mb, self._hosts = cores, memory_mb, hosts
         self._clock = SystemClock()
         self._folder = Path(tempfile.mkdtemp(prefix="penstock-cluster-"))
         self._environment = self._variables(environment or {})
@@ -250,13 +254,14 @@ class LocalCluster:
         self._not_started("a master ended as soon as it began")
 
     def _launch_worker(self) -> int:
-        port = _free_port()
-        self._workers.append((self._run_worker(port), port))
-        return len(self._workers) - 1
+        port, number = _free_port(), len(self._workers)
+        self._workers.append((self._run_worker(port, number), port))
+        return number
 
-    def _run_worker(self, port: int) -> subprocess.Popen[bytes]:
+    def _run_worker(self, port: int, number: int) -> subprocess.Popen[bytes]:
+        host = _HOST if self._hosts == 1 else f"127.0.0.{1 + number % self._hosts}"
         arguments = [
-            "--host", _HOST, "--port", str(port), "--webui-port", "0",
+            "--host", host, "--port", str(port), "--webui-port", "0",
             "--cores", str(self._cores), "--memory", f"{self._memory_mb}M",
             "--work-dir", str(self._folder / "work"),
             self.url,
@@ -274,7 +279,7 @@ class LocalCluster:
                         self._not_started("a worker ended as soon as it began")
                     tries[number] += 1
                     port = _free_port()
-                    self._workers[number] = (self._run_worker(port), port)
+                    self._workers[number] = (self._run_worker(port, number), port)
             states = self.worker_states()
             return all(states[number] == "ALIVE" for number in tries)
 
