@@ -1,4 +1,5 @@
-"""The dashboard on a cluster whose executors and workers are killed loses no order and counts none twice."""
+"""The dashboard on a cluster whose executors and workers are killed, and which is killed itself, loses no order
+and counts none twice."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -34,14 +36,15 @@ def run(folder: Path, cluster: LocalCluster, kills: int, seed: int) -> None:
     write_orders(folder / "orders.txt", 20_000, seed=3, malformed=0.01)
     (folder / "in").mkdir()
     with open(folder / "log.txt", "wb") as log:
-        process = started(folder, log, "--master", cluster.url, interval_ms=INTERVAL_MS)
+        process = start(folder, log, cluster)
         try:
             wait_for_batches(folder, 1, process)
             with fed(folder, PAUSE_S) as feeder:
                 for _ in range(kills):
                     before = committed(folder)
                     time.sleep(chance.uniform(0.2, 1.5))
-                    kill_something(cluster, chance)
+                    if kill_something(cluster, process, chance):
+                        process = start(folder, log, cluster)
                     wait_for_batches(folder, before + 1, process)
                 feeder.end()
                 names = set(feeder.names)
@@ -55,10 +58,18 @@ def run(folder: Path, cluster: LocalCluster, kills: int, seed: int) -> None:
             process.wait(PATIENCE_S)
 
 
-def kill_something(cluster: LocalCluster, chance: random.Random) -> None:
-    """An executor, a Python worker, or a worker with all of its executors, which another one replaces."""
-    what = chance.choice(["executor", "python", "worker"])
-    if what == "executor":
+def start(folder: Path, log: BinaryIO, cluster: LocalCluster) -> subprocess.Popen[bytes]:
+    return started(folder, log, "--master", cluster.url, interval_ms=INTERVAL_MS)
+
+
+def kill_something(cluster: LocalCluster, process: subprocess.Popen[bytes], chance: random.Random) -> bool:
+    """An executor, a Python worker, a worker with all of its executors, which another one replaces, or the
+    program itself: whether it was that."""
+    what = chance.choice(["executor", "python", "worker", "program"])
+    if what == "program":
+        process.kill()
+        process.wait()
+    elif what == "executor":
         cluster.kill_executors(chance.choice([0, 1, None]))
     elif what == "python":
         cluster.kill_python_workers()
@@ -67,6 +78,7 @@ def kill_something(cluster: LocalCluster, chance: random.Random) -> None:
         alive = [index for index, state in enumerate(states) if state == "ALIVE"]
         cluster.start_worker()
         cluster.kill_worker(chance.choice(alive))
+    return what == "program"
 
 
 def wait_for_batches(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
