@@ -1,5 +1,5 @@
-"""The dashboard on a cluster whose executors and workers are killed, and which is killed itself, loses no order
-and counts none twice."""
+"""The dashboard on a cluster, of which everything is killed now and then, loses no order and counts none
+twice."""
 
 from __future__ import annotations
 

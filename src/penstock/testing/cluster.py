@@ -68,8 +68,8 @@ class LocalCluster:
     :class:`UnsupportedError` says what is not installed, or a :class:`StateError` what did not start. At the
     end of the ``with`` block, on :meth:`close` and when this process ends, its processes and files are gone.
 
-    With ``hosts`` workers take turns on so many loopback addresses, from 127.0.0.1 on, and Spark takes them for
-    so many machines. More than one is there on Linux alone.
+    With ``hosts`` workers take turns on so many loopback addresses, from 127.0.0.1 on, and Spark takes them
+    for so many machines. More than one is there on Linux alone.
 
     ``environment`` is put on top of this process's variables for all processes of the cluster, Python workers
     included. Of these variables, the ones that steer Spark or Python (``SPARK_...``, ``PYSPARK_...``,
