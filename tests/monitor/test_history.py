@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from penstock import Context, StreamingContext
+from penstock import Context, StateSpec, StreamingContext
 from penstock.clock import ManualClock
 from penstock.monitor.history import History, Newest, Recorder, application_of, cause_of
 from penstock.scheduler import BatchInfo, ReceiverInfo, StreamInputInfo
@@ -49,7 +51,7 @@ def watched(sc: Context, build: Callable[[StreamingContext], Any]) -> Watched:
         lambda started: application_of(ssc.graph, {"name": "it", "run": "1", "started": started}),
         write,
         lambda time: ssc.driver.told(time),
-        lambda: ssc._generation.take_plans() if ssc._generation else None,
+        lambda more: ssc._generation.take_plans(more) if ssc._generation else None,
     )
     ssc.addStreamingListener(recorder)
     return ssc, Stepper(ssc, clock), history, records
@@ -173,11 +175,54 @@ def test_statistics_of_nothing_and_of_something() -> None:
     assert figures["recordsPerSecondOfProcessing"] == 90 * 1000 / 120
 
 
+def test_nothing_that_a_batch_has_read_or_remembered_is_held(sc: Context) -> None:
+    """A version of a state holds what later ones have changed: one that is held holds all of them."""
+
+    def build(ssc: StreamingContext) -> None:
+        pairs = ssc.queueStream([[n] for n in range(12)]).map(lambda n: (n % 3, Held(n)))
+        counts = pairs.mapWithState(StateSpec.function(counted))
+        counts.foreachRDD(lambda rdd: rdd.collect())
+        pairs.foreachRDD(lambda rdd: rdd.count())
+
+    _, stepper, history, _ = watched(sc, build)
+    with stepper:
+        for _ in range(12):
+            stepper.step()
+        gc.collect()
+        held = sorted({each.number for each in Held.alive})
+        explained = history.explained()
+    assert len(explained) == 2
+    assert held == [9, 10, 11], "the states, each with the newest record of its key"
+
+
+class Held:
+    """A record that says whether it is still there."""
+
+    alive: ClassVar[weakref.WeakSet[Held]] = weakref.WeakSet()
+
+    def __new__(cls, *number: int) -> Held:
+        made = super().__new__(cls)
+        cls.alive.add(made)  # copies, too
+        return made
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def counted(key: int, value: Held | None, state: Any) -> int:
+    state.update(value)
+    return key
+
+
 def recorder(records: list[Any]) -> Recorder:
     from penstock.dstream import StreamGraph
 
     return Recorder(
-        StreamGraph(1000), lambda started: {}, records.append, lambda time: lambda: "s" * 99_999, lambda: None
+        StreamGraph(1000),
+        lambda started: {},
+        records.append,
+        lambda time: lambda: "s" * 99_999,
+        lambda more: None,
     )
 
 

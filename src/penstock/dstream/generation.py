@@ -520,12 +520,14 @@ class Generation:
             return None
         return found[0], [node.table_in(chunks) for chunks in chunks_of(found[1])]
 
-    def take_plans(self) -> dict[int, Node] | None:
+    def take_plans(self, more: bool = True) -> dict[int, Node] | None:
         """The plans of the batch that was generated last, by the number of the output, if they were asked
-        for by the last call; asks for those of the next batch. On any thread."""
-        taken, self._plans = self._plans, None
-        self._plans_wanted = True
-        return taken
+        for by the last call; asks for those of the next batch, unless no ``more`` are wanted: plans hold what
+        their batch has read, and the state before it. On any thread."""
+        with self._lock:
+            taken, self._plans = self._plans, None
+            self._plans_wanted = more
+            return taken
 
     def figures(self, time: BatchTime, metrics: Metrics) -> list[OperatorFigures]:
         """What is known of each node in the batch that is over, but not forgotten yet; nodes in the order of

@@ -285,7 +285,7 @@ class Recorder(StreamingListener):
         application: Callable[[int], Record],
         write: Callable[[AnyRecord], None],
         story: Callable[[int], Callable[[], str]],
-        plans: Callable[[], dict[int, Node] | None],
+        plans: Callable[[bool], dict[int, Node] | None],
     ) -> None:
         self._application = application
         self._names = {node.id: name for node, name in input_names(graph).items()}
@@ -408,13 +408,15 @@ class Recorder(StreamingListener):
 
     def _explain(self, *, had_records: bool) -> None:
         """What the plans of a batch with records are on; asks for those of the next batch, if need be."""
-        plans = self._plans()
+        plans = self._plans(True)
         if plans is None or not had_records:
             return
         for output, plan in plans.items():
             if output not in self._explained:
                 self._explained.add(output)
                 self._write({"kind": "explained", "output": output, "text": explained(plan)})
+        if len(self._explained) == self._outputs:
+            self._plans(False)
 
 
 def output_record(info: OutputOperationInfo) -> Record:
