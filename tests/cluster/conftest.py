@@ -1,4 +1,4 @@
-"""A SparkContext on the cluster of the tests, for all tests of this folder that run a program on it."""
+"""A SparkContext on the cluster of the tests, for all tests of a file that run a program on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from penstock import Conf, Context
 from penstock.testing.cluster import LocalCluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it has all cores of the cluster, for which other modules' programs wait
 def spark(spark_cluster: LocalCluster) -> Iterator[Any]:
     """A SparkContext that PySpark made, as a program has that moves over step by step."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
