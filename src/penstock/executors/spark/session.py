@@ -40,8 +40,8 @@ _DEFAULTS = {
     "spark.locality.wait": "0s",  # what a task reads is fetched in less time than three seconds
 }
 _STANDALONE_DEFAULTS = {
-    # Over TCP Java and Python wait for each other's acknowledgements, 40 ms at a time. Not where temporary
-    # files lie as deep as in YARN: the names of these sockets have at most some hundred characters.
+    # Over TCP a job of one small task takes about twice as long. Not where temporary files lie as deep as in
+    # YARN: the names of these sockets have at most some hundred characters.
     "spark.python.unix.domain.socket.enabled": "true",
 }
 
