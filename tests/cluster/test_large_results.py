@@ -42,6 +42,14 @@ def pairs(sc: Context, tmp_path: Path) -> RDD[Any]:
     return sc.textFile(str(tmp_path / "in")).map(lambda word: (word, 1))
 
 
+def written(tmp_path: Path) -> list[str]:
+    """What is in ``out``, of which nothing else is left."""
+    parts = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert parts == ["_SUCCESS", *(f"part-{number:05d}" for number in range(4))]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    return "".join((tmp_path / "out" / part).read_text() for part in parts[1:]).split()
+
+
 def test_what_moves_goes_from_task_to_task(sc: Context, tmp_path: Path, words: list[str]) -> None:
     rdd = pairs(sc, tmp_path)
     assert [word for word, _ in rdd.sortByKey(numPartitions=3).collect()] == sorted(words)
@@ -88,11 +96,7 @@ def test_tasks_write_parts_and_one_attempt_counts(
 
     sc.textFile(str(tmp_path / "in")).map(once).saveAsTextFile(str(tmp_path / "out"))
     assert len(list(died.iterdir())) == 2
-    parts = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert parts == ["_SUCCESS", *(f"part-{number:05d}" for number in range(4))]
-    found = "".join((tmp_path / "out" / part).read_text() for part in parts[1:])
-    assert found.split() == words
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert written(tmp_path) == words
 
 
 @pytest.mark.long
@@ -122,8 +126,4 @@ def test_a_task_that_runs_twice_at_a_time_writes_its_part_once(tmp_path: Path, w
     with LocalCluster(workers=2, hosts=2) as cluster, Context(cluster.url, "twice", conf=conf) as sc:
         sc.textFile(str(tmp_path / "in")).map(slow_at_first).saveAsTextFile(str(tmp_path / "out"))
     assert len(list(begun.iterdir())) == 2
-    parts = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert parts == ["_SUCCESS", *(f"part-{number:05d}" for number in range(4))]
-    found = "".join((tmp_path / "out" / part).read_text() for part in parts[1:])
-    assert found.split() == words
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert written(tmp_path) == words
