@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,3 +39,16 @@ def sc(spark: Any) -> Iterator[Context]:
     """A context on it, which sends everything that it may send."""
     with Context(spark, conf=Conf().set("penstock.local.inlineRows", 0)) as context:
         yield context
+
+
+@pytest.fixture
+def words(tmp_path: Path, seed: int) -> list[str]:
+    """Of four files, in their order."""
+    draw = random.Random(seed)
+    lines = [f"{draw.choice('abc')}{draw.randrange(40)}" for _ in range(4_000)]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(4):
+        part = lines[number * 1_000 : (number + 1) * 1_000]
+        (folder / f"{number}.txt").write_text("".join(f"{line}\n" for line in part))
+    return lines

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from penstock import RDD, Conf, Context
 from penstock.executors.spark.left import OnCluster
 from penstock.testing.cluster import LocalCluster
+from tests.cluster.parts import written
 
 
 @pytest.fixture
@@ -25,29 +24,8 @@ def sc(spark: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
         yield context
 
 
-@pytest.fixture
-def words(tmp_path: Path, seed: int) -> list[str]:
-    """Of four files, in their order."""
-    draw = random.Random(seed)
-    lines = [f"{draw.choice('abc')}{draw.randrange(40)}" for _ in range(4_000)]
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number in range(4):
-        part = lines[number * 1_000 : (number + 1) * 1_000]
-        (folder / f"{number}.txt").write_text("".join(f"{line}\n" for line in part))
-    return lines
-
-
 def pairs(sc: Context, tmp_path: Path) -> RDD[Any]:
     return sc.textFile(str(tmp_path / "in")).map(lambda word: (word, 1))
-
-
-def written(tmp_path: Path) -> list[str]:
-    """What is in ``out``, of which nothing else is left."""
-    parts = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert parts == ["_SUCCESS", *(f"part-{number:05d}" for number in range(4))]
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    return "".join((tmp_path / "out" / part).read_text() for part in parts[1:]).split()
 
 
 def test_what_moves_goes_from_task_to_task(sc: Context, tmp_path: Path, words: list[str]) -> None:
@@ -96,34 +74,4 @@ def test_tasks_write_parts_and_one_attempt_counts(
 
     sc.textFile(str(tmp_path / "in")).map(once).saveAsTextFile(str(tmp_path / "out"))
     assert len(list(died.iterdir())) == 2
-    assert written(tmp_path) == words
-
-
-@pytest.mark.long
-@pytest.mark.usefixtures("spark_cluster")  # none where there can be none
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has more than one loopback address")
-def test_a_task_that_runs_twice_at_a_time_writes_its_part_once(tmp_path: Path, words: list[str]) -> None:
-    """Spark starts another attempt of what is slow, on another machine; both come to the end."""
-    begun = tmp_path / "begun"
-    begun.mkdir()
-
-    def slow_at_first(word: str) -> str:
-        if word == words[0]:
-            import os
-            import time
-
-            (begun / str(os.getpid())).touch()
-            deadline = time.monotonic() + 60
-            while len(list(begun.iterdir())) < 2 and time.monotonic() < deadline:
-                time.sleep(0.05)
-        return word
-
-    conf = Conf().set("penstock.local.inlineRows", 0).set("penstock.spark.bringBytes", 0)
-    conf.set("spark.speculation", True).set("spark.speculation.interval", "50ms")
-    conf.set("spark.speculation.quantile", 0.5).set("spark.speculation.multiplier", 1.1)
-    conf.set("spark.speculation.minTaskRuntime", "50ms")
-    conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
-    with LocalCluster(workers=2, hosts=2) as cluster, Context(cluster.url, "twice", conf=conf) as sc:
-        sc.textFile(str(tmp_path / "in")).map(slow_at_first).saveAsTextFile(str(tmp_path / "out"))
-    assert len(list(begun.iterdir())) == 2
     assert written(tmp_path) == words
