@@ -218,7 +218,7 @@ def test_the_command_says_how_to_use_it_and_ends_by_ctrl_c(spark_cluster: LocalC
 
 
 def test_it_is_refused_what_spark_would_refuse_later() -> None:
-    with pytest.raises(ArgumentError, match="workers=0, cores=1: both must be 1 or more"):
+    with pytest.raises(ArgumentError, match="workers=0, cores=1, hosts=1: all must be 1 or more"):
         LocalCluster(workers=0)
     with pytest.raises(ArgumentError, match=r"memory_mb=100: .* Hint: 512 or more"):
         LocalCluster(memory_mb=100)
