@@ -30,7 +30,7 @@ class Output:
     nothing in it. What only that reads is then not even planned.
     """
 
-    rests: Callable[[], bool] | None = None
+    rests: Callable[[], bool] | None = None  # also of those that were stored before there was such a thing
 
     def __init__(
         self,

@@ -404,6 +404,8 @@ class _Reader:
 
     def __call__(self, time: BatchTime, rdd: RDD) -> None:
         panels, board, wanted = self.dashboard._panels, self.dashboard.board, self._wanted
+        if not wanted:  # nobody asked: what was lost is done again, in a process that shows nothing
+            return
         taken = [(panels[index], index, part) for index, part in self.places if index in wanted]
         counts = [isinstance(panel, NumberPanel) and panel.count for panel, _, _ in taken]
         if all(counts):

@@ -195,6 +195,10 @@ class StreamingListener:
         """An output operation of the running batch is over, well or not."""
 
 
+_Making = Callable[[], object]
+"""Gives the event that is to be told, or ``None`` if it is out of date."""
+
+
 class ListenerBus:
     """Delivers events to listeners in the order they were posted, on one thread of its own.
 
@@ -212,8 +216,7 @@ class ListenerBus:
         self._glancing: list[StreamingListener] = []  # those of them that do
         self._heard: frozenset[str] = frozenset()  # the methods that any of them overrides
         self._heard_always: frozenset[str] = frozenset()  # the same of those that do not glance
-        # An event, or what makes it and says before whether it is out of date.
-        self._events: deque[tuple[str, object, Callable[[], object] | None, Callable[[], bool]]] = deque()
+        self._events: deque[tuple[str, _Making]] = deque()
         lock = threading.Lock()
         self._changed = threading.Condition(lock)  # all is told
         self._news = threading.Condition(lock)  # what the listeners' thread waits for
@@ -276,9 +279,10 @@ class ListenerBus:
                 self._dropped += 1
                 return
             if outdated is None or method in self._heard_always:
-                self._events.append((method, event(), None, _never))
+                made = event()
+                self._events.append((method, lambda: made))
             else:
-                self._events.append((method, None, event, outdated))
+                self._events.append((method, lambda: None if outdated() else event()))
             if self._threaded and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="penstock-listeners", daemon=True)
                 self._thread.start()
@@ -319,9 +323,9 @@ class ListenerBus:
     def _run(self) -> None:
         while self._wait():
             with self._changed:
-                queued = self._events.popleft()
+                method, making = self._events.popleft()
                 self._delivering = threading.get_ident()
-            self._deliver(*queued)
+            self._deliver(method, making)
             with self._changed:
                 self._delivering = None
                 if not self._events:
@@ -340,28 +344,19 @@ class ListenerBus:
             self._idle = False
             return bool(self._events)
 
-    def _deliver(
-        self,
-        method: str,
-        event: object,
-        make: Callable[[], object] | None,
-        outdated: Callable[[], bool],
-    ) -> None:
-        if make is not None:
-            if outdated():
-                return
-            event = make()
+    def _deliver(self, method: str, making: _Making) -> None:
         before, self._delivering = self._delivering, threading.get_ident()
-        for listener in tuple(self._listeners):
+        try:
+            event = making()
+        except Exception:
+            event = None
+            _log.exception("an event of %s could not be made", method)
+        for listener in tuple(self._listeners) if event is not None else ():
             try:
                 getattr(listener, method)(event)
             except BaseException:  # sys.exit() in a listener, too, ends nothing
                 _log.exception("a StreamingListener raised in %s", method)
         self._delivering = before
-
-
-def _never() -> bool:
-    return False
 
 
 def _overridden(listener: StreamingListener) -> frozenset[str]:
