@@ -54,7 +54,7 @@ test: $(DEV)  ## all tests but the long ones; each method also on worker process
 	$(PYTEST) --executor=fake-spark $(EVERYWHERE) $(ARGS)
 	$(ON_SPARK) $(EVERYWHERE) $(ARGS)
 
-test-long: $(DEV)  ## the long proofs: more examples, real time, crashes, all operators on all executors
+test-long: $(DEV)  ## the long proofs: more examples, real time, crashes, all operators on other executors
 	$(PYTEST) -n $(LONG_WORKERS) -m long --hypothesis-profile=long $(ARGS)
 	$(PYTEST) --executor=processes $(CONFORMING) $(ARGS)
 	$(PYTEST) --executor=fake-spark $(CONFORMING) $(ARGS)

@@ -24,8 +24,8 @@ from benchmarks.workers import checksum
 from penstock import Context, StreamingContext
 from penstock.testing.cluster import LocalCluster
 
-SIZES = {LINES_PER_FILE: order_files, w2.LINES_PER_FILE: partial(w2._input, w2.ORDERS)}
-ROUNDS = 64  # some tens of microseconds of Python a record
+SIZES = {LINES_PER_FILE: order_files, w2.LINES_PER_FILE: partial(w2.input_files, w2.ORDERS)}
+ROUNDS = 64  # 5 to 10 us of Python a record
 COMPUTED = (2_000, 40_000)
 PARTS = 4
 WARM_UP, BATCHES = 5, 15
@@ -33,8 +33,7 @@ WARM_UP, BATCHES = 5, 15
 
 def dashboard(master: str, records: int, folder: Path) -> float:
     """Median seconds of a batch."""
-    files = partial(w9._files, SIZES[records])
-    return float(w9.dashboard(master, files, folder)["seconds"])
+    return w9.dashboard(master, partial(w9.files_in_turn, SIZES[records]), folder)["seconds"]
 
 
 def computing(master: str, records: int, folder: Path) -> float:
@@ -48,8 +47,8 @@ def computing(master: str, records: int, folder: Path) -> float:
     with Context(master, "nodes") as sc:
         ssc = StreamingContext(sc, 1)
         ssc.addStreamingListener(processing)
-        lines_ = ssc.textFileStream(str(directory), newFilesOnly=False, maxFilesPerBatch=PARTS)
-        lines_.map(checksum(ROUNDS)).reduce(max).foreachRDD(lambda rdd: rdd.collect())
+        stream = ssc.textFileStream(str(directory), newFilesOnly=False, maxFilesPerBatch=PARTS)
+        stream.map(checksum(ROUNDS)).reduce(max).foreachRDD(lambda rdd: rdd.collect())
         ssc.start(availableNow=True)
         ssc.awaitTermination()
     return statistics.median(processing.seconds[WARM_UP:])
@@ -79,9 +78,8 @@ def main() -> None:
         "dashboard": (dashboard, tuple(SIZES)),
         "computing": (computing, COMPUTED),
     }
-    print(
-        "| a batch | records | " + " | ".join(f"{n} workers" if n else "one process" for n in counts) + " |"
-    )
+    heads = " | ".join(f"{count} workers" if count else "one process" for count in counts)
+    print(f"| a batch | records | {heads} |")
     print("|---|---|" + "---|" * len(counts), flush=True)
     with tempfile.TemporaryDirectory() as name:
         for kind, (measure, sizes) in kinds.items():

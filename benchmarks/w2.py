@@ -15,13 +15,14 @@ from benchmarks.data import order_files
 from benchmarks.measure import Figures
 from benchmarks.workload import Workload
 
-__all__ = ["LINES_PER_FILE", "ORDERS", "workloads"]
+__all__ = ["LINES_PER_FILE", "ORDERS", "input_files", "workloads"]
 
 ORDERS = 5_000_000
 LINES_PER_FILE = 500_000
 
 
-def _input(orders: int, folder: Path) -> Path:
+def input_files(orders: int, folder: Path) -> Path:
+    """Those of so many orders."""
     return order_files(folder, orders, LINES_PER_FILE)
 
 
@@ -30,7 +31,7 @@ def penstock(orders: int, folder: Path) -> Figures:
     for module in ("penstock", "penstock.brokerage.pipeline", "pyarrow.compute", "pyarrow.csv"):
         importlib.import_module(module)
 
-    return timed(_input(orders, folder), folder / "w2-penstock", orders, application)
+    return timed(input_files(orders, folder), folder / "w2-penstock", orders, application)
 
 
 def polars(orders: int, folder: Path) -> Figures:
@@ -48,7 +49,8 @@ def duckdb(orders: int, folder: Path) -> Figures:
 
 
 def _looped(orders: int, folder: Path, name: str, sums_of: Callable[[Path], Sums]) -> Figures:
-    return timed(_input(orders, folder), folder / f"w2-{name}", orders, lambda d, o: loop(d, o, sums_of))
+    files = input_files(orders, folder)
+    return timed(files, folder / f"w2-{name}", orders, lambda d, o: loop(d, o, sums_of))
 
 
 def workloads(*, quick: bool) -> dict[str, Workload]:
@@ -59,6 +61,6 @@ def workloads(*, quick: bool) -> dict[str, Workload]:
             f"wall time for {orders:,} orders in {orders // LINES_PER_FILE} files",
             "polars",
             {name: partial(engine, orders) for name, engine in engines.items()},
-            partial(_input, orders),
+            partial(input_files, orders),
         )
     }

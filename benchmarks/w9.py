@@ -26,7 +26,7 @@ from benchmarks.data import LINES_PER_FILE, emptied, order_files
 from benchmarks.measure import Figures, batch_figures, measured
 from benchmarks.workload import Engine, Workload
 
-__all__ = ["workloads"]
+__all__ = ["dashboard", "files_in_turn", "workloads"]
 
 WARM_UP = 10
 BATCHES = 30
@@ -88,13 +88,13 @@ def _cluster() -> Iterator[str]:
         yield cluster.url
 
 
-def _files(directory: Callable[[Path], Path], folder: Path) -> list[Path]:
+def files_in_turn(directory: Callable[[Path], Path], folder: Path) -> list[Path]:
     """As many as there are batches, from the first again if need be."""
     return list(islice(cycle(sorted(directory(folder).iterdir())), WARM_UP + BATCHES))
 
 
 def _of_files(lines: int, directory: Callable[[Path], Path]) -> Workload:
-    files = partial(_files, directory)
+    files = partial(files_in_turn, directory)
 
     def by_penstock(master: str, folder: Path) -> Figures:
         return dashboard(master, files, folder)
@@ -124,7 +124,7 @@ def workloads(*, quick: bool) -> dict[str, Workload]:
     small = _of_files(LINES_PER_FILE, order_files)
     if quick:
         return {"W9-orders-10000": small, "W9-keys-10000": _of_keys(_SMALL)}
-    large = _of_files(w2.LINES_PER_FILE, partial(order_files, orders=w2.ORDERS, lines=w2.LINES_PER_FILE))
+    large = _of_files(w2.LINES_PER_FILE, partial(w2.input_files, w2.ORDERS))
     return {
         "W9-orders-10000": small,
         "W9-orders-500000": large,

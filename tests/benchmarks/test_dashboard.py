@@ -55,9 +55,7 @@ def by_spark_dstreams(directory: Path, output: Path) -> None:
     call = "over_files(sorted(directory.iterdir()), output, 0, 1)"
     elsewhere("pyspark", "spark_dstreams", call, directory, output)
     for batch in output.glob("output-*"):
-        cut_short = not (
-            batch / "_SUCCESS"
-        ).exists()  # at the end, which a batch without a file does not await
+        cut_short = not (batch / "_SUCCESS").exists()  # at the end
         if cut_short or not (batch / "part-00000").read_text().startswith(("('BUYS'", "('SELLS'")):
             shutil.rmtree(batch)
 

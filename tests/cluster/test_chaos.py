@@ -93,7 +93,7 @@ def end_of_log(folder: Path) -> str:
     return (folder / "log.txt").read_text("utf-8", "replace")[-3000:]
 
 
-@pytest.mark.long(minutes=4)
-def test_executors_and_workers_are_killed_twenty_times(tmp_path: Path, cluster: LocalCluster) -> None:
+@pytest.mark.long(minutes=6)
+def test_killed_twenty_times_on_a_cluster(tmp_path: Path, cluster: LocalCluster) -> None:
     run(tmp_path, cluster, 20, seed=5)
     check(tmp_path, INTERVAL_MS)

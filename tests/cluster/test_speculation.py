@@ -11,17 +11,20 @@ from penstock import Conf, Context
 from penstock.testing.cluster import LocalCluster
 from tests.cluster.parts import written
 
+SLOW = "slow"
+
 
 @pytest.mark.long
 @pytest.mark.usefixtures("spark_cluster")  # none where there can be none
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has more than one loopback address")
 def test_a_task_that_runs_twice_at_a_time_writes_its_part_once(tmp_path: Path, words: list[str]) -> None:
     """Spark starts another attempt of what is slow, on another machine; both come to the end."""
-    begun = tmp_path / "begun"
+    begun, first = tmp_path / "begun", tmp_path / "in" / "0.txt"
     begun.mkdir()
+    first.write_text(f"{SLOW}\n{first.read_text()}")  # a line that one task alone has
 
-    def slow_at_first(word: str) -> str:
-        if word == words[0]:
+    def slow_alone(word: str) -> str:
+        if word == SLOW:
             import os
             import time
 
@@ -37,6 +40,6 @@ def test_a_task_that_runs_twice_at_a_time_writes_its_part_once(tmp_path: Path, w
     conf.set("spark.speculation.minTaskRuntime", "50ms")
     conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
     with LocalCluster(workers=2, hosts=2) as cluster, Context(cluster.url, "twice", conf=conf) as sc:
-        sc.textFile(str(tmp_path / "in")).map(slow_at_first).saveAsTextFile(str(tmp_path / "out"))
+        sc.textFile(str(tmp_path / "in")).map(slow_alone).saveAsTextFile(str(tmp_path / "out"))
     assert len(list(begun.iterdir())) == 2
-    assert written(tmp_path) == words
+    assert written(tmp_path) == [SLOW, *words]

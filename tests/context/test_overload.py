@@ -131,6 +131,7 @@ class Slow:
         numbers = [int(line) for line in rdd.collect()]
         first = self.seen[which]
         if which == 1:
+            assert numbers == sorted(numbers)
             assert min(numbers, default=first) >= first
             assert len({*numbers, *self._early}) == len(numbers) + len(self._early)
             self._early.update(numbers)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -85,7 +86,7 @@ class Conformance:
             terminalreporter.write_line(f"not run on {self._executor}: {count} tests, whose test {reason}")
 
 
-class _Elsewhere:
+class _Elsewhere(ABC):
     """Puts something under all contexts that would run on threads alone, until :attr:`_stack` is closed."""
 
     def __init__(self) -> None:
@@ -99,9 +100,9 @@ class _Elsewhere:
             return made
         return self._instead(made, conf)
 
+    @abstractmethod
     def _instead(self, made: LocalExecutor, conf: Conf) -> Executor:
         """What runs it."""
-        raise NotImplementedError
 
     def pytest_unconfigure(self) -> None:
         self._stack.close()
