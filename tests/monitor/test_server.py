@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,7 +16,7 @@ from penstock.errors import ArgumentError, StateError, UnsupportedError
 from penstock.monitor.assets import asset, static_files
 from penstock.monitor.feed import Feed
 from penstock.monitor.server import PageServer
-from penstock.monitor.web import NotFound, Reply, Request, Route
+from penstock.monitor.web import NotFound, Reply, Request, Route, StreamRoute
 from tests.monitor.conftest import Serve, ask, is_closed, reading, until
 
 HELLO = Route("/", lambda request: Reply.text("hello"))
@@ -278,14 +280,54 @@ def test_a_server_starts_once_and_stops_twice(serve: Serve) -> None:
     assert PageServer([]).stop()
 
 
-def test_it_stops_at_once_whoever_still_reads(serve: Serve) -> None:
+def test_it_stops_whoever_still_reads(serve: Serve) -> None:
     feed = Feed()
     server = serve(feed.route("/events"))
     with reading(server, "/events") as connection:
         until(lambda: feed.readers == 1)
-        assert server.stop(2.0)
+        assert server.stop(5.0)
         assert is_closed(connection)
     assert feed.readers == 0
+
+
+def test_it_stops_though_a_reader_takes_nothing_of_the_last_words(serve: Serve) -> None:
+    feed = Feed()
+    server = serve(feed.route("/events"))
+    with reading(server, "/events", buffer=4096):
+        until(lambda: feed.readers == 1)
+        feed.publish("flood", "x" * 20_000_000)
+        feed.close()
+        assert server.stop(5.0)
+    assert feed.readers == 0
+
+
+def test_readers_hear_the_last_words(serve: Serve) -> None:
+    async def words(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for event in events:
+            yield event
+            await asyncio.sleep(0.15)  # longer than the server takes to see that it is to end
+        yield b"x" * 3_000_000 + b" and good bye"
+
+    feed = Feed()
+    route = feed.route("/events")
+
+    def opened(request: Request) -> AsyncIterator[bytes]:
+        events = route.open(request)
+        assert events is not None
+        return words(events)
+
+    server = serve(StreamRoute("/events", opened))
+    with reading(server, "/events") as connection:
+        until(lambda: feed.readers == 1)
+        feed.close()
+        ended = threading.Thread(target=server.stop, args=(5.0,))
+        ended.start()
+        heard = bytearray()
+        while piece := connection.recv(1 << 20):
+            heard += piece
+        ended.join()
+    assert b" and good bye" in heard
+    assert not server.running
 
 
 def test_the_servers_fall_is_logged_and_nothing_else(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:

@@ -46,9 +46,9 @@ class LogPage:
         must_be_installed()
         self._log = LogReader(directory)
         self.application = Logged(History(_RETAINED), clock, directory)
-        feed = Feed(1)
-        self._pusher = Pusher(self.application, feed)
-        self.server = PageServer(monitor_routes(self.application, feed), port=port)
+        self._feed = Feed(1)
+        self._pusher = Pusher(self.application, self._feed)
+        self.server = PageServer(monitor_routes(self.application, self._feed), port=port)
         self._every_s = every_s
         self._over = threading.Event()
         self._complained = False
@@ -65,6 +65,7 @@ class LogPage:
         """End both."""
         self._over.set()
         self._thread.join()
+        self._feed.close()
         self.server.stop()
 
     def _follow(self) -> None:

@@ -32,6 +32,8 @@ PORTS_TRIED = 16
 
 _THREADS = 4  # that answer questions
 _HEADER_BYTES = 16 * 1024
+_LAST_WORDS_S = 1.0  # for what is on its way to readers when the server ends
+_LOOK_S = 0.01
 
 
 def must_be_installed() -> None:
@@ -237,17 +239,29 @@ def _taken() -> int:
 
 
 def _quiet(server_class: Any) -> Any:
-    """A server that ends at once, whoever still reads."""
+    """A server that ends within :data:`_LAST_WORDS_S`, whoever still reads: what is being answered, and
+    streams that are over, are sent to their ends, and the rest is cut off."""
 
     class Server(server_class):  # type: ignore[misc]
         async def shutdown(self, sockets: Any = None) -> None:
             for listening in self.servers:
                 listening.close()
-            for connection in list(self.server_state.connections):
+            state = self.server_state
+            try:
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    while state.tasks:
+                        await asyncio.wait(state.tasks)
+                    while state.connections:
+                        for connection in list(state.connections):
+                            connection.transport.close()  # once what was written is sent
+                        await asyncio.sleep(_LOOK_S)
+            except TimeoutError:
+                pass
+            for connection in list(state.connections):
                 connection.transport.abort()
-            for task in list(self.server_state.tasks):
+            for task in list(state.tasks):
                 task.cancel()
-            await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
+            await asyncio.gather(*state.tasks, return_exceptions=True)
 
     return Server
 
