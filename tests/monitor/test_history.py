@@ -14,9 +14,20 @@ import pytest
 from penstock import Context, StateSpec, StreamingContext
 from penstock.clock import ManualClock
 from penstock.monitor.history import History, Newest, Recorder, application_of, cause_of
-from penstock.scheduler import BatchInfo, ReceiverInfo, StreamInputInfo
+from penstock.scheduler import (
+    BatchInfo,
+    BatchMachine,
+    OperatorInfo,
+    OutputOperationInfo,
+    RateInfo,
+    ReceiverInfo,
+    StateOperatorInfo,
+    StreamInputInfo,
+)
 from penstock.scheduler.listener import BatchEvent, ReceiverEvent
+from penstock.scheduler.machine import Committed, Generated, OutputDone, Planned, Tick
 from penstock.testing import Stepper
+from penstock.times import BatchTime
 
 
 def batch(time: int, status: str = "completed", records: int = 1, **more: Any) -> dict[str, Any]:
@@ -89,6 +100,51 @@ def test_a_batch_as_a_record(sc: Context) -> None:
     assert [(each["kind"], each["name"]) for each in application["operators"]] == [
         ("input", "queueStream-1"), ("state", "sums"), ("step", None),
     ]  # fmt: skip
+
+
+def test_a_batch_that_is_kept_is_next_to_nothing_to_the_garbage_collector(sc: Context) -> None:
+    machine = BatchMachine()
+
+    def happen(time: int) -> None:
+        at, outputs = BatchTime(time), {}
+        machine.handle(Tick(at))
+        machine.handle(Planned(at))
+        machine.handle(Generated(at, 10))
+        for number in range(10):
+            machine.handle(OutputDone(at, number))
+            outputs[number] = OutputOperationInfo(time, number, "count", "here.py:1", time, time + 1, 1.0)
+        machine.handle(Committed(at))
+        info = BatchInfo(
+            time, time, {0: StreamInputInfo(0, 5, {"files": ["a", "b"], "waiting": 3})}, time, time + 9,
+            0.0, 9.0, 9.0, outputs, None, (StateOperatorInfo("sums", 1, 2, 3, 4),),
+            {0: RateInfo(0, 7.0, 8.0, 0.0, 1.0, 0.0)},
+            (OperatorInfo("map", 5), OperatorInfo("window", 5, 2, 10)),
+        )  # fmt: skip
+        recorder.onBatchCompleted(BatchEvent(info))
+
+    def tracked() -> int:
+        gc.collect()  # it finds that tuples of plain values are such
+        return len(gc.get_objects())
+
+    history = History(1000)
+    recorder = Recorder(
+        StreamingContext(sc, 1).graph, lambda started: {}, history.apply, machine.told, lambda more: None
+    )
+    for time in range(1000, 150_000, 1000):
+        happen(time)  # until the machine forgets as many as come
+    before = tracked()
+    for time in range(150_000, 250_000, 1000):
+        happen(time)
+    assert (tracked() - before) / 100 < 8
+    record = history.batch(200_000)
+    assert record is not None
+    assert [each["id"] for each in record["outputs"]] == list(range(10))
+    assert record["operators"] == [5, 5]
+    assert record["windows"] == [{"operator": 1, "slides": 2, "records": 10}]
+    assert record["inputs"][0]["units"] == 2
+    assert record["limits"][0]["recordsPerSecond"] == 7.0
+    assert record["state"][0]["bytes"] == 4
+    assert "OutputDone(time=200000, index=9, failed=None) -> Commit(time=200000)" in record["story"]
 
 
 def test_a_failed_batch_says_what_and_where(sc: Context) -> None:

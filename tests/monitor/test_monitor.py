@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import io
 import json
@@ -104,6 +105,17 @@ def test_a_started_stream_has_a_page_that_ends_with_it(
     with pytest.raises(urllib.error.URLError):
         ask(url, "api/v1/application")
     assert capsys.readouterr().err.count(f"penstock: the stream's page is at {url}\n") == 1
+
+
+def test_what_the_page_needs_is_left_alone_by_the_garbage_collector_too(streams: Streams) -> None:
+    frozen: list[int] = []
+    ssc = streams.start(
+        lambda ssc: ssc.queueStream([]).foreachRDD(lambda rdd: frozen.append(gc.get_freeze_count()))
+    )
+    page_of(ssc)
+    until(lambda: frozen[-1] > frozen[0])
+    ssc.stop()
+    until(lambda: gc.get_freeze_count() == 0)
 
 
 def test_what_the_api_says_is_what_listeners_hear(streams: Streams) -> None:

@@ -397,6 +397,32 @@ class TestStory:
     def test_of_nothing(self) -> None:
         assert BatchMachine().story(5) == ""
 
+    def test_is_as_it_was_when_it_was_told_and_shared_by_batches_of_one_course(self) -> None:
+        machine = BatchMachine()
+        stories = []
+        for time in range(1, 301):
+            told(machine, Tick(at(time)), Planned(at(time)), Generated(at(time), 1))
+            early = machine.told(time)
+            told(machine, OutputDone(at(time), 0, "it broke" if time == 150 else None))
+            if time != 150:
+                told(machine, Committed(at(time)))
+            stories.append((early, machine.told(time), machine.story(time)))
+        assert len(machine._courses) == 3  # the early one, the usual one, and that of the one that failed
+        assert all(later() == story for _, later, story in stories)
+        assert stories[4][0]() == (
+            "Tick(time=5) -> Plan(time=5)\n"
+            "Planned(time=5, failed=None) -> Generate(time=5)\n"
+            "Generated(time=5, outputs=1, failed=None) -> RunOutput(time=5, index=0)"
+        )
+        assert "failed='it broke'" in stories[149][1]()
+
+    def test_courses_are_bounded(self) -> None:
+        machine = BatchMachine()
+        for time in range(1, 1001):
+            told(machine, Tick(at(time)), Planned(at(time), f"broken {time}"))
+            assert f"broken {time}" in machine.told(time)()
+        assert len(machine._courses) <= BatchMachine._COURSES
+
 
 def test_an_event_costs_the_same_however_long_the_line_is() -> None:
     """Counted, not timed: a machine that looks through its line would touch each batch that waits."""

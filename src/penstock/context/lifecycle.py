@@ -230,6 +230,14 @@ class Lifecycle:
         self._begun.set()
         _stop_when_the_script_ends()
 
+    def _freeze_again(self) -> None:
+        """What has been loaded since the start is no garbage either."""
+        if self._frozen:
+            gc.collect()
+            gc.freeze()
+            if not self._frozen:  # it has ended meanwhile
+                gc.unfreeze()
+
     def _begin_dashboards(self, driver: BatchDriver, available_now: bool) -> list[Dashboard]:
         """Have the graph's dashboards listen; those that there are."""
         dashboards = _dashboards_of(self._graph)
@@ -291,6 +299,7 @@ class Lifecycle:
             application,
             lambda write: Recorder(graph, application_at, write, driver.told, generation.take_plans),
             self._bus.drain,
+            self._freeze_again,
         )
         self._bus.add(listener, glances=True)
         self._monitor = monitor

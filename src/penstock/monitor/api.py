@@ -13,7 +13,7 @@ from penstock.monitor.application import Application, health, looked_up
 from penstock.monitor.assets import page, static_files
 from penstock.monitor.feed import Feed
 from penstock.monitor.figures import exposition
-from penstock.monitor.history import AnyRecord, Record
+from penstock.monitor.history import AnyRecord, BatchRecord, Record
 from penstock.monitor.web import NotFound, Reply, Request, Route, StreamRoute
 
 __all__ = ["monitor_routes", "overview", "update_of"]
@@ -125,6 +125,8 @@ _LISTED = (
 
 def _without_story(batch: AnyRecord) -> Record:
     """A batch as a list shows it: an error in one line."""
+    if isinstance(batch, BatchRecord):
+        batch = batch.without_story()
     return {
         **{name: batch.get(name) for name in _LISTED},
         "outputs": [{k: v for k, v in each.items() if k != "error"} for each in batch["outputs"]],

@@ -15,13 +15,13 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from statistics import fmean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.dstream import Input, StreamGraph, StreamNode, input_names, saved_of
 from penstock.plan import Node, explained
-from penstock.scheduler import BatchInfo, OutputOperationInfo, StreamingListener
+from penstock.scheduler import BatchInfo, OutputOperationInfo, StreamingListener, StreamInputInfo
 
 __all__ = [
     "AnyRecord",
@@ -44,43 +44,50 @@ _RECEIVERS_MAX = 1_000
 
 
 class BatchRecord(Mapping[str, Any]):
-    """The record of a batch, of which the most is made when somebody looks: of a stream that makes a hundred
-    batches a second few are looked at. Each of ``more`` gives further fields, once one is asked for that is
-    not there yet.
+    """The record of a batch, of which the most is made when somebody looks, and each time anew: of a stream
+    that makes a hundred batches a second few are looked at, and of a thousand that are kept Python's garbage
+    collector has to look through next to nothing. ``more(values)`` has all further fields but the ``story``;
+    ``counts`` are the records of the batch by the numbers of its inputs.
 
-    >>> record = BatchRecord({"time": 1000}, lambda: {"outputs": []}, lambda: {"story": "short"})
+    >>> record = BatchRecord(
+    ...     {"time": 1000}, ((0, 3),), (5, 6), lambda values: {"outputs": [*values]}, lambda: "short"
+    ... )
     >>> record["time"], record["outputs"], dict(record)
-    (1000, [], {'time': 1000, 'outputs': [], 'story': 'short'})
+    (1000, [5, 6], {'time': 1000, 'outputs': [5, 6], 'story': 'short'})
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_facts", "_more", "_story", "_values", "counts")
 
-    def __init__(self, facts: Record, *more: Callable[[], Record]) -> None:
-        self._known = facts, more  # one thing: several threads may look, and each of them makes the same
+    def __init__(
+        self,
+        facts: Record,
+        counts: tuple[tuple[int, int], ...],
+        values: Any,
+        more: Callable[[Any], Record],
+        story: Callable[[], str] | None = None,
+    ) -> None:
+        self._facts = facts
+        self._values = values
+        self._more = more
+        self._story = story
+        self.counts = counts
 
     def __getitem__(self, name: str) -> Any:
-        facts, more = self._known
-        while name not in facts and more:
-            facts, more = self._with_more()
-        return facts[name]
+        if name in self._facts:
+            return self._facts[name]
+        if name == "story" and self._story is not None:
+            return _cut(self._story(), _STORY_MAX)
+        return self._more(self._values)[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._whole())
+        return iter(self.without_story() if self._story is None else [*self.without_story(), "story"])
 
     def __len__(self) -> int:
-        return len(self._whole())
+        return sum(1 for _ in self)
 
-    def _whole(self) -> Record:
-        facts, more = self._known
-        while more:
-            facts, more = self._with_more()
-        return facts
-
-    def _with_more(self) -> tuple[Record, tuple[Callable[[], Record], ...]]:
-        facts, more = self._known
-        if more:
-            self._known = facts, more = {**facts, **more[0]()}, more[1:]
-        return facts, more
+    def without_story(self) -> Record:
+        """All other fields, made once."""
+        return {**self._facts, **self._more(self._values)}
 
 
 class History:
@@ -152,8 +159,8 @@ class History:
         if time not in self._over:
             totals = self._totals
             inputs = dict(totals["inputs"])
-            for each in record.get("inputs", ()):
-                inputs[str(each["id"])] = inputs.get(str(each["id"]), 0) + each["records"]
+            for id, records in _counts_of(record):
+                inputs[str(id)] = inputs.get(str(id), 0) + records
             self._totals = {
                 "batches": totals["batches"] + 1,
                 "failed": totals["failed"] + (record["status"] == "failed"),
@@ -245,6 +252,13 @@ class History:
         return figures
 
 
+def _counts_of(record: AnyRecord) -> Iterable[tuple[int, int]]:
+    """The records of a batch by the numbers of its inputs."""
+    if isinstance(record, BatchRecord):
+        return record.counts
+    return [(each["id"], each["records"]) for each in record.get("inputs", ())]
+
+
 _FIELDS: Mapping[str, Mapping[str, type]] = {  # that a record of each kind must have
     "application": {},
     "batch": {"time": int, "status": str, "records": int},
@@ -265,6 +279,45 @@ def _no_totals() -> Record:
 
 
 # ------------------------------------------------------------------------------ from a run's events
+
+
+_NONE = ()  # of what a record need not be asked for
+_Values = tuple[Any, ...]
+
+
+class _Compact(NamedTuple):
+    """What a record will be made of, in tuples of numbers and texts: these are nothing to Python's garbage
+    collector."""
+
+    inputs: tuple[_Values, ...]
+    outputs: tuple[_Values, ...]
+    states: tuple[_Values, ...]
+    limits: tuple[_Values, ...]
+    operators: tuple[_Values, ...]
+    failure: str | None
+
+    @classmethod
+    def of(cls, info: BatchInfo) -> _Compact:
+        inputs, rates = info.streamIdToInputInfo.values(), info.streamIdToRateInfo.values()
+        return cls(
+            tuple([_input_values(each) for each in inputs]),
+            tuple([tuple(vars(each).values()) for each in info.outputOperationInfos.values()]),
+            tuple([tuple(vars(each).values()) for each in info.stateOperatorInfos]),
+            tuple([(each.inputStreamId, each.limit, each.processingRate, each.backlog) for each in rates]),
+            tuple([(each.numRecords, each.numSlides, each.numHeld) for each in info.operatorInfos]),
+            info.failureReason,
+        )
+
+
+def _input_values(info: StreamInputInfo) -> _Values:
+    files, waiting = info.metadata.get("files"), info.metadata.get("waiting")
+    return (
+        info.inputStreamId,
+        info.numRecords,
+        info.metadataDescription,
+        len(files) if isinstance(files, list) else None,
+        waiting if isinstance(waiting, int) else None,
+    )
 
 
 class Recorder(StreamingListener):
@@ -294,6 +347,7 @@ class Recorder(StreamingListener):
         self._story = story
         self._plans = plans
         self._explained: set[int] = set()
+        self._more = self._more_of  # one method for all records
 
     def onStreamingStarted(self, streamingStarted: Any) -> None:
         self._write(self._application(streamingStarted.time))
@@ -338,8 +392,6 @@ class Recorder(StreamingListener):
         self._write(record)
 
     def _batch(self, info: BatchInfo, status: str) -> None:
-        names, operators = self._names, info.operatorInfos
-        told = self._story(info.batchTime) if status in ("completed", "failed") else None
         facts: Record = {
             "kind": "batch",
             "time": info.batchTime,
@@ -351,60 +403,56 @@ class Recorder(StreamingListener):
             "processingTime": _known(info.processingDelay),
             "totalDelay": _known(info.totalDelay),
             "records": info.numRecords,
+        }
+        if not info.operatorInfos:
+            facts["operators"] = facts["windows"] = _NONE
+        if not info.streamIdToRateInfo:
+            facts["limits"] = _NONE
+        inputs = info.streamIdToInputInfo.values()
+        counts = tuple([(each.inputStreamId, each.numRecords) for each in inputs])
+        story = self._story(info.batchTime) if status in ("completed", "failed") else None
+        self._write(BatchRecord(facts, counts, _Compact.of(info), self._more, story))
+
+    def _more_of(self, info: _Compact) -> Record:
+        names = self._names
+        facts: Record = {
             "inputs": [
                 {
-                    "id": each.inputStreamId,
-                    "name": names.get(each.inputStreamId, str(each.inputStreamId)),
-                    "records": each.numRecords,
-                    "description": _cut(each.metadataDescription, 2000),
-                    "units": len(files) if isinstance(files := each.metadata.get("files"), list) else None,
-                    "left": left if isinstance(left := each.metadata.get("waiting"), int) else None,
+                    "id": id,
+                    "name": names.get(id, str(id)),
+                    "records": records,
+                    "description": _cut(description, 2000),
+                    "units": units,
+                    "left": left,
                 }
-                for each in info.streamIdToInputInfo.values()
+                for id, records, description, units, left in info.inputs
             ],
-            "operators": [None if each.numRecords < 0 else each.numRecords for each in operators],
-            "windows": [
-                {"operator": number, "slides": each.numSlides, "records": _known(each.numHeld)}
-                for number, each in enumerate(operators)
-                if each.numSlides >= 0
+            "outputs": [output_record(OutputOperationInfo(*each)) for each in info.outputs],
+            "state": [
+                {"operator": operator, "keys": keys, "touched": touched, "expired": expired, "bytes": size}
+                for operator, keys, touched, expired, size in info.states
             ],
+            "limits": [
+                {
+                    "input": id,
+                    "name": names.get(id, str(id)),
+                    "recordsPerSecond": limit,
+                    "processingRate": rate,
+                    "backlog": backlog,
+                }
+                for id, limit, rate, backlog in info.limits
+            ],
+            "error": None if info.failure is None else _cut(info.failure, _ERROR_MAX),
+            "cause": None if info.failure is None else cause_of(info.failure),
         }
-        if not info.streamIdToRateInfo:
-            facts["limits"] = []
-        outputs, states = info.outputOperationInfos, info.stateOperatorInfos
-        rates, failure = info.streamIdToRateInfo, info.failureReason
-
-        def more() -> Record:
-            return {
-                "outputs": [output_record(each) for each in outputs.values()],
-                "state": [
-                    {
-                        "operator": each.operator,
-                        "keys": each.numKeys,
-                        "touched": each.numTouched,
-                        "expired": each.numExpired,
-                        "bytes": each.memoryUsedBytes,
-                    }
-                    for each in states
-                ],
-                "limits": [
-                    {
-                        "input": each.inputStreamId,
-                        "name": names.get(each.inputStreamId, str(each.inputStreamId)),
-                        "recordsPerSecond": each.limit,
-                        "processingRate": each.processingRate,
-                        "backlog": each.backlog,
-                    }
-                    for each in rates.values()
-                ],
-                "error": None if failure is None else _cut(failure, _ERROR_MAX),
-                "cause": None if failure is None else cause_of(failure),
-            }
-
-        if told is None:
-            self._write(BatchRecord(facts, more))
-        else:
-            self._write(BatchRecord(facts, more, lambda: {"story": _cut(told(), _STORY_MAX)}))
+        if info.operators:
+            facts["operators"] = [None if records < 0 else records for records, _, _ in info.operators]
+            facts["windows"] = [
+                {"operator": number, "slides": slides, "records": _known(held)}
+                for number, (_, slides, held) in enumerate(info.operators)
+                if slides >= 0
+            ]
+        return facts
 
     def _explain(self, *, had_records: bool) -> None:
         """What the plans of a batch with records are on; asks for those of the next batch, if need be."""

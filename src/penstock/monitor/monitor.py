@@ -106,6 +106,7 @@ class Monitor:
         self._progress_wanted = options.progress and on_a_terminal()
         self._application: Running | None = None
         self._drain: Callable[[float], object] = lambda timeout_s: None
+        self._loaded: Callable[[], object] = lambda: None
         self._over = threading.Event()
         self._ending = False
         self._thread: threading.Thread | None = None
@@ -130,10 +131,11 @@ class Monitor:
         application: Running,
         recorder: Callable[[Callable[[AnyRecord], None]], Recorder],
         drain: Callable[[float], object],
+        loaded: Callable[[], object] = lambda: None,
     ) -> Recorder:
         """The context starts; the listener to add. ``drain`` waits until all listeners have heard what there
-        is."""
-        self._application, self._drain = application, drain
+        is; ``loaded`` is called once the page, and all that it needs, is there."""
+        self._application, self._drain, self._loaded = application, drain, loaded
         if self._dashboards and self._page_wanted:
             self._begin_thread()
         return recorder(self._write)
@@ -213,6 +215,7 @@ class Monitor:
                 return None
             server.start()
             pages.start()
+            self._loaded()
         except Exception as error:
             _log.warning("there is no page of this stream: %s", error)
             return None

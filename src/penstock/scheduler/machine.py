@@ -38,6 +38,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import field
 from enum import Enum
+from functools import partial
 
 from penstock.times import BatchTime
 from penstock.values import dataclass
@@ -232,6 +233,7 @@ class BatchMachine:
     """
 
     _STORIES = 100  # batches of which the story is kept after they are over
+    _COURSES = 100  # that are known, for batches that take one of them again
 
     def __init__(
         self,
@@ -251,6 +253,7 @@ class BatchMachine:
         self._stopping: StopAsked | None = None
         self._halted = False
         self._stories: dict[int, list[tuple[Event, list[Instruction] | str]]] = {}
+        self._courses: dict[_Course, _Course] = {}
 
     def handle(self, event: Event) -> list[Instruction]:
         """Take an event in; what is to be done now, in this order."""
@@ -303,9 +306,18 @@ class BatchMachine:
         return self.told(time)()
 
     def told(self, time: int) -> Callable[[], str]:
-        """The story so far, put into words when it is called."""
-        noted = tuple(self._stories.get(time, ()))
-        return lambda: "\n".join(f"{event} -> {_in_words(outcome)}" for event, outcome in noted)
+        """The story so far, put into words when it is called. A thousand of them take hardly more memory than
+        one: nearly all batches take the same course."""
+        course = tuple(
+            (
+                _course_of(event, time),
+                outcome if isinstance(outcome, str) else tuple([_course_of(each, time) for each in outcome]),
+            )
+            for event, outcome in self._stories.get(time, ())
+        )
+        if len(self._courses) >= self._COURSES:  # batches that fail each take a course of their own
+            self._courses.clear()
+        return partial(_in_words, self._courses.setdefault(course, course), time)
 
     def validate(self) -> None:
         """The invariants, for tests to check after each event."""
@@ -460,5 +472,28 @@ class BatchMachine:
         self._stories.setdefault(time, []).append((event, outcome))
 
 
-def _in_words(outcome: list[Instruction] | str) -> str:
-    return outcome if isinstance(outcome, str) else ", ".join(map(str, outcome)) or "nothing"
+_Step = tuple[
+    type, int | None, tuple[object, ...]
+]  # what it is, how long after the batch's time, and the rest
+_Course = tuple[tuple[_Step, tuple[_Step, ...] | str], ...]
+
+
+def _course_of(step: Event | Instruction, time: int) -> _Step:
+    """What is the same of a step in all batches that take the same course."""
+    values = vars(step)
+    if "time" not in values:
+        return type(step), None, tuple(values.values())
+    return type(step), values["time"] - time, tuple([v for name, v in values.items() if name != "time"])
+
+
+def _in_words(course: _Course, time: int) -> str:
+    """The story of a batch that took a course."""
+
+    def said(step: _Step) -> str:
+        kind, after, values = step
+        return str(kind(*values) if after is None else kind(BatchTime(time + after), *values))
+
+    def done(outcome: tuple[_Step, ...] | str) -> str:
+        return outcome if isinstance(outcome, str) else ", ".join(map(said, outcome)) or "nothing"
+
+    return "\n".join(f"{said(event)} -> {done(outcome)}" for event, outcome in course)
