@@ -168,9 +168,10 @@ def sorted_out(data: bytes) -> tuple[bytes, list[tuple[int, str]]]:
 
 
 def reports(output: Path) -> Iterator[str]:
-    """What was written, batch by batch."""
+    """What was written, batch by batch; without one that PySpark was writing when it was stopped."""
     for batch in sorted(output.glob("output-*")):
-        yield (batch / "part-00000").read_text()
+        if not (batch / "_temporary").exists():
+            yield (batch / "part-00000").read_text()
 
 
 def top(figures: dict[Any, int]) -> list[str]:

@@ -9,6 +9,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 import pytest
@@ -118,11 +119,13 @@ class Delays(StreamingListener):
 
 
 class Slow:
-    """Takes so long for each record, and checks that each comes once, in order; but files that appear while
-    the folder is being listed may come a batch after the one behind them."""
+    """Takes so long for each record, and checks that each comes once, in order; but of files, which have
+    ``per_file`` records each, those that appear while the folder is being listed may come after the one
+    behind them."""
 
-    def __init__(self) -> None:
+    def __init__(self, per_file: int) -> None:
         self.us_per_record = [0.0, 0.0, 0.0]
+        self._per_file = per_file
         self.seen = [0, 0, 0]
         self._early: set[int] = set()  # of what is in files
         self._never = threading.Event()
@@ -131,7 +134,9 @@ class Slow:
         numbers = [int(line) for line in rdd.collect()]
         first = self.seen[which]
         if which == 1:
-            assert numbers == sorted(numbers)
+            for begin in range(0, len(numbers), self._per_file):
+                start = numbers[begin]
+                assert numbers[begin : begin + self._per_file] == list(range(start, start + self._per_file))
             assert min(numbers, default=first) >= first
             assert len({*numbers, *self._early}) == len(numbers) + len(self._early)
             self._early.update(numbers)
@@ -152,12 +157,15 @@ def broker() -> Iterator[Broker]:
     found.close()
 
 
-def overloaded(tmp_path: Path, broker: Broker, *, seconds: float, capacities: tuple[int, int, int]) -> None:
-    """``capacities`` is how many records a second the program can do of socket, folder and topic."""
+def overloaded(
+    tmp_path: Path, broker: Broker, *, seconds: float, capacities: tuple[int, int, int], spike_s: float
+) -> None:
+    """``capacities`` is how many records a second the program can do of socket, folder and topic; no batch
+    waits for ``spike_s``, however busy the machine is with other things."""
     conf = Conf().setMaster("local[2]").set("spark.streaming.backpressure.enabled", "true")
     conf.set("spark.streaming.backpressure.pid.minRate", 10)
-    slow, delays, clock = Slow(), Delays(), SystemClock()
     over_socket, into_folder, into_topic = (3 * each for each in capacities)
+    slow, delays, clock = Slow(int(into_folder * _STEP_S)), Delays(), SystemClock()
     senders = [
         OverSocket(over_socket),
         IntoFolder(into_folder, tmp_path / "in"),
@@ -195,7 +203,8 @@ def overloaded(tmp_path: Path, broker: Broker, *, seconds: float, capacities: tu
     assert not delays.failures
     half_time_ms = begun_ms + seconds * 500
     settled = [delay for time, delay in delays.scheduling_ms if time > half_time_ms]
-    assert max(settled) < 6 * INTERVAL_S * 1000, settled
+    assert quantiles(settled, n=20)[-1] < 6 * INTERVAL_S * 1000, settled
+    assert max(settled) < spike_s * 1000, settled
     assert any(delays.limits), "nothing was held back"
     print("delays", [round(each) for each in settled], "MiB", [round(each) for each in memory])
     print("limits", [{id: round(each) for id, each in one.items()} for one in delays.limits])
@@ -206,9 +215,10 @@ def overloaded(tmp_path: Path, broker: Broker, *, seconds: float, capacities: tu
 
 @pytest.mark.timing
 def test_three_times_too_much(tmp_path: Path, broker: Broker) -> None:
-    overloaded(tmp_path, broker, seconds=14, capacities=(8_000, 4_000, 1_000))
+    overloaded(tmp_path, broker, seconds=14, capacities=(8_000, 4_000, 1_000), spike_s=6 * INTERVAL_S)
 
 
 @pytest.mark.long(minutes=10)
 def test_three_times_too_much_for_ten_minutes(tmp_path: Path, broker: Broker) -> None:
-    overloaded(tmp_path, broker, seconds=600, capacities=(8_000, 1_000, 150))
+    # Other tests are at work meanwhile. Without limits the delay would have grown to some 15 minutes.
+    overloaded(tmp_path, broker, seconds=600, capacities=(8_000, 1_000, 150), spike_s=20)
