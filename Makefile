@@ -7,15 +7,14 @@
 
 PYTHON  ?= python3
 WORKERS ?= 2
-# More than there are cores: many of the long tests wait, for a clock or for a program that they kill.
+# More than there are cores: many of the long tests wait, for a clock, for a program that they kill, or for
+# a cluster, of which each process has one.
 LONG_WORKERS ?= 3
 ARGS    ?=
 
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadgroup
-# One process: there is one cluster, which a program has to itself.
-ON_SPARK := $(RUN) -m pytest --executor=spark
 
 BASE  := $(VENV)/.installed-base
 SPARK := $(VENV)/.installed-spark
@@ -28,10 +27,6 @@ EVERYWHERE := tests/executors/test_everywhere.py
 CONFORMING := src/penstock/rdd src/penstock/dstream tests/rdd tests/dstream tests/laws \
   $(addprefix tests/sinks/test_,crashes.py failures.py file_set.py pickle.py records.py text.py) \
   tests/testing/test_crashes.py tests/context/test_recovery.py tests/context/test_recovery_corners.py
-
-# A job of a cluster takes a tenth of a second and more: the rest is left to what does as it does.
-CONFORMING_ON_SPARK := tests/rdd/test_keeping.py tests/rdd/test_errors.py tests/dstream/test_state.py \
-  tests/dstream/test_columns.py
 
 # Pathway holds pyarrow below the newest release.
 PATHWAY := .venv-pathway
@@ -52,13 +47,13 @@ test: $(DEV)  ## all tests but the long ones; each method also on worker process
 	$(PYTEST) $(ARGS)
 	$(PYTEST) --executor=processes $(EVERYWHERE) $(ARGS)
 	$(PYTEST) --executor=fake-spark $(EVERYWHERE) $(ARGS)
-	$(ON_SPARK) $(EVERYWHERE) $(ARGS)
+	$(RUN) -m pytest --executor=spark $(EVERYWHERE) $(ARGS)
 
-test-long: $(DEV)  ## the long proofs: more examples, real time, crashes, all operators on other executors
+test-long: $(DEV)  ## the long proofs: more examples, real time, crashes, all operators on other executors and on a Spark cluster
 	$(PYTEST) -n $(LONG_WORKERS) -m long --hypothesis-profile=long $(ARGS)
 	$(PYTEST) --executor=processes $(CONFORMING) $(ARGS)
 	$(PYTEST) --executor=fake-spark $(CONFORMING) $(ARGS)
-	$(ON_SPARK) $(CONFORMING_ON_SPARK) $(ARGS)
+	$(PYTEST) -n $(LONG_WORKERS) --executor=spark $(CONFORMING) $(ARGS)
 
 check: $(DEV)  ## style, types, layers; a few seconds
 	$(RUN) -m ruff check .

@@ -164,7 +164,8 @@ class Generation:
         step, first = node.slide_duration, after + node.slide_duration
         with self._lock:
             times = range(first + max(0, (self._zero - after) // step) * step, last + 1, step)
-            found = [(time, self.rdd(node, time)) for time in times]
+            known = self._rdds[node]  # asked directly: a window may be of thousands
+            found = [(time, known[time] if time in known else self.rdd(node, time)) for time in times]
         return {time: rdd for time, rdd in found if rdd is not None}
 
     def _known(self, node: StreamNode, time: int, rdd: RDD | None) -> None:

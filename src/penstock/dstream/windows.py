@@ -15,12 +15,20 @@ when the program started, nor of results before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from penstock.chunk import Chunk, Columns, Rows, rows_of
 from penstock.dstream.bracketing import Piece, bracketing_of
-from penstock.dstream.combining import Combining, End, Function, Recipe, fold_into, made_pieces, steps_of
+from penstock.dstream.combining import (
+    Combining,
+    End,
+    Function,
+    Recipe,
+    Steps,
+    fold_into,
+    made_pieces,
+    steps_of,
+)
 from penstock.dstream.correcting import Corrected
 from penstock.dstream.exactness import Inexact
 from penstock.dstream.node import Batch, CommittedBatch, StreamNode
@@ -187,18 +195,21 @@ class KeyedWindow(StreamNode):
 
     def _corrected(self, time: BatchTime, batch: Batch, previous: RDD) -> RDD:
         start, slide = time - self.length_ms, self.slide_duration
-        held = batch.rdds(self.partials, start, time)
-        if not held:
+        staying = batch.rdds(self.partials, start, time - slide)
+        entering = batch.rdds(self.partials, max(start, time - slide), time)
+        if not staying and not entering:
             return self._nothing(batch)
         leaving = batch.rdds(self.partials, start - slide, min(start, time - slide))
-        entering = [rdd for at, rdd in held.items() if at > time - slide]
         left = _joined(batch, list(leaving.values()), self.site)
-        stayed = _joined(batch, list(held.values())[: len(held) - len(entering)], self.site)
-        numbers = [at // self._step for at in held]
-        steps = partial(steps_of, self._how, self._how.window(time // self._step), numbers)
+        stayed = _joined(batch, list(staying.values()), self.site)
+
+        def steps() -> Steps:
+            numbers = [at // self._step for at in (*staying, *entering)]
+            return steps_of(self._how, self._how.window(time // self._step), numbers)
+
         assert self.inverse is not None
         corrected = Corrected(self.function, self.inverse, len(left), len(stayed), steps, self.site)
-        return self._gathered(batch, [previous, *left, *stayed, *entering], corrected)
+        return self._gathered(batch, [previous, *left, *stayed, *entering.values()], corrected)
 
     def _previous(self, time: BatchTime, batch: Batch) -> RDD | None:
         """The window one slide ago if nothing between was lost, and if it is to be corrected."""
