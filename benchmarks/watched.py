@@ -1,7 +1,7 @@
 """``python -m benchmarks.watched``: what it costs a stream to be watched.
 
 The brokerage dashboard of W1 over its files many times, as fast as it goes: in one process watched by nobody,
-in another one watched in some way. Both are there at the same time and take turns of a second (the other one
+in another one watched in some way. Both are there at the same time and take short turns (the other one
 is stopped meanwhile), so that what the machine does besides hits both alike. Those who look are in a third
 process. The median ratio of some such pairs is printed.
 
@@ -33,10 +33,10 @@ from typing import NamedTuple
 from benchmarks.dashboard import application
 from benchmarks.data import LINES_PER_FILE, emptied, order_files
 
-TIMES = 8  # that the files of W1 are read
+TIMES = 14  # that the files of W1 are read
 GATE = 60  # the batch before which the stream waits for its watchers
 SETTLED_S = 1.5
-TURN_S = 1.0
+TURN_S = 0.15
 PAIRS = 5
 WATCHING = (
     "penstock-listeners",
