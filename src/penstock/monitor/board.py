@@ -22,7 +22,7 @@ from penstock.values import dataclass
 __all__ = ["Board", "Facts"]
 
 _WAITING_MAX = 10_000  # readings of batches that are not over: older ones are dropped
-_FRAME_NS = 200_000_000  # a figure is not read anew more often, where it is sure that it will be later
+_FRAME_NS = 250_000_000  # a figure is not read anew more often, where it is sure that it will be later
 _FAILURE_MAX = 300  # characters of a failure that are shown
 
 

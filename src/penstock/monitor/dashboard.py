@@ -392,6 +392,8 @@ class _Reader:
     """The output of a stream to panels, at one place each: takes a bounded number of records once for all of
     them, and leaves what they keep."""
 
+    _always: bool | None = None  # whether it takes every batch; not known before the first
+
     def __init__(self, dashboard: Dashboard) -> None:
         self.dashboard = dashboard
         self.places: list[tuple[int, int]] = []  # panel, and number of the stream in it
@@ -399,7 +401,12 @@ class _Reader:
 
     def rests(self) -> bool:
         """Whether nobody would see what the batch that is about to begin brings."""
-        self._wanted = self.dashboard.board.wanted([index for index, _ in self.places])
+        if self._always is None:  # a graph that runs gets no more panels
+            panels = self.dashboard._panels
+            self._always = not any(panels[index].newest_only for index, _ in self.places)
+            self._wanted = [index for index, _ in self.places]
+        if not self._always:
+            self._wanted = self.dashboard.board.wanted([index for index, _ in self.places])
         return not self._wanted
 
     def __call__(self, time: BatchTime, rdd: RDD) -> None:
@@ -407,15 +414,16 @@ class _Reader:
         if not wanted:  # nobody asked: what was lost is done again, in a process that shows nothing
             return
         taken = [(panels[index], index, part) for index, part in self.places if index in wanted]
+        bounds = [panel.bound for panel, _, _ in taken]
         counts = [isinstance(panel, NumberPanel) and panel.count for panel, _, _ in taken]
         if all(counts):
             records, count = [], rdd.count()
         else:
-            bound = max([panel.bound for panel, _, _ in taken])
+            bound = max(bounds)
             records = rdd.take(bound + 1)
-            count = len(records) if len(records) <= bound or not any(counts) else rdd.count()
-        for (panel, index, part), counted in zip(taken, counts, strict=True):
-            reading = count if counted else panel.read(records[: panel.bound + 1], part)
+            count = len(records) if len(records) <= bound or True not in counts else rdd.count()
+        for (panel, index, part), bound, counted in zip(taken, bounds, counts, strict=True):
+            reading = count if counted else panel.read(records[: bound + 1], part)
             board.leave(time, index, part, reading)
 
 

@@ -14,7 +14,7 @@ from penstock.monitor.web import NotFound, Reply, Request, Route, StreamRoute
 
 __all__ = ["DashboardPages", "DashboardServer"]
 
-_PAUSE_S = 0.2  # five updates a second are as many as anybody sees
+_PAUSE_S = 0.25  # four updates a second are as many as anybody sees
 
 
 class DashboardPages:

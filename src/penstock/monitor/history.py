@@ -427,7 +427,7 @@ class Recorder(StreamingListener):
                 }
                 for id, records, description, units, left in info.inputs
             ],
-            "outputs": [output_record(OutputOperationInfo(*each)) for each in info.outputs],
+            "outputs": [_output_record(*each) for each in info.outputs],
             "state": [
                 {"operator": operator, "keys": keys, "touched": touched, "expired": expired, "bytes": size}
                 for operator, keys, touched, expired, size in info.states
@@ -469,17 +469,21 @@ class Recorder(StreamingListener):
 
 def output_record(info: OutputOperationInfo) -> Record:
     """An output operation as a record has it."""
-    over = info.endTime >= 0
-    failed = info.failureReason is not None
+    return _output_record(*vars(info).values())
+
+
+def _output_record(
+    time: int, id: int, name: str, line: str, started: int, ended: int, duration: float, failure: str | None
+) -> Record:
     return {
-        "id": info.id,
-        "name": info.name,
-        "line": info.description,
-        "status": "failed" if failed else "completed" if over else "running",
-        "started": _known(info.startTime),
-        "duration": _known(info.duration),
-        "error": None if info.failureReason is None else _cut(info.failureReason, _ERROR_MAX),
-        "cause": None if info.failureReason is None else cause_of(info.failureReason),
+        "id": id,
+        "name": name,
+        "line": line,
+        "status": "failed" if failure is not None else "completed" if ended >= 0 else "running",
+        "started": _known(started),
+        "duration": _known(duration),
+        "error": None if failure is None else _cut(failure, _ERROR_MAX),
+        "cause": None if failure is None else cause_of(failure),
     }
 
 

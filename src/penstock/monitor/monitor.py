@@ -48,7 +48,7 @@ __all__ = ["Monitor", "MonitorOptions", "Pusher", "must_have_pages"]
 _log = logging.getLogger(__name__)
 
 _AFTER_S = 1.0  # a program that is over by then has nobody who looks
-_PUSH_S = 0.4  # between two updates of the page
+_PUSH_S = 0.5  # between two updates of the page
 _STILL_S = 1.0  # after which it is told that nothing is new
 _DRAIN_S = 2.0
 _JOIN_S = 5.0

@@ -36,9 +36,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, fields
 from enum import Enum
 from functools import partial
+from itertools import islice
+from typing import Any
 
 from penstock.times import BatchTime
 from penstock.values import dataclass
@@ -308,13 +310,17 @@ class BatchMachine:
     def told(self, time: int) -> Callable[[], str]:
         """The story so far, put into words when it is called. A thousand of them take hardly more memory than
         one: nearly all batches take the same course."""
-        course = tuple(
-            (
-                _course_of(event, time),
-                outcome if isinstance(outcome, str) else tuple([_course_of(each, time) for each in outcome]),
-            )
-            for event, outcome in self._stories.get(time, ())
-        )
+        found: list[object] = []
+        for event, outcome in self._stories.get(time, ()):
+            told = isinstance(outcome, str)
+            found.append(outcome if told else len(outcome))
+            for step in (event,) if told else (event, *outcome):
+                kind, values = type(step), list(vars(step).values())
+                if kind not in _TIMELESS:
+                    values[0] -= time
+                found.append(kind)
+                found += values
+        course = tuple(found)
         if len(self._courses) >= self._COURSES:  # batches that fail each take a course of their own
             self._courses.clear()
         return partial(_in_words, self._courses.setdefault(course, course), time)
@@ -472,28 +478,27 @@ class BatchMachine:
         self._stories.setdefault(time, []).append((event, outcome))
 
 
-_Step = tuple[
-    type, int | None, tuple[object, ...]
-]  # what it is, how long after the batch's time, and the rest
-_Course = tuple[tuple[_Step, tuple[_Step, ...] | str], ...]
+_Course = tuple[Any, ...]
+"""Of each event of a batch: its outcome, in words or as the number of instructions, and the event with these
+instructions, each as its class and its values. Times are told from that of the batch."""
 
-
-def _course_of(step: Event | Instruction, time: int) -> _Step:
-    """What is the same of a step in all batches that take the same course."""
-    values = vars(step)
-    if "time" not in values:
-        return type(step), None, tuple(values.values())
-    return type(step), values["time"] - time, tuple([v for name, v in values.items() if name != "time"])
+_TIMELESS = frozenset([StopAsked, Halt])  # steps that are of no batch; of all others the time comes first
 
 
 def _in_words(course: _Course, time: int) -> str:
     """The story of a batch that took a course."""
+    pieces = iter(course)
 
-    def said(step: _Step) -> str:
-        kind, after, values = step
-        return str(kind(*values) if after is None else kind(BatchTime(time + after), *values))
+    def step() -> str:
+        kind = next(pieces)
+        values = list(islice(pieces, len(fields(kind))))
+        if kind not in _TIMELESS:
+            values[0] += time
+        return str(kind(*values))
 
-    def done(outcome: tuple[_Step, ...] | str) -> str:
-        return outcome if isinstance(outcome, str) else ", ".join(map(said, outcome)) or "nothing"
-
-    return "\n".join(f"{said(event)} -> {done(outcome)}" for event, outcome in course)
+    lines = []
+    for outcome in pieces:
+        event = step()
+        told = outcome if isinstance(outcome, str) else ", ".join(step() for _ in range(outcome)) or "nothing"
+        lines.append(f"{event} -> {told}")
+    return "\n".join(lines)

@@ -94,6 +94,8 @@ class Job:
 
     def prepare(self, plan: Node, partitions: Sequence[int], stage: Stage) -> None:
         """Compute what must be there before ``partitions`` of ``plan`` are pulled."""
+        if self._is_at_hand(plan, partitions):
+            return
         order = self._in_order(self.instead(plan), partitions)
         for node in order:
             if isinstance(node, Shuffle):
@@ -104,6 +106,16 @@ class Job:
                 self._decisions[node] = node.step.decide(summaries)
             if self._reads[node] > 1 and node not in self._passed:
                 self.hold(node, stage)
+
+    def _is_at_hand(self, plan: Node, partitions: Sequence[int]) -> bool:
+        """Whether nothing but steps lies between what is asked for and what has been computed, as where small
+        results are looked at one after the other."""
+        node = self.instead(plan)
+        while not self._complete(node, partitions):
+            if not isinstance(node, Narrow) or node.step.needs_summary(node.partitions):
+                return False
+            node = self.instead(node.parent)
+        return True
 
     def _in_order(self, plan: Node, partitions: Sequence[int]) -> list[Node]:
         """All nodes that will be computed, parents first; counts how often each is read."""

@@ -62,6 +62,7 @@ class LocalExecutor(Executor):
         self._has_replaced = False  # asked far more often than it is true
         self._passed: WeakSet[Node] = WeakSet()
         self._aheads: WeakKeyDictionary[Node, ReadAhead] = WeakKeyDictionary()
+        self._aheads_now: Mapping[Node, ReadAhead] | None = _NOTHING_AHEAD  # the same for jobs that begin now
         self._paces: dict[Work, float] = {}  # ns a record
         self._lock = threading.Lock()
 
@@ -160,12 +161,14 @@ class LocalExecutor(Executor):
             with self._lock:
                 if self._aheads.get(plan) is made:
                     del self._aheads[plan]
+                    self._aheads_now = None
 
         alone = partitions_stand_alone(plan)
         made = ReadAhead(plan.partitions if alone else 0, compute, forget)
         if alone:
             with self._lock:
                 self._aheads[plan] = made
+                self._aheads_now = None
         return made
 
     def drop(self, plan: Node) -> None:
@@ -197,10 +200,13 @@ class LocalExecutor(Executor):
         self._kept.clear()
         self._replaced.clear()
         self._aheads.clear()
+        self._aheads_now = _NOTHING_AHEAD
 
     def _job(self, metrics: Metrics) -> Job:
         with self._lock:  # held to the end of the job, whoever releases them meanwhile
-            aheads = dict(self._aheads) if self._aheads else _NOTHING_AHEAD
+            aheads = self._aheads_now
+            if aheads is None:
+                aheads = self._aheads_now = dict(self._aheads) if self._aheads else _NOTHING_AHEAD
         return Job(self._kept.get, aheads, self._passed, self._instead, metrics)
 
     def _instead(self, node: Node) -> Node:
