@@ -15,10 +15,11 @@ when the program started, nor of results before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from penstock.chunk import Chunk, Columns, Rows, rows_of
-from penstock.dstream.bracketing import Piece, bracketing_of
+from penstock.dstream.bracketing import Bracketing, Piece, bracketing_of
 from penstock.dstream.combining import (
     Combining,
     End,
@@ -69,6 +70,11 @@ def _joined(batch: Batch, rdds: Sequence[RDD], site: CallSite) -> list[RDD]:
     plans = [rdd.plan for rdd in rdds if isinstance(rdd.plan, Source)]
     readers = SliceReader.joined(plans, End()) if len(plans) == len(rdds) > 1 else None
     return list(rdds) if readers is None else [batch.new_rdd(Source(site, readers))]
+
+
+def _steps_of_held(how: Bracketing, time: int, step: int, held: Sequence[int]) -> Steps:
+    """The steps that make the window that ends at ``time`` of the slides of these times."""
+    return steps_of(how, how.window(time // step), [at // step for at in held])
 
 
 class KeyedWindow(StreamNode):
@@ -202,11 +208,8 @@ class KeyedWindow(StreamNode):
         leaving = batch.rdds(self.partials, start - slide, min(start, time - slide))
         left = _joined(batch, list(leaving.values()), self.site)
         stayed = _joined(batch, list(staying.values()), self.site)
-
-        def steps() -> Steps:
-            numbers = [at // self._step for at in (*staying, *entering)]
-            return steps_of(self._how, self._how.window(time // self._step), numbers)
-
+        held = (*staying, *entering)  # when: it may travel, and what is held must not come along
+        steps = partial(_steps_of_held, self._how, time, self._step, held)
         assert self.inverse is not None
         corrected = Corrected(self.function, self.inverse, len(left), len(stayed), steps, self.site)
         return self._gathered(batch, [previous, *left, *stayed, *entering.values()], corrected)
