@@ -56,7 +56,7 @@ def stream(seconds: float) -> dict[str, Any]:
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.long)])
 def test_no_batch_is_left_out_and_memory_stays(seconds: int) -> None:
     command = [sys.executable, "-m", __name__, str(seconds)]
     process = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=seconds + 60)
@@ -67,7 +67,7 @@ def test_no_batch_is_left_out_and_memory_stays(seconds: int) -> None:
     assert steps == {INTERVAL_MS}, "a batch was skipped, or came twice"
     assert len(times) >= (seconds - 1) * 1000 / INTERVAL_MS
 
-    settled = rss[len(rss) // 4 :]
+    settled = rss[len(rss) // 2 :]  # by then the page of the stream is there, too
     assert max(settled) - settled[0] < 2048, f"memory grows: {settled} KiB"
 
 
