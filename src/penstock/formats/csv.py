@@ -18,12 +18,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyarrow import csv
 
 from penstock.chunk import Chunk, Columns, Lines, Rows
 from penstock.chunk.leaves import Mask, bools_of
@@ -32,6 +31,9 @@ from penstock.errors import ArgumentError
 from penstock.formats.base import Block, LineFormat, MalformedLine, Refused, shown_text
 from penstock.formats.fields import fields_of, row_type_of_fields
 from penstock.formats.text_column import TextColumn
+
+if TYPE_CHECKING:
+    from pyarrow import csv
 
 __all__ = ["COLUMNS_FROM", "CsvFormat"]
 
@@ -286,6 +288,8 @@ class CsvFormat(LineFormat):
 
     @cached_property
     def _convert(self) -> csv.ConvertOptions:
+        from pyarrow import csv
+
         return csv.ConvertOptions(
             column_types=dict.fromkeys(self._columns, pa.string()), null_values=[], check_utf8=False
         )
@@ -293,6 +297,8 @@ class CsvFormat(LineFormat):
     def _arrow_texts(
         self, data: bytes, quote: str | bool, odd: Callable[[Any], str] | None
     ) -> list[pa.Array] | None:
+        from pyarrow import csv  # here, because programs without such lines do not need it
+
         try:
             table = csv.read_csv(
                 pa.BufferReader(data),

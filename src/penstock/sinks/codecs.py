@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 from collections.abc import Callable
 
 import pyarrow
@@ -15,10 +12,32 @@ __all__ = ["Compressing", "codec_of"]
 
 _FLUSH_BYTES = 4 << 20
 
+
+# Each library is imported where a file asks for it, since most programs write none of that kind.
+
+
+def _gzip(data: bytes) -> bytes:
+    import gzip
+
+    return gzip.compress(data, mtime=0)
+
+
+def _bz2(data: bytes) -> bytes:
+    import bz2
+
+    return bz2.compress(data)
+
+
+def _xz(data: bytes) -> bytes:
+    import lzma
+
+    return lzma.compress(data)
+
+
 _CODECS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
-    "gzip": (".gz", lambda data: gzip.compress(data, mtime=0)),
-    "bz2": (".bz2", bz2.compress),
-    "xz": (".xz", lzma.compress),
+    "gzip": (".gz", _gzip),
+    "bz2": (".bz2", _bz2),
+    "xz": (".xz", _xz),
     "zstd": (".zst", lambda data: pyarrow.compress(data, "zstd", asbytes=True)),
 }
 _HADOOP = {"GzipCodec": "gzip", "BZip2Codec": "bz2", "ZStandardCodec": "zstd"}

@@ -13,7 +13,6 @@ trusted, though states may be pickled.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import uuid
 from collections import OrderedDict
@@ -348,6 +347,8 @@ def _trusted() -> None:
 
 
 def _digest(data: bytes) -> bytes:
+    import hashlib  # slow to import, and not every program keeps state
+
     return hashlib.blake2b(data, digest_size=16).digest()
 
 

@@ -14,7 +14,6 @@ messages, lines of text their bytes, other records one pickle a chunk.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import weakref
 from collections import OrderedDict
@@ -215,6 +214,8 @@ class Programs:
     @staticmethod
     def digest(data: bytes) -> bytes:
         """Equal for equal programs."""
+        import hashlib  # slow to import, and seldom needed
+
         return hashlib.blake2b(data, digest_size=16).digest()
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import BinaryIO, Protocol, cast
 
 import pyarrow
@@ -70,8 +68,17 @@ class _Members(io.RawIOBase):
         return True
 
 
-def _members(new: Callable[[], object]) -> Callable[[BinaryIO], BinaryIO]:
-    return lambda file: cast(BinaryIO, _Members(file, cast(Callable[[], _Decompressor], new)))
+# Each library is imported where a file asks for it, since most programs read none of that kind.
+
+
+def _gzip(file: BinaryIO) -> BinaryIO:
+    import gzip
+
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file))
+
+
+def _members(library: str, decompressor: str) -> Callable[[BinaryIO], BinaryIO]:
+    return lambda file: cast(BinaryIO, _Members(file, getattr(import_module(library), decompressor)))
 
 
 def _zstd(file: BinaryIO) -> BinaryIO:
@@ -79,12 +86,12 @@ def _zstd(file: BinaryIO) -> BinaryIO:
 
 
 _CODECS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
-    ".gz": lambda file: cast(BinaryIO, gzip.GzipFile(fileobj=file)),
-    ".bz2": _members(bz2.BZ2Decompressor),
-    ".xz": _members(lzma.LZMADecompressor),
+    ".gz": _gzip,
+    ".bz2": _members("bz2", "BZ2Decompressor"),
+    ".xz": _members("lzma", "LZMADecompressor"),
     ".zst": _zstd,
 }
-_BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, pyarrow.ArrowInvalid)
+_BROKEN = (EOFError, zlib.error, pyarrow.ArrowInvalid)
 
 
 def codec_of(path: str) -> str | None:
@@ -110,9 +117,16 @@ def decompressed(raw: BinaryIO, name: str) -> Iterator[BinaryIO]:
         yield _CODECS[codec](raw)
     except StorageError:  # of the compressed file itself
         raise
-    except _BROKEN as error:
-        raise CorruptInput(f"{name} is not a whole {codec} file: {error}") from error
-    except OSError as error:  # bz2, gzip and Arrow say it with an OSError that has no errno
-        if error.errno is not None:
+    except Exception as error:
+        if not _says_broken(error):
             raise
         raise CorruptInput(f"{name} is not a whole {codec} file: {error}") from error
+
+
+def _says_broken(error: Exception) -> bool:
+    """Whether a library says so that what it reads is damaged."""
+    if isinstance(error, OSError):  # bz2, gzip and Arrow: one that has no errno
+        return error.errno is None
+    import lzma
+
+    return isinstance(error, (*_BROKEN, lzma.LZMAError))

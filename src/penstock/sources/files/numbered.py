@@ -6,7 +6,6 @@ none. Each file is one partition, since nobody knows how many rows come before t
 
 from __future__ import annotations
 
-import csv
 import json
 from abc import abstractmethod
 from collections import Counter
@@ -238,6 +237,8 @@ class NumberedLines(_Numbered):
             yield Rejects(rejects)
 
     def _header(self, text: str, source: str) -> tuple[str, ...]:
+        import csv  # here, since few files need it
+
         names = next(csv.reader([text], delimiter=self.options.sep), [])
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice or not names:
