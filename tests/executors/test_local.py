@@ -126,9 +126,55 @@ def test_what_takes_little_stays_however_many_records_it_has(paced: Paced) -> No
         assert paced.runs_here(executor, 800, 800)
         paced.takes_ns = 2_000_000
         assert paced.runs_here(executor, 800, 800)
+        assert paced.runs_here(executor, 800, 800), "once may be by chance"
         assert not paced.runs_here(executor, 800, 800), "it has become slower"
     finally:
         executor.close()
+
+
+def test_one_that_was_slow_by_chance_stays(paced: Paced) -> None:
+    executor = LocalExecutor(2, inline_rows=1000)
+    try:
+        for _ in range(5):
+            for paced.takes_ns in (10_000, 10_000, 5_000_000):
+                assert paced.runs_here(executor, 100, 100)
+    finally:
+        executor.close()
+
+
+@pytest.mark.parametrize(("together_ns", "tried"), [(1_500_000, True), (5_000_000, False)])
+def test_what_several_threads_do_is_tried_alone_now_and_then_if_it_cannot_take_long(
+    paced: Paced, together_ns: int, tried: bool
+) -> None:
+    executor = LocalExecutor(2, inline_rows=1000)
+    try:
+        paced.takes_ns = 5_000_000
+        assert paced.runs_here(executor, 100, 100)
+        paced.takes_ns = together_ns
+        assert not any(paced.runs_here(executor, 100, 100) for _ in range(16))
+        assert paced.runs_here(executor, 100, 100) is tried
+    finally:
+        executor.close()
+
+
+def test_steps_of_one_line_are_told_apart(paced: Paced) -> None:
+    executor = LocalExecutor(2, inline_rows=1000)
+    try:
+        plan = Source(CallSite("work", "app.py", 1), [SliceReader.of([0] * 100) for _ in range(2)])
+        for _ in range(3):
+            paced.takes_ns = 5_000_000
+            executor.run(plan, paced, None, Metrics())
+            on_threads = len(paced.threads) > 1 or threading.current_thread().name not in paced.threads
+            paced.threads.clear()
+            names: list[str] = executor.run(plan, thread_name, None, Metrics())
+            assert set(names) == {threading.current_thread().name}
+        assert on_threads
+    finally:
+        executor.close()
+
+
+def thread_name(task: Task, chunks: Iterator[Chunk]) -> str:
+    return threading.current_thread().name
 
 
 def test_where_all_goes_to_threads_it_does(paced: Paced, executor: LocalExecutor) -> None:

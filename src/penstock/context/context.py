@@ -362,9 +362,12 @@ class Context:
     ) -> Iterator[Chunk]:
         """The chunks of a plan as they are pulled; see ``Runner``."""
         self._must_run(plan)
-        yield from self._executor.iterate(plan, partitions, current_metrics(), most)
-        if self._to_checkpoint:
-            self._checkpoint_what_was_read(plan)
+        chunks = self._executor.iterate(plan, partitions, current_metrics(), most)
+        return self._then_checkpoint(plan, chunks) if self._to_checkpoint else chunks
+
+    def _then_checkpoint(self, plan: Node, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        yield from chunks
+        self._checkpoint_what_was_read(plan)
 
     def keep(self, plan: Node, level: StorageLevel) -> None:
         """Keep what is computed of a plan."""

@@ -4,6 +4,7 @@ from penstock.executors.jobs.ahead import ReadAhead, partitions_stand_alone
 from penstock.executors.jobs.cut import Cut, GatherLink, Given, Inputs, Link, NarrowLink, put_together
 from penstock.executors.jobs.job import LISTED, Job, Stage
 from penstock.executors.jobs.kept import Kept
+from penstock.executors.jobs.lying import Lying
 from penstock.executors.jobs.passes import Branch, OnePass, branches_of, pass_over, put, readers_in
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Job",
     "Kept",
     "Link",
+    "Lying",
     "NarrowLink",
     "OnePass",
     "ReadAhead",

@@ -16,6 +16,7 @@ from penstock.executors.base import Executor
 from penstock.executors.jobs import (
     Job,
     Kept,
+    Lying,
     OnePass,
     ReadAhead,
     Stage,
@@ -34,11 +35,15 @@ _WORTH_THREADS_NS = 2_000_000
 """Work that one thread does in less is not handed to others: where they wait for Python's lock, handing it
 over may cost half a millisecond."""
 _PACES_MAX = 10_000
+_TRIED_AGAIN = 16
+"""So often work runs on several threads before one alone tries it again, if that cannot take long."""
 
 _clock = SystemClock()
 
-Work = tuple[CallSite, CallSite]
-"""Which line asks for it, and which for what it is made of: one line may work for several streams."""
+Work = tuple[CallSite, CallSite, str]
+"""Which line asks for it, which for what it is made of, since one line may work for several streams, and what
+is done with each partition, since one line may take several steps: a sort looks at what another step of it
+has computed."""
 
 _NOTHING_AHEAD: Mapping[Node, ReadAhead] = {}
 
@@ -47,7 +52,8 @@ class LocalExecutor(Executor):
     """``threads`` threads; work that takes little time runs on the calling thread.
 
     Whether it will is told by how long a record took the last time that the same line of the program asked
-    for it, and before that by there being fewer than ``inline_rows`` records; with 0 all goes to threads.
+    for the same, and before that by there being fewer than ``inline_rows`` records; with 0 all goes to
+    threads.
 
     A ``crew`` is offered all stages of jobs first.
     """
@@ -63,7 +69,7 @@ class LocalExecutor(Executor):
         self._passed: WeakSet[Node] = WeakSet()
         self._aheads: WeakKeyDictionary[Node, ReadAhead] = WeakKeyDictionary()
         self._aheads_now: Mapping[Node, ReadAhead] | None = _NOTHING_AHEAD  # the same for jobs that begin now
-        self._paces: dict[Work, float] = {}  # ns a record
+        self._paces: dict[Work, _Pace] = {}
         self._lock = threading.Lock()
 
     @property
@@ -93,6 +99,13 @@ class LocalExecutor(Executor):
         job.prepare(plan, wanted, stage)
         return stage(plan, action, wanted)
 
+    def _lying(self, plan: Node, partitions: Sequence[int]) -> Lying | None:
+        """What is asked for, if it lies in this process but for some steps: then there is no job to make. A
+        stream has many small results that are looked at one after the other."""
+        if self._has_replaced or self._crew is not None:
+            return None
+        return Lying.of(plan, partitions, self._kept.get)
+
     def _must_be_sendable(self, plan: Node) -> None:
         """Whatever is sent of it: a program is refused before any of it runs, and not only once it has much
         to do."""
@@ -109,6 +122,15 @@ class LocalExecutor(Executor):
         self, plan: Node, partitions: Sequence[int] | None, metrics: Metrics, most: int | None = None
     ) -> Iterator[Chunk]:
         wanted = range(plan.partitions) if partitions is None else partitions
+        lying = self._lying(plan, wanted)
+        if lying is not None:
+            for partition in wanted:
+                try:
+                    yield from lying.chunks(partition, metrics)
+                except Exception as error:
+                    locate(error, partition=partition)
+                    raise
+            return
         self._must_be_sendable(plan)
         job = self._job(metrics)
         stages = self._stages(job, metrics)
@@ -226,14 +248,45 @@ class LocalExecutor(Executor):
         if not self._inline_rows:
             return False
         pace = self._paces.get(work)
-        return rows < self._inline_rows if pace is None else rows * pace < worth_ns
+        return rows < self._inline_rows if pace is None else rows * pace.expected < worth_ns
 
-    def note(self, work: Work, rows: int | None, nanoseconds: int) -> None:
-        """So long it took for so many records, all threads together."""
-        if rows:
+    def note(self, work: Work, rows: int | None, nanoseconds: int, threads: int | None = None) -> None:
+        """So long it took for so many records, all ``threads`` together; ``None``: in other processes."""
+        if not rows:
+            return
+        pace = self._paces.get(work)
+        if pace is None:
             if len(self._paces) >= _PACES_MAX:  # lines of programs that are made as they run
                 self._paces.clear()
-            self._paces[work] = nanoseconds / rows
+            pace = self._paces[work] = _Pace()
+        pace.note(rows, nanoseconds, threads)
+
+
+class _Pace:
+    """How long a record took: ``expected`` nanoseconds.
+
+    One thread that takes long once may have waited for others, so that counts if it does so twice. Several
+    threads take long together where they wait for Python's lock, and do not know how long one alone would.
+    """
+
+    __slots__ = ("_alone", "_together", "expected")
+
+    def __init__(self) -> None:
+        self.expected = 0.0
+        self._alone: float | None = None  # the last time on one thread
+        self._together = 0  # how often since then not
+
+    def note(self, rows: int, nanoseconds: int, threads: int | None) -> None:
+        """So long it took once; see ``LocalExecutor.note``."""
+        taken = nanoseconds / rows
+        if threads == 1:
+            self.expected = taken if self._alone is None else min(taken, self._alone)
+            self._alone, self._together = taken, 0
+            return
+        self.expected = taken
+        self._together += 1
+        if threads is not None and self._together >= _TRIED_AGAIN and nanoseconds < 4 * _WORTH_THREADS_NS:
+            self.expected = 0.0
 
 
 class _Stages:
@@ -246,14 +299,14 @@ class _Stages:
         self._job = job
         self._inline = inline
 
-    def takes_less(self, node: Node, partitions: Sequence[int], worth_ns: int) -> bool:
+    def takes_less(self, node: Node, action: Any, partitions: Sequence[int], worth_ns: int) -> bool:
         """Whether these partitions will take less time, as far as it is known."""
         rows = self._job.rows_hint(node, partitions)
-        return rows is not None and self._executor.takes_little(_work_of(node), rows, worth_ns)
+        return rows is not None and self._executor.takes_little(_work_of(node, action), rows, worth_ns)
 
-    def note(self, node: Node, partitions: Sequence[int], nanoseconds: int) -> None:
+    def note(self, node: Node, action: Any, partitions: Sequence[int], nanoseconds: int) -> None:
         """So long it took to compute these partitions elsewhere."""
-        self._executor.note(_work_of(node), self._job.rows_hint(node, partitions), nanoseconds)
+        self._executor.note(_work_of(node, action), self._job.rows_hint(node, partitions), nanoseconds)
 
     def __call__(
         self, node: Node, action: Callable[[Task, Iterator[Chunk]], Any], partitions: Sequence[int]
@@ -271,22 +324,23 @@ class _Stages:
         if len(partitions) < 2 or executor.threads < 2 or self._inline:
             return [one(partition) for partition in partitions]
         rows, begun = job.rows_hint(node, partitions), _clock.elapsed_ns()
-        work = _work_of(node)
+        work = _work_of(node, action)
         pool = executor.threads_for(work, len(partitions), rows)
         if pool is None:
             results, threads = [one(partition) for partition in partitions], 1
         else:
             results = _in_order([pool.submit(copy_context().run, one, part) for part in partitions])
             threads = min(len(partitions), executor.threads)
-        executor.note(work, rows, (_clock.elapsed_ns() - begun) * threads)
+        executor.note(work, rows, (_clock.elapsed_ns() - begun) * threads, threads)
         return results
 
 
-def _work_of(node: Node) -> Work:
+def _work_of(node: Node, action: Any) -> Work:
     below = node
     while isinstance(below, Narrow):
         below = below.parent
-    return node.site, below.site
+    what: str = getattr(action, "__qualname__", None) or type(action).__qualname__
+    return node.site, below.site, what
 
 
 def _in_order(tasks: list[Future[Any]]) -> list[Any]:

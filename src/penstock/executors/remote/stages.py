@@ -44,9 +44,9 @@ class RemoteStages:
         crew: Crew,
         here: Stage,
         metrics: Metrics,
-        takes_less: Callable[[Node, Sequence[int], int], bool],
+        takes_less: Callable[[Node, Action, Sequence[int], int], bool],
         batch_of: Callable[[Node], Batch | None],
-        note: Callable[[Node, Sequence[int], int], None],
+        note: Callable[[Node, Action, Sequence[int], int], None],
     ) -> None:
         self._job = job
         self._crew = crew
@@ -71,7 +71,7 @@ class RemoteStages:
             self._hold_inputs(staying)
         for below, kept, missing in cut.unfilled:
             self._fill(below, kept, missing)
-        ready = Ready(cut, action, partitions, partial(self._takes_less, node, partitions), node)
+        ready = Ready(cut, action, partitions, partial(self._takes_less, node, action, partitions), node)
         return ready if self._crew.wants(ready) else None
 
     def _hold_inputs(self, staying: Node) -> None:
@@ -175,7 +175,7 @@ class RemoteStages:
             self._metrics.note_all(Metrics.of(_at_nodes(outcome.figures, cut.nodes)))
             variables.add(outcome.added)
             results.append(outcome.result)
-        self._note(ready.node, partitions, sum(outcome.elapsed_ns for outcome in outcomes))
+        self._note(ready.node, ready.action, partitions, sum(outcome.elapsed_ns for outcome in outcomes))
         if not isinstance(action, OnDriver):
             return results
         back = {
