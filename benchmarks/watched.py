@@ -5,6 +5,9 @@ in another one watched in some way. Both are there at the same time and take sho
 is stopped meanwhile), so that what the machine does besides hits both alike. Those who look are in a third
 process. The median ratio of some such pairs is printed.
 
+A process that stands still half of the time would do twice as much by the second as it does otherwise, such
+as pushing an update to a page twice a second: its pauses are doubled for as long (:data:`PAUSES`).
+
 What is timed is the steady part. After some batches a stream waits until all pages are connected, also where
 there are none, and from there to the last batch it counts: records a second of its own turns, and the seconds
 of CPU that its process takes for a million records. Beside that stands what share of the CPU the threads of
@@ -26,6 +29,7 @@ import sys
 import tempfile
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -44,6 +48,13 @@ WATCHING = (
     "penstock-pages",
     "penstock-answers",
     "penstock-dashboard",
+)
+PAUSES = (  # of what is done by the second
+    ("penstock.monitor.monitor", "_PUSH_S"),
+    ("penstock.monitor.dashboard_pages", "_PAUSE_S"),
+    ("penstock.monitor.board", "_FRAME_NS"),
+    ("penstock.scheduler.listener", "_PAUSE_S"),
+    ("penstock.scheduler.driver", "_GLANCE_NS"),
 )
 COMMAND = [sys.executable, "-m", "benchmarks.watched"]
 NOBODY = "nobody"
@@ -160,7 +171,7 @@ class Running:
         assert said == f"{line}\n", said
 
     def take_a_turn(self) -> None:
-        """Run for a second, or to the end."""
+        """Run for a short while, or to the end."""
         if self.process.poll() is not None:
             return
         if not self._turns:
@@ -191,6 +202,9 @@ def stream(orders: str, output: str, port: str, monitor: str, page: str) -> None
 
     from penstock import Conf
 
+    for module, pause in PAUSES:
+        found = import_module(module)
+        setattr(found, pause, 2 * getattr(found, pause))
     marks: list[tuple[float, float, float]] = []
 
     def each_batch() -> None:

@@ -165,13 +165,14 @@ def test_a_window_holds_nothing_of_a_batch_that_failed(sc: Context) -> None:
 def test_of_batches_that_come_fast_some_are_counted_for_who_glances(
     sc: Context, listening: str, counted: list[bool]
 ) -> None:
-    """A batch takes 40 ms, and six wait: every 100 ms one is counted, and the last, whose window is whole."""
+    """A batch takes 100 ms, and six wait: every 250 ms one is counted, and the last, whose window is
+    whole."""
     clock, heard = ManualClock(0), Batches()
     ssc = StreamingContext(sc, 1, clock=clock)
     ssc._bus.add(heard, glances=listening == "glances")
     stream = ssc.queueStream([[1] * n for n in range(1, 7)])
     whole(stream.window(3, 1))
-    stream.foreachRDD(lambda rdd: clock.advance(40))
+    stream.foreachRDD(lambda rdd: clock.advance(100))
     with Stepper(ssc, clock):
         for _ in range(6):
             clock.advance(1000)

@@ -73,6 +73,24 @@ def test_of_batches_that_come_fast_only_some_are_read_for_what_shows_the_newest(
         assert [line[-1] for line in run.board.text().splitlines()[5:]] == list("123456")
 
 
+def test_a_stream_that_slides_slowly_is_read_when_its_turn_comes(
+    sc: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for before each batch, it has something in every third; between two of these 300 ms pass."""
+    monkeypatch.setattr("penstock.monitor.board._FRAME_NS", 250_000_000)
+    run = Run(sc, [[n] for n in range(1, 11)])
+    shown: list[int] = []
+    sums = run.stream.reduceByWindow(add, None, 3, 3).map(lambda n: (n, shown.append(n))[0])
+    run.board.table("Sums", sums)
+    run.stream.foreachRDD(lambda rdd: run.clock.advance(100))
+    with Stepper(run.ssc, run.clock):
+        for _ in range(10):
+            run.clock.advance(1000)
+            run.ssc.driver.tick(BatchTime(run.clock.now_ms()))
+        run.ssc.driver.work()
+    assert shown == [1 + 2 + 3, 4 + 5 + 6, 7 + 8 + 9]
+
+
 def test_all_panels_of_one_stream(sc: Context) -> None:
     run = Run(sc, [[("EPE", 3), ("T", 4)], [("T", 5), ("EPE", 9)]], interval=2)
     run.board.line("Shares", run.stream, per_second=True).bar("Bars", run.stream).table(
@@ -252,7 +270,7 @@ def test_readings_that_nobody_takes_are_dropped_and_nobody_waits() -> None:
     line = LinePanel(id="p", title="t", noun="n", width=6, spans_ms=(1000,), names=("x",))
     board = Board([line])
     for number in range(20_000):
-        board.leave(number, 0, 0, {"x": 1.0})
+        board.leave(number, [(0, 0, {"x": 1.0})])
     assert len(board._left) == 10_000
 
 

@@ -93,9 +93,9 @@ def overview(application: Application) -> Record:
 
 
 def update_of(application: Application, after: int | None) -> tuple[Record, int | None]:
-    """What is pushed to the page: how it is doing, and the batches of later times than ``after``; and the
-    newest time of those."""
-    batches = [_without_story(batch) for batch in application.history.over(200, after)]
+    """What is pushed to the page: how it is doing, and the batches of later times than ``after``, as its
+    table shows them; and the newest time of those."""
+    batches = [_in_short(batch) for batch in application.history.over(200, after)]
     newest = batches[-1]["time"] if batches else after
     return {
         "application": overview(application),
@@ -121,6 +121,20 @@ _LISTED = (
     "time", "status", "submitted", "started", "ended", "schedulingDelay", "processingTime", "totalDelay",
     "records", "inputs", "outputs", "state", "limits", "cause",
 )  # fmt: skip
+
+
+_IN_SHORT = (
+    "time", "status", "submitted", "started", "ended", "schedulingDelay", "processingTime", "totalDelay",
+    "records", "cause",
+)  # fmt: skip
+
+
+def _in_short(batch: AnyRecord) -> Record:
+    """A batch as a row of a table."""
+    if isinstance(batch, BatchRecord):
+        batch = batch.in_short()
+    outputs = [{"status": each["status"]} for each in batch["outputs"]]
+    return {**{name: batch.get(name) for name in _IN_SHORT}, "outputs": outputs}
 
 
 def _without_story(batch: AnyRecord) -> Record:
@@ -164,13 +178,14 @@ def _outputs(application: Application) -> list[Record]:
 
 def _inputs(application: Application) -> list[Record]:
     history = application.history
-    last, totals, held = history.last, history.totals()["inputs"], application.waiting_bytes()
-    of_last = {each["id"]: each for each in (last or {}).get("inputs", [])}
+    totals, held = history.totals()["inputs"], application.waiting_bytes()
+    of_last = {each["id"]: each for each in (history.last or {}).get("inputs", [])}
     limits: dict[int, Record] = {}
     for batch in reversed(history.over(100)):
-        limits = {**{each["input"]: each for each in batch["limits"]}, **limits}
-        if len(limits) == len(of_last):
-            break
+        if found := batch["limits"]:
+            limits = {**{each["input"]: each for each in found}, **limits}
+            if len(limits) == len(of_last):
+                break
     return [
         {
             **each,

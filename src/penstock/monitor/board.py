@@ -22,7 +22,7 @@ from penstock.values import dataclass
 __all__ = ["Board", "Facts"]
 
 _WAITING_MAX = 10_000  # readings of batches that are not over: older ones are dropped
-_FRAME_NS = 250_000_000  # a figure is not read anew more often, where it is sure that it will be later
+_FRAME_NS = 500_000_000  # a figure is not read anew more often, where it is sure that it will be later
 _FAILURE_MAX = 300  # characters of a failure that are shown
 
 
@@ -52,9 +52,13 @@ class Board(StreamingListener):
         self._news_count = 0
         self.panels = panels
         self._memories = [panel.memory() for panel in panels]
+        both = zip(panels, self._memories, strict=True)
+        self._of_batches = [memory for panel, memory in both if isinstance(panel, BatchesPanel)]
         self._facts: Facts | None = None
-        self._left: deque[tuple[int, int, int, Any]] = deque(maxlen=_WAITING_MAX)
+        self._left: deque[tuple[int, Sequence[tuple[int, int, Any]]]] = deque(maxlen=_WAITING_MAX)
         self._framed: dict[int, int] = {}  # when a panel was read last, on the steady clock
+        self._asked: set[int] = set()  # the panels that were asked for of the batch that begins
+        self._frame_ns, self._followed = 0, False  # when that was, and whether a further batch waits
         self._pending: dict[int, dict[int, dict[int, Any]]] = {}
         self._lock = threading.Lock()  # memories and what stands below
         self._newest: BatchInfo | None = None
@@ -73,24 +77,27 @@ class Board(StreamingListener):
         """Those of some panels that are to be read in the batch that begins. One that shows only what the
         newest batch has is left out if it was read just now and a further batch waits: nobody would see it.
         On the batches' thread."""
-        facts = self._facts
-        if facts is None:
+        if self._facts is None:
             return list(panels)
-        now, framed = facts.clock.elapsed_ns(), self._framed
-        found = [
-            index
-            for index in panels
-            if not self.panels[index].newest_only or now - framed.get(index, now - _FRAME_NS) >= _FRAME_NS
+        if not self._asked.isdisjoint(panels):  # each is asked for once a batch
+            self._asked.clear()
+        if not self._asked:
+            self._frame_ns = self._facts.clock.elapsed_ns()
+            self._followed = self._facts.is_followed()
+        self._asked.update(panels)
+        if not self._followed:
+            return list(panels)
+        due, framed = self._frame_ns - _FRAME_NS, self._framed
+        return [
+            index for index in panels if framed.get(index, due) <= due or not self.panels[index].newest_only
         ]
-        if len(found) < len(panels) and not facts.is_followed():
-            found = list(panels)
-        framed.update(dict.fromkeys(found, now))
-        return found
 
-    def leave(self, time_ms: int, panel: int, part: int, reading: Any) -> None:
-        """A panel's stream has been read in a batch that is not over. Never waits; again for the same batch:
-        in place of the first."""
-        self._left.append((time_ms, panel, part, reading))
+    def leave(self, time_ms: int, readings: Sequence[tuple[int, int, Any]]) -> None:
+        """Streams of panels have been read in a batch that is not over: the number of the panel, that of the
+        stream in it, and what was read. Never waits; again for the same batch: in place of the first."""
+        self._left.append((time_ms, readings))
+        for index, _, _ in readings:
+            self._framed[index] = self._frame_ns
 
     def begin(self, facts: Facts) -> None:
         """The run begins."""
@@ -121,15 +128,14 @@ class Board(StreamingListener):
         readings = self._readings_of(info.batchTime)
         with self._lock:
             failed = info.failureReason is not None
-            for index, (panel, memory) in enumerate(zip(self.panels, self._memories, strict=True)):
-                if isinstance(panel, BatchesPanel):
-                    if info.processingDelay >= 0:
-                        took = {"processing": info.processingDelay, "waiting": max(0.0, info.schedulingDelay)}
-                        memory.take(info.batchTime, {0: took})
-                elif index in readings and not failed:  # what failed is not counted, and may run again
-                    memory.take(info.batchTime, readings[index])
-                    if any(map(_has_records, readings[index].values())):
-                        self._last_ms[panel.id] = info.processingEndTime
+            if info.processingDelay >= 0 and self._of_batches:
+                took = {"processing": info.processingDelay, "waiting": max(0.0, info.schedulingDelay)}
+                for memory in self._of_batches:
+                    memory.take(info.batchTime, {0: took})
+            for index, reading in () if failed else readings.items():  # what failed may run again
+                self._memories[index].take(info.batchTime, reading)
+                if any(map(_has_records, reading.values())):
+                    self._last_ms[self.panels[index].id] = info.processingEndTime
             self._newest, self._running = info, None
             self._waiting.discard(info.batchTime)
             self._batches += 1
@@ -146,11 +152,14 @@ class Board(StreamingListener):
         """By panel and stream, of a batch that is over."""
         left, pending = self._left, self._pending
         while left:
-            time, panel, part, reading = left.popleft()
-            pending.setdefault(time, {}).setdefault(panel, {})[part] = reading
+            time, readings = left.popleft()
+            of_batch = pending.setdefault(time, {})
+            for panel, part, reading in readings:
+                of_batch.setdefault(panel, {})[part] = reading
         found = pending.pop(time_ms, {})
-        for time in [time for time in pending if time < time_ms]:
-            del pending[time]  # batches end in their order
+        if pending:  # batches end in their order
+            for time in [time for time in pending if time < time_ms]:
+                del pending[time]
         return found
 
     # What is shown

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from penstock.dstream import DStream, StreamGraph, StreamNode
 from penstock.errors import ArgumentError, SignatureError, UnsupportedError
@@ -38,9 +38,9 @@ class Dashboard:
 
     A panel is an output operation: of each batch it takes a few records, at most as many as it shows, and a
     record that does not fit fails the batch. What it shows is of batches that are over. The page is told up
-    to five times a second; what a slow reader misses is missing on that page and nowhere else. Where batches
+    to twice a second; what a slow reader misses is missing on that page and nowhere else. Where batches
     come faster than that, a panel that shows only the newest one (a bar, a table, a number that is no total)
-    reads about five a second, and always one behind which no other waits.
+    reads about two a second, and always one behind which no other waits.
 
     ``noun`` says what the records are, in sentences such as "no orders for 40 s"; ``width`` is in twelfths of
     a wide page. Numbers are ``int``, ``float``, ``Decimal``, ``Fraction`` or numpy's.
@@ -388,43 +388,69 @@ class Dashboard:
         print(self.text())
 
 
+class _Taken(NamedTuple):
+    """What is taken of a batch for some panels: ``(panel, its number, number of its stream)`` with the bound
+    of each, or ``None`` if it only counts. ``most`` is the largest bound, ``None`` if all only count."""
+
+    panels: list[tuple[Panel, int, int, int | None]]
+    most: int | None
+    counts: bool
+
+    @classmethod
+    def of(cls, panels: Sequence[Panel], places: Iterable[tuple[int, int]]) -> _Taken:
+        """At these places: panel, and number of the stream in it."""
+        found: list[tuple[Panel, int, int, int | None]] = []
+        for index, part in places:
+            panel = panels[index]
+            counts = isinstance(panel, NumberPanel) and panel.count
+            found.append((panel, index, part, None if counts else panel.bound))
+        bounds = [bound for _, _, _, bound in found if bound is not None]
+        return cls(found, max(bounds, default=None), len(bounds) < len(found))
+
+
 class _Reader:
     """The output of a stream to panels, at one place each: takes a bounded number of records once for all of
     them, and leaves what they keep."""
 
-    _always: bool | None = None  # whether it takes every batch; not known before the first
+    _always: _Taken | None = None  # if every batch is read; looked at before the first
+    _is_new = True
 
     def __init__(self, dashboard: Dashboard) -> None:
         self.dashboard = dashboard
         self.places: list[tuple[int, int]] = []  # panel, and number of the stream in it
-        self._wanted: list[int] = []  # the panels that are read in the batch that runs
+        self._wanted: _Taken | None = None  # in the batch that runs
 
     def rests(self) -> bool:
         """Whether nobody would see what the batch that is about to begin brings."""
-        if self._always is None:  # a graph that runs gets no more panels
-            panels = self.dashboard._panels
-            self._always = not any(panels[index].newest_only for index, _ in self.places)
-            self._wanted = [index for index, _ in self.places]
-        if not self._always:
-            self._wanted = self.dashboard.board.wanted([index for index, _ in self.places])
-        return not self._wanted
+        if self._is_new:  # a graph that runs gets no more panels
+            panels, self._is_new = self.dashboard._panels, False
+            if not any(panels[index].newest_only for index, _ in self.places):
+                self._always = self._wanted = _Taken.of(panels, self.places)
+        if self._always is not None:
+            return False
+        dashboard = self.dashboard
+        wanted = (dashboard._board or dashboard.board).wanted([index for index, _ in self.places])
+        places = [place for place in self.places if place[0] in wanted]
+        self._wanted = _Taken.of(self.dashboard._panels, places) if places else None
+        return self._wanted is None
 
     def __call__(self, time: BatchTime, rdd: RDD) -> None:
-        panels, board, wanted = self.dashboard._panels, self.dashboard.board, self._wanted
-        if not wanted:  # nobody asked: what was lost is done again, in a process that shows nothing
+        wanted = self._wanted
+        if wanted is None:  # nobody asked: what was lost is done again, in a process that shows nothing
             return
-        taken = [(panels[index], index, part) for index, part in self.places if index in wanted]
-        bounds = [panel.bound for panel, _, _ in taken]
-        counts = [isinstance(panel, NumberPanel) and panel.count for panel, _, _ in taken]
-        if all(counts):
-            records, count = [], rdd.count()
+        records: list[Any] = []
+        if wanted.most is None:
+            count = rdd.count()
         else:
-            bound = max(bounds)
-            records = rdd.take(bound + 1)
-            count = len(records) if len(records) <= bound or True not in counts else rdd.count()
-        for (panel, index, part), bound, counted in zip(taken, bounds, counts, strict=True):
-            reading = count if counted else panel.read(records[: bound + 1], part)
-            board.leave(time, index, part, reading)
+            records = rdd.take(wanted.most + 1)
+            count = len(records)
+            if wanted.counts and count > wanted.most:
+                count = rdd.count()
+        readings = [
+            (index, part, count if bound is None else panel.read(records[: bound + 1], part))
+            for panel, index, part, bound in wanted.panels
+        ]
+        (self.dashboard._board or self.dashboard.board).leave(time, readings)
 
 
 def dashboards_of(graph: StreamGraph) -> list[Dashboard]:

@@ -14,7 +14,7 @@ from penstock.monitor.web import NotFound, Reply, Request, Route, StreamRoute
 
 __all__ = ["DashboardPages", "DashboardServer"]
 
-_PAUSE_S = 0.25  # four updates a second are as many as anybody sees
+_PAUSE_S = 0.5  # between two updates: a page is up to date within a second
 
 
 class DashboardPages:
@@ -27,7 +27,7 @@ class DashboardPages:
     """
 
     def __init__(
-        self, dashboards: Sequence[Dashboard], *, home: bool = False, pause_s: float = _PAUSE_S
+        self, dashboards: Sequence[Dashboard], *, home: bool = False, pause_s: float | None = None
     ) -> None:
         self._home = home
         self._dashboards = {dashboard.slug: dashboard for dashboard in dashboards}
@@ -125,12 +125,13 @@ class DashboardServer:
 
 
 class _Pusher:
-    """Pushes to the readers of one dashboard's page what is new on it, at most every ``pause_s``."""
+    """Pushes to the readers of one dashboard's page what is new on it, at most every ``pause_s`` seconds, by
+    default half of one."""
 
-    def __init__(self, dashboard: Dashboard, pause_s: float) -> None:
+    def __init__(self, dashboard: Dashboard, pause_s: float | None) -> None:
         self.feed = Feed(capacity=8)  # what came before, a page asks for
         self._board = dashboard.board
-        self._pause_s = pause_s
+        self._pause_s = _PAUSE_S if pause_s is None else pause_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="penstock-dashboard", daemon=True)
 

@@ -46,8 +46,9 @@ _RECEIVERS_MAX = 1_000
 class BatchRecord(Mapping[str, Any]):
     """The record of a batch, of which the most is made when somebody looks, and each time anew: of a stream
     that makes a hundred batches a second few are looked at, and of a thousand that are kept Python's garbage
-    collector has to look through next to nothing. ``more(values)`` has all further fields but the ``story``;
-    ``counts`` are the records of the batch by the numbers of its inputs.
+    collector has to look through next to nothing. ``more(values)`` has all further fields but the ``story``,
+    and ``in_short(values)`` what a row of a table shows of them; ``counts`` are the records of the batch by
+    the numbers of its inputs.
 
     >>> record = BatchRecord(
     ...     {"time": 1000}, ((0, 3),), (5, 6), lambda values: {"outputs": [*values]}, lambda: "short"
@@ -56,7 +57,7 @@ class BatchRecord(Mapping[str, Any]):
     (1000, [5, 6], {'time': 1000, 'outputs': [5, 6], 'story': 'short'})
     """
 
-    __slots__ = ("_facts", "_more", "_story", "_values", "counts")
+    __slots__ = ("_facts", "_in_short", "_more", "_story", "_values", "counts")
 
     def __init__(
         self,
@@ -65,8 +66,10 @@ class BatchRecord(Mapping[str, Any]):
         values: Any,
         more: Callable[[Any], Record],
         story: Callable[[], str] | None = None,
+        in_short: Callable[[Any], Record] | None = None,
     ) -> None:
         self._facts = facts
+        self._in_short = more if in_short is None else in_short
         self._values = values
         self._more = more
         self._story = story
@@ -88,6 +91,10 @@ class BatchRecord(Mapping[str, Any]):
     def without_story(self) -> Record:
         """All other fields, made once."""
         return {**self._facts, **self._more(self._values)}
+
+    def in_short(self) -> Record:
+        """What a row of a table shows of it, and whatever else costs nothing."""
+        return {**self._facts, **self._in_short(self._values)}
 
 
 class History:
@@ -139,6 +146,7 @@ class History:
                     self._application = record
                 case "totals":
                     self._totals = {**_no_totals(), **record["totals"]}
+                    self._totals["inputs"] = dict(self._totals["inputs"])
                 case "end":
                     self._end = record
 
@@ -158,16 +166,14 @@ class History:
         self._active.pop(time, None)
         if time not in self._over:
             totals = self._totals
-            inputs = dict(totals["inputs"])
+            totals["batches"] += 1
+            totals["failed"] += record["status"] == "failed"
+            totals["records"] += record["records"]
+            totals["processingTime"] += record.get("processingTime") or 0
+            inputs = totals["inputs"]
             for id, records in _counts_of(record):
-                inputs[str(id)] = inputs.get(str(id), 0) + records
-            self._totals = {
-                "batches": totals["batches"] + 1,
-                "failed": totals["failed"] + (record["status"] == "failed"),
-                "records": totals["records"] + record["records"],
-                "processingTime": totals["processingTime"] + (record.get("processingTime") or 0),
-                "inputs": inputs,
-            }
+                name = str(id)
+                inputs[name] = inputs.get(name, 0) + records
         self._over[time] = self._last_over = record
         if record.get("operators"):
             self._last_counted = record
@@ -197,7 +203,8 @@ class History:
 
     def totals(self) -> Record:
         """Batches, failed ones, records and processing time since the start, and records by input."""
-        return self._totals
+        with self._lock:
+            return {**self._totals, "inputs": dict(self._totals["inputs"])}
 
     def batch(self, time: int) -> AnyRecord | None:
         """One batch, or ``None`` if it is not known, or not any more."""
@@ -410,8 +417,10 @@ class Recorder(StreamingListener):
             facts["limits"] = _NONE
         inputs = info.streamIdToInputInfo.values()
         counts = tuple([(each.inputStreamId, each.numRecords) for each in inputs])
-        story = self._story(info.batchTime) if status in ("completed", "failed") else None
-        self._write(BatchRecord(facts, counts, _Compact.of(info), self._more, story))
+        story = None
+        if status == "failed" or (status == "completed" and info.operatorInfos):
+            story = self._story(info.batchTime)  # of others the newest are known to the driver
+        self._write(BatchRecord(facts, counts, _Compact.of(info), self._more, story, _in_short_of))
 
     def _more_of(self, info: _Compact) -> Record:
         names = self._names
@@ -467,6 +476,17 @@ class Recorder(StreamingListener):
             self._plans(False)
 
 
+def _in_short_of(info: _Compact) -> Record:
+    return {
+        "outputs": [{"status": _status_of(ended, failure)} for *_, ended, _, failure in info.outputs],
+        "cause": None if info.failure is None else cause_of(info.failure),
+    }
+
+
+def _status_of(ended: int, failure: str | None) -> str:
+    return "failed" if failure is not None else "completed" if ended >= 0 else "running"
+
+
 def output_record(info: OutputOperationInfo) -> Record:
     """An output operation as a record has it."""
     return _output_record(*vars(info).values())
@@ -479,7 +499,7 @@ def _output_record(
         "id": id,
         "name": name,
         "line": line,
-        "status": "failed" if failure is not None else "completed" if ended >= 0 else "running",
+        "status": _status_of(ended, failure),
         "started": _known(started),
         "duration": _known(duration),
         "error": None if failure is None else _cut(failure, _ERROR_MAX),

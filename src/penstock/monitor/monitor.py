@@ -48,7 +48,9 @@ __all__ = ["Monitor", "MonitorOptions", "Pusher", "must_have_pages"]
 _log = logging.getLogger(__name__)
 
 _AFTER_S = 1.0  # a program that is over by then has nobody who looks
-_PUSH_S = 0.5  # between two updates of the page
+_PUSH_S = 0.5  # between two updates of the page, or where batches come fast:
+_PUSH_MANY_S = 1.0
+_MANY = 20  # changes since the last update; a batch has one to three
 _STILL_S = 1.0  # after which it is told that nothing is new
 _DRAIN_S = 2.0
 _JOIN_S = 5.0
@@ -264,6 +266,7 @@ class Pusher:
         self._changes = -1
         self._after: int | None = None
         self._quiet = 0.0
+        self._held_s = 0.0  # for how long what is new has not been pushed
 
     def push(self, *, last: bool = False) -> None:
         """One update, if there is anything new, or nothing was for a while."""
@@ -274,8 +277,10 @@ class Pusher:
             newest = history.last
             self._after = None if newest is None else newest["time"]
             self._changes = history.changes
+        elif history.changes - self._changes > _MANY and self._held_s < _PUSH_MANY_S - _PUSH_S and not last:
+            self._held_s += _PUSH_S
         elif history.changes != self._changes or self._quiet >= _STILL_S or last:
-            self._changes, self._quiet = history.changes, 0.0
+            self._changes, self._quiet, self._held_s = history.changes, 0.0, 0.0
             update, self._after = update_of(self._application, self._after)
             self._feed.publish("update", update)
         else:

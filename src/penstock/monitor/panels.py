@@ -21,6 +21,7 @@ from penstock.monitor.readings import (
     cell,
     fields_of,
     is_number,
+    number_in,
     number_of,
     pair_of,
     plain_text,
@@ -399,7 +400,7 @@ class NumberPanel(Panel):
             )
         found = None
         for record in records:
-            number = record if is_number(record) else pair_of(record, self.where)[1]
+            number = record if is_number(record) else number_in(record, self.where)
             found = number if found is None else _added(found, number)
         return found
 

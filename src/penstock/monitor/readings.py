@@ -25,8 +25,11 @@ def is_number(value: object) -> bool:
     >>> is_number(3), is_number(Decimal("0.5")), is_number(True), is_number("3")
     (True, True, False, False)
     """
-    if type(value) is int or type(value) is float:  # nearly always
+    kind = type(value)
+    if kind is int or kind is float:  # nearly always
         return True
+    if kind is tuple or kind is str:  # nearly always, if not
+        return False
     kinds = (int, float, Decimal, Fraction, np.integer, np.floating)
     return isinstance(value, kinds) and not isinstance(value, bool)
 
@@ -123,8 +126,14 @@ def pair_of(record: Any, where: str) -> tuple[str, Any]:
     penstock.errors.DataError: line 'Orders' got ('buys', 'many'), which is not a pair of a name and a number.
     Hint: .map(lambda record: (name, number)) before it.
     """
+    number = number_in(record, where)
+    return plain_text(record[0]), number
+
+
+def number_in(record: Any, where: str) -> Any:
+    """The number of such a record."""
     if isinstance(record, (tuple, list)) and len(record) == 2 and is_number(record[1]):
-        return plain_text(record[0]), record[1]
+        return record[1]
     raise DataError(
         f"{where} got {_cut(record)}, which is not a pair of a name and a number. "
         f"Hint: .map(lambda record: (name, number)) before it."

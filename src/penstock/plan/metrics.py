@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from itertools import chain
 
 from penstock.chunk import Chunk
@@ -66,6 +65,11 @@ class Metrics:
             found = self._figures.get(name)
             return dict(found) if found else {}
 
+    def noted(self, names: Iterable[str]) -> list[str]:
+        """Those of some names that anything was noted under."""
+        figures = self._figures
+        return [name for name in names if name in figures]
+
     def total(self, name: str) -> int:
         """The sum over all places; 0 for a name that nobody noted."""
         return sum(self.places(name).values())
@@ -113,11 +117,18 @@ def current_metrics() -> Metrics:
     return _current.get() or Metrics()
 
 
-@contextmanager
-def counting_in(metrics: Metrics) -> Iterator[None]:
+class counting_in:  # noqa: N801  it is used as a function; made for each output of a batch, so no generator
     """Within this block the jobs of this thread count in ``metrics``."""
-    token = _current.set(metrics)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_metrics", "_token")
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._token: Token[Metrics | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._metrics)
+
+    def __exit__(self, *error: object) -> None:
+        assert self._token is not None
+        _current.reset(self._token)

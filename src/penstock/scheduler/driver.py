@@ -29,6 +29,7 @@ from penstock.scheduler.backpressure import PidSettings, RateController
 from penstock.scheduler.ledger import BatchRecord
 from penstock.scheduler.listener import (
     BatchEvent,
+    BatchInfo,
     ListenerBus,
     OperatorInfo,
     OutputOperationEvent,
@@ -67,7 +68,7 @@ __all__ = ["BatchDriver"]
 _log = logging.getLogger(__name__)
 _AHEAD = 2  # batches planned ahead of the running one when everything is available at once
 
-_GLANCE_NS = 100_000_000
+_GLANCE_NS = 250_000_000
 """Of batches that come fast operators are counted so often, where nobody but people looks at it."""
 
 _LAST_CHUNK_S = 2.0  # what reading ahead gets at the end, for the chunk that it is at
@@ -128,14 +129,16 @@ class BatchDriver:
         self._kept: dict[int, Intent] = {}  # of inputs that were planned when another could not be
         self._given_up: int | None = None  # the newest batch that was
         self._attempt_error: BaseException | None = None  # of a batch that may still be run again
-        lock = threading.RLock()  # of all that follows; each thread is woken only by what concerns it
-        self._work = threading.Condition(lock)
-        self._room = threading.Condition(lock)
-        self._changed = threading.Condition(lock)
+        self._lock = threading.RLock()  # of all that follows; each thread is woken only by what concerns it
+        self._work = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
         self._told = threading.Event()  # whoever awaits the end has something to hear
         self._line: deque[Instruction] = deque()
         self._records: dict[BatchTime, BatchRecord] = {}
         self._jobs: list[tuple[int, Output, Job | None]] = []
+        sites = [output.site for output in graph.outputs]
+        self._sites = [(str(site), f"{site.file}:{site.line}" if site.file else "") for site in sites]
         self._output_running: OutputOperationInfo | None = None
         self._glanced_ns: int | None = None  # when operators were counted last
         self._stop_intake = threading.Event()
@@ -251,17 +254,17 @@ class BatchDriver:
 
     def is_followed(self) -> bool:
         """Whether a further batch is planned and waits for the one that runs to be over."""
-        with self._changed:
+        with self._lock:
             return self._machine.is_followed
 
     def story(self, time: int) -> str:
         """What happened to a batch, event by event; empty if that is long ago."""
-        with self._changed:
+        with self._lock:
             return self._machine.story(time)
 
     def told(self, time: int) -> Callable[[], str]:
         """The same as it is now, put into words when it is called: on any thread."""
-        with self._changed:
+        with self._lock:
             return self._machine.told(time)
 
     def outputs_of(self, time: int) -> list[OutputOperationInfo]:
@@ -312,7 +315,7 @@ class BatchDriver:
         if not self._threaded:
             self.work()
             return not self._stop_intake.is_set()
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: self._machine.idle or self._stop_intake.is_set())
         return not self._stop_intake.is_set()
 
@@ -326,7 +329,7 @@ class BatchDriver:
 
     def _take_available(self) -> None:
         while self.take_next_available():
-            with self._room:
+            with self._lock:
                 self._room.wait_for(lambda: self._machine.waiting < _AHEAD or self._stop_intake.is_set())
             if self._stop_intake.is_set():
                 return
@@ -364,7 +367,7 @@ class BatchDriver:
     def _submit(self, time: BatchTime, intents: Mapping[int, Intent]) -> None:
         record = BatchRecord(time, intents, self._clock.now_ms(), self._clock.elapsed_ns())
         self._records[time] = record
-        self._bus.post("onBatchSubmitted", lambda: BatchEvent(record.info()), lambda: record.has_started)
+        self._bus.post("onBatchSubmitted", record.event, record.has_started)
 
     def read_ahead(self) -> int:
         """Compute ahead what waits in line and fits, on this thread; how many batches were looked at. For
@@ -384,7 +387,7 @@ class BatchDriver:
             return 0
         done = 0
         while True:
-            with self._changed:
+            with self._lock:
                 if not self._line:
                     break
                 instruction = self._line.popleft()
@@ -416,7 +419,7 @@ class BatchDriver:
 
     def _run(self) -> None:
         while not self._halted.is_set():
-            with self._changed:
+            with self._lock:
                 while not self._line:
                     self._work.wait()
             self.work()
@@ -466,7 +469,7 @@ class BatchDriver:
     def _generate(self, time: BatchTime) -> None:
         record = self._records[time]
         record.start(self._clock)
-        self._bus.post("onBatchStarted", lambda: BatchEvent(record.info()), lambda: record.is_over)
+        self._bus.post("onBatchStarted", record.event, record.is_over)
         failed = None
         try:
             with counting_in(record.metrics):
@@ -478,22 +481,22 @@ class BatchDriver:
 
     def _run_output(self, time: BatchTime, index: int) -> None:
         record = self._records[time]
-        number, output, job = self._jobs[index]
-        site = output.site
-        where = f"{site.file}:{site.line}" if site.file else ""
-        info = OutputOperationInfo(time, number, str(site), where, self._clock.now_ms())
+        number, _, job = self._jobs[index]
+        name, where = self._sites[number]
+        clock = self._clock
+        info = OutputOperationInfo(time, number, name, where, clock.now_ms())
         self._output_running = info
         self._bus.post("onOutputOperationStarted", lambda: OutputOperationEvent(info))
-        begun_ns, failed = self._clock.elapsed_ns(), None
+        begun_ns, failed = clock.elapsed_ns(), None
         try:
             if job is not None:
                 with counting_in(record.metrics):
                     job()
         except BaseException as error:
-            failed = self._failed(error, time, str(site))
-        duration = (self._clock.elapsed_ns() - begun_ns) / 1e6
+            failed = self._failed(error, time, name)
+        duration = (clock.elapsed_ns() - begun_ns) / 1e6
         done = OutputOperationInfo(
-            time, number, info.name, where, info.startTime, self._clock.now_ms(), duration, failed
+            time, number, name, where, info.startTime, clock.now_ms(), duration, failed
         )
         record.outputs[number] = done
         self._output_running = None
@@ -568,7 +571,7 @@ class BatchDriver:
         self.finished_batches += 1
         self.failed_batches += bool(failures)
         self._tell_sources(record)
-        self._bus.post("onBatchCompleted", lambda: BatchEvent(self._with_operators(record).info()))
+        self._bus.post("onBatchCompleted", lambda: BatchEvent(self._completed(record)))
         record.forget_plans()
         error, self._attempt_error = self._attempt_error, None
         if failures:
@@ -582,26 +585,27 @@ class BatchDriver:
             for node in self._graph.inputs:
                 if node.id in intents:
                     node.source.done(over)
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()
 
-    def _with_operators(self, record: BatchRecord) -> BatchRecord:
-        """The record with what is known of each operator; what keeps that from being found out is logged.
-        Without it where the next batch is in line already, and nobody asks for that of each."""
+    def _completed(self, record: BatchRecord) -> BatchInfo:
+        """What is told of a batch that is over, with what is known of each operator; what keeps that from
+        being found out is logged. Without it where the next batch is in line already, and nobody asks for
+        it of each."""
         now, before = self._clock.elapsed_ns(), self._glanced_ns
-        with self._changed:
+        with self._lock:
             followed = any(isinstance(each, (Generate, WriteIntent)) for each in self._line)
         just_now = before is not None and now - before < _GLANCE_NS
         well = record.failure is None
         if followed and just_now and well and not self._bus.is_heard_always("onBatchCompleted"):
-            return record
+            return record.info(closely=False)
         self._glanced_ns = now
         try:
             figures = self._generation.figures(record.time, record.metrics)
             record.operators = tuple([OperatorInfo(*each) for each in figures])
         except Exception:
             _log.exception("the records of the batch %d ms could not be counted by operator", record.time)
-        return record
+        return record.info()
 
     def _tell_sources(self, record: BatchRecord) -> None:
         """Tell each input how many records the batch had, and how fast to go on."""
@@ -643,7 +647,7 @@ class BatchDriver:
 
     def _halt(self) -> None:
         self._stop_intake.set()
-        with self._room:
+        with self._lock:
             self._room.notify_all()
         for thread in self._threads:
             if thread.name == "penstock-intake" and thread is not threading.current_thread():
@@ -663,20 +667,23 @@ class BatchDriver:
         try:
             self._at_end()
         finally:
-            with self._changed:
+            with self._lock:
                 self._halted.set()
                 self._told.set()
                 self._changed.notify_all()
 
     def _post(self, event: Event) -> list[Instruction]:
         """Report to the machine; its answers. Those that are the batch thread's are in line already."""
-        with self._changed:
-            waited = self._machine.waiting
-            answers = self._machine.handle(event)
-            self._line.extend(answer for answer in answers if not isinstance(answer, Plan))
+        with self._lock:
+            machine, kind = self._machine, type(event)
+            waited = machine.waiting
+            answers = machine.handle(event)
+            self._line.extend([answer for answer in answers if not isinstance(answer, Plan)])
+            if kind is OutputDone and answers and isinstance(answers[0], (RunOutput, Commit)):
+                return answers  # the batch thread goes on with its batch: nobody else waits for that
             if self._line:
                 self._work.notify()
-            if self._machine.waiting < min(waited, _AHEAD) or isinstance(event, StopAsked):
+            if machine.waiting < min(waited, _AHEAD) or kind is StopAsked:
                 self._room.notify()
             self._changed.notify_all()
         return answers
@@ -695,7 +702,7 @@ class BatchDriver:
         return text
 
     def _tell(self, error: BaseException) -> None:
-        with self._changed:
+        with self._lock:
             if self.error is None:
                 self.error = error
             self._told.set()

@@ -9,6 +9,7 @@ from penstock.clock import Clock
 from penstock.plan import Metrics
 from penstock.scheduler.backpressure import RateInfo
 from penstock.scheduler.listener import (
+    BatchEvent,
     BatchInfo,
     OperatorInfo,
     OutputOperationInfo,
@@ -20,6 +21,9 @@ from penstock.times import BatchTime
 from penstock.values import dataclass
 
 __all__ = ["BatchRecord"]
+
+_OF_STATE = ("state_keys", "state_touched", "state_expired", "state_bytes")
+_OF_INPUTS = ("bad_utf8", "lost", "partial_records", "partial_bytes")
 
 
 @dataclass
@@ -39,6 +43,7 @@ class BatchRecord:
     failure: str | None = None
     rates: dict[int, RateInfo] = field(default_factory=dict)
     operators: tuple[OperatorInfo, ...] = ()
+    _counts: dict[int, int] | None = None
 
     def start(self, clock: Clock) -> None:
         """Processing begins."""
@@ -46,6 +51,7 @@ class BatchRecord:
 
     def begin_again(self) -> None:
         """What the attempt that has failed did is not counted."""
+        self._counts = None
         self.outputs.clear()
         self.metrics = Metrics()
 
@@ -53,12 +59,10 @@ class BatchRecord:
         """Processing is over; also for a batch that never began."""
         self.ended_ms, self.ended_ns = clock.now_ms(), clock.elapsed_ns()
 
-    @property
     def has_started(self) -> bool:
         """Whether it runs, or is over."""
-        return self.started_ns >= 0 or self.is_over
+        return self.started_ns >= 0 or self.is_over()
 
-    @property
     def is_over(self) -> bool:
         """Whether it runs no more, or never will."""
         return self.ended_ns >= 0
@@ -67,8 +71,12 @@ class BatchRecord:
         """Hold nothing of what was computed any longer: an event that nobody has heard yet may hold this."""
         self.metrics = Metrics()
 
-    def info(self) -> BatchInfo:
-        """The facts so far."""
+    def event(self) -> BatchEvent:
+        """The facts so far, as the batch events carry them."""
+        return BatchEvent(self.info())
+
+    def info(self, *, closely: bool = True) -> BatchInfo:
+        """The facts so far; unless they are looked at ``closely``, without those of operators with state."""
         started, ended = self.started_ns >= 0, self.ended_ns >= 0 and self.started_ns >= 0
         return BatchInfo(
             batchTime=self.time,
@@ -81,25 +89,35 @@ class BatchRecord:
             totalDelay=(self.ended_ns - self.submitted_ns) / 1e6 if ended else -1.0,
             outputOperationInfos=dict(self.outputs),
             failureReason=self.failure,
-            stateOperatorInfos=self._state_operators(),
+            stateOperatorInfos=self._state_operators() if closely else (),
             streamIdToRateInfo=dict(self.rates),
             operatorInfos=self.operators,
         )
 
     def _state_operators(self) -> tuple[StateOperatorInfo, ...]:
         """Each node with state, over its partitions, in the order in which they ran."""
-        found: dict[object, list[int]] = {}
-        names: dict[object, str] = {}
-        for at, figure in enumerate(("state_keys", "state_touched", "state_expired", "state_bytes")):
+        found: dict[tuple[object, str], list[int]] = {}
+        for figure in self.metrics.noted(_OF_STATE):
+            at = _OF_STATE.index(figure)
             for place, count in self.metrics.places(figure).items():
                 assert isinstance(place, tuple)
-                node, name, _ = place
-                found.setdefault(node, [0, 0, 0, 0])[at] += count
-                names[node] = name
-        return tuple(StateOperatorInfo(names[node], *counts) for node, counts in found.items())
+                operator = place[:2]  # its node and its name; the partition comes last
+                if operator not in found:
+                    found[operator] = [0, 0, 0, 0]
+                found[operator][at] += count
+        return tuple([StateOperatorInfo(name, *counts) for (_, name), counts in found.items()])
 
     def counted(self) -> dict[int, int]:
-        """How many records each input gave: as planned, or as counted while they were read."""
+        """How many records each input gave: as planned, or as counted while they were read. Once the batch is
+        over that is the end of it."""
+        if self._counts is not None:
+            return self._counts
+        counts = self._counted()
+        if self.is_over():
+            self._counts = counts
+        return counts
+
+    def _counted(self) -> dict[int, int]:
         read: dict[object, int] = {}
         for place, count in self.metrics.places("records").items():
             origin = place[0] if isinstance(place, tuple) else None
@@ -112,7 +130,7 @@ class BatchRecord:
     def _inputs(self) -> dict[int, StreamInputInfo]:
         counted = self.counted()
         more: dict[object, dict[str, int]] = {}
-        for figure in ("bad_utf8", "lost", "partial_records", "partial_bytes"):
+        for figure in self.metrics.noted(_OF_INPUTS):
             for place, count in self.metrics.places(figure).items():
                 origin = place[0] if isinstance(place, tuple) else None
                 found = more.setdefault(origin, {})

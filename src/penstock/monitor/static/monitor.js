@@ -436,7 +436,7 @@ function batchParts(batch) {
       String(each.id + 1), each.operation, lineCell(each.line).node(), recordsCell(each, batch.operators[at]).text,
       held.has(at) ? heldWords(held.get(at).slides, held.get(at).records) : ""])));
   } else if (batch.status === "completed" && world.operators.length) {
-    parts.push(element("h3", "Operators"), element("p", "Not counted: where batches come fast, only ten a second are."));
+    parts.push(element("h3", "Operators"), element("p", "Not counted: where batches come fast, only four a second are."));
   }
   if (batch.limits.length) parts.push(element("h3", "Back-pressure"), small(["Input", "#Held to", "#Was processed at", "#Backlog"],
     batch.limits.map((each) => [each.name, short(each.recordsPerSecond) + "/s", short(each.processingRate) + "/s", short(each.backlog) + "/s"])));
