@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, field
 from typing import Any
 
@@ -46,6 +49,13 @@ class Below(Stored):
         return f"Below {self.x} {self.z}"
 
 
+@dataclass
+class Said:
+    """What it is."""
+
+    x: int
+
+
 def test_instances() -> None:
     frozen, changing, alone = classes()
     assert frozen(1) == frozen(1, [])
@@ -82,6 +92,12 @@ def test_fields_of_a_class_without_instances() -> None:
     assert [each.name for each in dataclasses.fields(frozen)] == ["x", "y"]
 
 
+def test_what_help_says() -> None:
+    assert Stored(1).__doc__ == "Stored(x: 'int', y: 'str' = 'y')"
+    assert Stored.__init__.__qualname__ == "Stored.__init__"
+    assert Said(1).__doc__ == "What it is."
+
+
 def test_classes_that_derive() -> None:
     assert repr(Below(1, z=2)) == "Below 1 2"
     assert Below(1) == Below(1, "y", 0)
@@ -103,3 +119,31 @@ def test_the_state_of_a_class_that_had_slots_is_read() -> None:
     made = object.__new__(Stored)
     made.__setstate__([1, "b"])
     assert made == Stored(1, "b")
+
+
+@pytest.fixture
+def impatient_threads() -> Iterator[None]:
+    """Threads take turns within a few lines of Python."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("impatient_threads")
+def test_threads_that_make_the_first_instances_together() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(50):
+
+            @dataclass(frozen=True)
+            class Above:
+                x: int
+
+            @dataclass(frozen=True, eq=False)
+            class Lower(Above):
+                y: int
+                z: list[int] = field(default_factory=list)
+
+            assert {(made.x, made.y, len(made.z)) for made in pool.map(Lower, range(8), [5] * 8)} == {
+                (x, 5, 0) for x in range(8)
+            }

@@ -19,6 +19,7 @@ __all__ = ["dataclass"]
 T = TypeVar("T")
 
 _OPTIONS = "_penstock_pending"
+_FIELDS = "__dataclass_fields__"
 _lock = threading.RLock()
 
 
@@ -51,7 +52,7 @@ def _pending(cls: type, frozen: bool, eq: bool) -> type:
     stand_ins: dict[str, Any] = {
         "__init__": _init(cls),
         "__repr__": _repr(cls),
-        "__dataclass_fields__": _Fields(),
+        _FIELDS: _Fields(),
     }
     if eq:
         stand_ins |= {"__eq__": _eq(cls), "__hash__": _hash(cls)}
@@ -71,9 +72,29 @@ def _make(cls: type) -> None:
             pending = vars(each).get(_OPTIONS)
             if pending is not None:
                 options, own = pending
-                for name in (*own, _OPTIONS):
-                    delattr(each, name)
-                dataclasses.dataclass(**options)(each)
+                _write(each, options, own)
+                delattr(each, _OPTIONS)  # the last: now nobody has to wait
+
+
+def _write(cls: type, options: dict[str, bool], own: list[str]) -> None:
+    """Have the methods written.
+
+    Another thread may make its first instance meanwhile. It must find the ``__init__`` that waits for this
+    one, or the one that was made, and at no time none: it would take that of a class this derives from. So
+    ``__init__`` is written for a class below this, and then put in place. Whoever needs another method has an
+    instance, and so has waited.
+    """
+    for name in own:
+        if name not in ("__init__", _FIELDS):
+            delattr(cls, name)
+    said = cls.__doc__
+    dataclasses.dataclass(init=False, **options)(cls)
+    if "__init__" in own:
+        names = {"__doc__": said, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        below: Any = type(cls)(cls.__name__, (cls,), names)
+        dataclasses.dataclass(repr=False, eq=False, frozen=options["frozen"])(below)
+        cls.__init__ = below.__init__  # type: ignore[misc]
+        cls.__doc__ = below.__doc__
 
 
 class _Fields:
