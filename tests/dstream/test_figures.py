@@ -192,7 +192,7 @@ def test_what_nobody_asked_for_has_no_records(sc: Context) -> None:
     whole(stream.map(lambda x: x))
     rests = iter([False, True])
     aside = stream.flatMap(lambda x: [x, x])
-    aside._output("aside", lambda time, rdd: rdd.collect(), rests=lambda: next(rests))
+    aside._output("aside", lambda time, rdd: rdd.collect(), rests=lambda time: next(rests))
     with Stepper(ssc, clock) as stepper:
         stepper.step()
         stepper.step()

@@ -210,7 +210,7 @@ def test_what_only_outputs_at_rest_read_is_not_computed_and_what_later_batches_n
         "window": pairs.reduceByKeyAndWindow(add, sub, 3, 1),
     }
     for name, stream in streams.items():
-        stream._output(name, sometimes[name], rests=lambda: resting[0])
+        stream._output(name, sometimes[name], rests=lambda time: resting[0])
     with Stepper(ssc, clock) as stepper:
         for number in range(1, 9):
             resting[0] = number not in (2, 3, 7)

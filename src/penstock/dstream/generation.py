@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from penstock.checkpoint import Commit, Image, Plain
@@ -131,11 +132,13 @@ class Generation:
         self._saved_whole: set[str] = set()  # those of which the newest changes hold tables
         self.ahead = Ahead(graph, context, ahead_bytes)
         self._lock = threading.RLock()  # of all that follows
+        # By time, the oldest first, as what follows: the next batch of a long window forgets one of hundreds.
         self._rdds: dict[StreamNode, dict[int, RDD | None]] = {node: {} for node in self._nodes}
         self._inputs: dict[int, Mapping[int, Intent]] = {}
         self._committed: dict[StreamNode, tuple[int, RDD]] = {}
         self._pieces: dict[StreamNode, Mapping[Any, RDD]] = {}
         self._held: dict[StreamNode, dict[int, Node]] = {node: {} for node in self._nodes}
+        self._forgetting = [(self._rdds[n], self._held[n], self._remember[n]) for n in self._nodes]
         self._holders: Counter[Node] = Counter()  # by how many (node, time) a plan is held
         self._persisted: set[Node] = set()
         self._written: set[Node] = set()
@@ -155,9 +158,14 @@ class Generation:
         with self._lock:
             known = self._rdds[node]
             if time not in known:
-                if time < self._newest and time not in self._inputs:
-                    return None  # it has failed, or nothing came while nobody ran
-                self._known(node, time, self._computed(node, BatchTime(time)))
+                if time < self._newest:
+                    if time not in self._inputs:
+                        return None  # it has failed, or nothing came while nobody ran
+                    self._known(node, time, self._computed(node, BatchTime(time)))
+                    _put_in_order(known)
+                    _put_in_order(self._held[node])
+                else:
+                    self._known(node, time, self._computed(node, BatchTime(time)))
             return known[time]
 
     def rdds(self, node: StreamNode, after: int, last: int) -> dict[int, RDD]:
@@ -257,7 +265,7 @@ class Generation:
         resting = frozenset(
             index
             for index, output in enumerate(self._graph.outputs)
-            if output.rests is not None and output.rests()
+            if output.rests is not None and output.rests(time)
         )
         with self._lock:
             self._extent = self._extent_without(resting)
@@ -265,18 +273,15 @@ class Generation:
             self._inputs[time] = intents
             for node, rdd in made_ahead.items():
                 self._known(node, time, rdd)
-            nodes = self._extent.nodes
-            for node in nodes:
-                self.rdd(node, time)
-            self._share(time)
-            self._expect(time)
-            self._made = {n: rdd.plan for n in nodes if (rdd := self._rdds[n].get(time)) is not None}
+            found = {node: self.rdd(node, time) for node in self._extent.nodes}
+            made = self._made = {node: rdd.plan for node, rdd in found.items() if rdd is not None}
+            self._share(time, made)
+            self._expect(made)
             active = [(index, each) for index, each in enumerate(self._graph.outputs) if index not in resting]
             if self._plans_wanted:
                 self._plans_wanted = False
-                found = [(index, self.rdd(output.node, time)) for index, output in active]
-                self._plans = {index: rdd.plan for index, rdd in found if rdd is not None}
-            return [(index, output, self._job(output, time)) for index, output in active]
+                self._plans = {index: made[each.node] for index, each in active if each.node in made}
+            return [(index, output, _job(output, time, found[output.node])) for index, output in active]
 
     def _extent_without(self, resting: frozenset[int]) -> _Extent:
         """What is computed while some outputs rest. What later batches go on from always is."""
@@ -292,41 +297,31 @@ class Generation:
             self._extents[resting] = found
         return found
 
-    def _expect(self, time: BatchTime) -> None:
+    def _expect(self, made: Mapping[StreamNode, Node]) -> None:
         """Make known which jobs are about to come."""
         self._expected_no_more()
-        ends = self._extent.ends
-        plans = {rdd.plan: None for node in ends if (rdd := self.rdd(node, time)) is not None}
-        self._expected = self._context.together(list(plans))
+        self._expected = self._context.together(self._asked_for(made))
+
+    def _asked_for(self, made: Mapping[StreamNode, Node]) -> list[Node]:
+        """The plans that outputs and later batches ask for."""
+        return list({made[node]: None for node in self._extent.ends if node in made})
 
     def _expected_no_more(self) -> None:
         if self._expected is not None:
             self._expected.release()
             self._expected = None
 
-    def _share(self, time: BatchTime) -> None:
+    def _share(self, time: BatchTime, made: Mapping[StreamNode, Node]) -> None:
         """What several nodes of this batch read, and no function of the user's: computed once for all."""
-        fanned = {node: rdd.plan for node in self._extent.fanned if (rdd := self.rdd(node, time)) is not None}
+        fanned = {node: made[node] for node in self._extent.fanned if node in made}
         if not fanned:
             return
-        ends = self._extent.ends
-        roots = {rdd.plan: None for node in ends if (rdd := self.rdd(node, time)) is not None}
-        self._context.share([plan for plan in fanned.values() if plan not in self._holders], list(roots))
+        plans = [plan for plan in fanned.values() if plan not in self._holders]
+        self._context.share(plans, self._asked_for(made))
         for node, plan in fanned.items():
             self._persisted.add(plan)
             self._holders[plan] += 1
             self._held[node][time] = plan
-
-    def _job(self, output: Output, time: BatchTime) -> Callable[[], None] | None:
-        rdd = self.rdd(output.node, time)
-        if rdd is None:
-            return None
-
-        def run() -> None:
-            with asked_at(None):
-                output.action(time, rdd)
-
-        return run
 
     def carry(self, time: BatchTime, *, as_far_as_possible: bool = False) -> Carried:
         """What the batch carries over to later ones: its state, and what windows will read of it.
@@ -413,6 +408,8 @@ class Generation:
             at = image.tables_at(saved.name)
             self._rdds[saved.node][at] = rdd
             self._committed[saved.node] = at, rdd
+        for known in self._rdds.values():
+            _put_in_order(known)
 
     def _restored(self, saved: Saved, chunks: list[list[Chunk]]) -> RDD:
         placing = saved.placing
@@ -502,13 +499,13 @@ class Generation:
         self._made = None
         with self._lock:
             self._expected_no_more()
-            for node in self._nodes:
-                known, held = self._rdds[node], self._held[node]
-                for old in [t for t in known if t <= time - self._remember[node]]:
+            reach = time - self._reach
+            for known, held, remembered in self._forgetting:
+                for old in _upto(known, time - remembered):
                     del known[old]
-                for old in [t for t in held if t <= time - self._reach]:
+                for old in _upto(held, reach):
                     self._release(held.pop(old))
-            over = [t for t in self._inputs if t <= time - self._reach]
+            over = [t for t in self._inputs if t <= reach]
             return {BatchTime(old): self._inputs.pop(old) for old in sorted(over)}
 
     # What users ask for
@@ -593,6 +590,29 @@ class Generation:
                 for time in times_between(first, min(end_ms, self._newest), step)
             ]
             return [rdd for rdd in found if rdd is not None]
+
+
+def _job(output: Output, time: BatchTime, rdd: RDD | None) -> Callable[[], None] | None:
+    if rdd is None:
+        return None
+
+    def run() -> None:
+        with asked_at(None):
+            output.action(time, rdd)
+
+    return run
+
+
+def _put_in_order(known: dict[int, Any]) -> None:
+    """One that is older than others has come after them."""
+    found = sorted(known.items())
+    known.clear()
+    known.update(found)
+
+
+def _upto(known: Mapping[int, Any], last: int) -> list[int]:
+    """The times up to the last one, of those that lie in their order."""
+    return list(takewhile(last.__ge__, known)) if known else []
 
 
 def _is_plain(plan: Node) -> bool:

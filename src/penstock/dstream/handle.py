@@ -116,7 +116,7 @@ class Handle:
         action: Callable[[BatchTime, RDD], Any],
         writes: str | None = None,
         place: str | None = None,
-        rests: Callable[[], bool] | None = None,
+        rests: Callable[[BatchTime], bool] | None = None,
     ) -> None:
         self._ssc.must_be_open()
         self._ssc.graph.outputs.append(Output(call_site(operation), self._node, action, writes, place, rests))

@@ -26,11 +26,11 @@ class Output:
     in every batch, if there is one, as the user wrote it; ``place`` is the same for all ways to write it. No
     two outputs may have the same.
 
-    ``rests``, if there is such a function, is asked once before each batch whether the action would do
+    ``rests(time)``, if there is such a function, is asked before each batch whether the action would do
     nothing in it. What only that reads is then not even planned.
     """
 
-    rests: Callable[[], bool] | None = None  # also of those that were stored before there was such a thing
+    rests: Callable[[BatchTime], bool] | None = None  # also of those that were stored before there was such a thing
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Output:
         action: Callable[[BatchTime, RDD], Any],
         writes: str | None = None,
         place: str | None = None,
-        rests: Callable[[], bool] | None = None,
+        rests: Callable[[BatchTime], bool] | None = None,
     ) -> None:
         self.site = site
         self.node = node

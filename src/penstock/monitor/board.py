@@ -56,9 +56,12 @@ class Board(StreamingListener):
         self._of_batches = [memory for panel, memory in both if isinstance(panel, BatchesPanel)]
         self._facts: Facts | None = None
         self._left: deque[tuple[int, Sequence[tuple[int, int, Any]]]] = deque(maxlen=_WAITING_MAX)
+        self._all = frozenset(range(len(panels)))
+        self._newest_only = [index for index, panel in enumerate(panels) if panel.newest_only]
+        self._always = self._all.difference(self._newest_only)
         self._framed: dict[int, int] = {}  # when a panel was read last, on the steady clock
-        self._asked: set[int] = set()  # the panels that were asked for of the batch that begins
-        self._frame_ns, self._followed = 0, False  # when that was, and whether a further batch waits
+        self._due_of, self._due = -1, self._all  # what was answered last, of which batch
+        self._frame_ns = 0  # and when that was
         self._pending: dict[int, dict[int, dict[int, Any]]] = {}
         self._lock = threading.Lock()  # memories and what stands below
         self._newest: BatchInfo | None = None
@@ -73,24 +76,24 @@ class Board(StreamingListener):
 
     # What batches bring
 
-    def wanted(self, panels: Sequence[int]) -> list[int]:
-        """Those of some panels that are to be read in the batch that begins. One that shows only what the
-        newest batch has is left out if it was read just now and a further batch waits: nobody would see it.
-        On the batches' thread."""
-        if self._facts is None:
-            return list(panels)
-        if not self._asked.isdisjoint(panels):  # each is asked for once a batch
-            self._asked.clear()
-        if not self._asked:
-            self._frame_ns = self._facts.clock.elapsed_ns()
-            self._followed = self._facts.is_followed()
-        self._asked.update(panels)
-        if not self._followed:
-            return list(panels)
-        due, framed = self._frame_ns - _FRAME_NS, self._framed
-        return [
-            index for index in panels if framed.get(index, due) <= due or not self.panels[index].newest_only
-        ]
+    def due(self, time_ms: int) -> frozenset[int]:
+        """The panels that are to be read in a batch that is about to begin, the same whenever it is asked.
+        One that shows only what the newest batch has is left out if it was read just now and a further batch
+        waits: nobody would see it. On the batches' thread."""
+        if time_ms != self._due_of:
+            self._due_of, self._due = time_ms, self._found_due()
+        return self._due
+
+    def _found_due(self) -> frozenset[int]:
+        facts = self._facts
+        if facts is None:
+            return self._all
+        self._frame_ns = facts.clock.elapsed_ns()
+        if not facts.is_followed():
+            return self._all
+        framed, limit = self._framed, self._frame_ns - _FRAME_NS
+        late = [index for index in self._newest_only if framed.get(index, limit) <= limit]
+        return self._always.union(late) if late else self._always
 
     def leave(self, time_ms: int, readings: Sequence[tuple[int, int, Any]]) -> None:
         """Streams of panels have been read in a batch that is not over: the number of the panel, that of the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from penstock.dstream import DStream, StreamGraph, StreamNode
@@ -29,6 +29,7 @@ __all__ = ["Dashboard", "dashboards_of"]
 
 _ROWS_MAX = 1_000
 _POINTS_MAX = 10_000
+_TAKES_MAX = 32
 
 Series = DStream | tuple[str, DStream]
 
@@ -412,27 +413,28 @@ class _Reader:
     """The output of a stream to panels, at one place each: takes a bounded number of records once for all of
     them, and leaves what they keep."""
 
-    _always: _Taken | None = None  # if every batch is read; looked at before the first
-    _is_new = True
+    _wanted: _Taken | None = None  # in the batch that runs
+    _takes: Mapping[frozenset[int], _Taken | None] = {}  # of what was due before
 
     def __init__(self, dashboard: Dashboard) -> None:
         self.dashboard = dashboard
         self.places: list[tuple[int, int]] = []  # panel, and number of the stream in it
-        self._wanted: _Taken | None = None  # in the batch that runs
 
-    def rests(self) -> bool:
+    def __getstate__(self) -> dict[str, Any]:
+        return {"dashboard": self.dashboard, "places": self.places}
+
+    def rests(self, time: BatchTime) -> bool:
         """Whether nobody would see what the batch that is about to begin brings."""
-        if self._is_new:  # a graph that runs gets no more panels
-            panels, self._is_new = self.dashboard._panels, False
-            if not any(panels[index].newest_only for index, _ in self.places):
-                self._always = self._wanted = _Taken.of(panels, self.places)
-        if self._always is not None:
-            return False
         dashboard = self.dashboard
-        wanted = (dashboard._board or dashboard.board).wanted([index for index, _ in self.places])
-        places = [place for place in self.places if place[0] in wanted]
-        self._wanted = _Taken.of(self.dashboard._panels, places) if places else None
-        return self._wanted is None
+        due = (dashboard._board or dashboard.board).due(time)
+        try:
+            wanted = self._wanted = self._takes[due]
+        except KeyError:
+            places = [place for place in self.places if place[0] in due]
+            wanted = self._wanted = _Taken.of(dashboard._panels, places) if places else None
+            known = self._takes if len(self._takes) < _TAKES_MAX else {}
+            self._takes = {**known, due: wanted}  # a graph that runs gets no more panels
+        return wanted is None
 
     def __call__(self, time: BatchTime, rdd: RDD) -> None:
         wanted = self._wanted

@@ -308,7 +308,7 @@ class _Compact(NamedTuple):
         inputs, rates = info.streamIdToInputInfo.values(), info.streamIdToRateInfo.values()
         return cls(
             tuple([_input_values(each) for each in inputs]),
-            tuple([tuple(vars(each).values()) for each in info.outputOperationInfos.values()]),
+            tuple([tuple(each) for each in info.outputOperationInfos.values()]),
             tuple([tuple(vars(each).values()) for each in info.stateOperatorInfos]),
             tuple([(each.inputStreamId, each.limit, each.processingRate, each.backlog) for each in rates]),
             tuple([(each.numRecords, each.numSlides, each.numHeld) for each in info.operatorInfos]),
@@ -489,7 +489,7 @@ def _status_of(ended: int, failure: str | None) -> str:
 
 def output_record(info: OutputOperationInfo) -> Record:
     """An output operation as a record has it."""
-    return _output_record(*vars(info).values())
+    return _output_record(*info)
 
 
 def _output_record(

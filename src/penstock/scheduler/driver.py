@@ -28,8 +28,6 @@ from penstock.plan import counting_in
 from penstock.scheduler.backpressure import PidSettings, RateController
 from penstock.scheduler.ledger import BatchRecord
 from penstock.scheduler.listener import (
-    BatchEvent,
-    BatchInfo,
     ListenerBus,
     OperatorInfo,
     OutputOperationEvent,
@@ -74,6 +72,11 @@ _GLANCE_NS = 250_000_000
 _LAST_CHUNK_S = 2.0  # what reading ahead gets at the end, for the chunk that it is at
 
 Job = Callable[[], None]
+
+
+def _never() -> bool:
+    """An event is not out of date, whenever it is told."""
+    return False
 
 
 class BatchDriver:
@@ -139,7 +142,8 @@ class BatchDriver:
         self._jobs: list[tuple[int, Output, Job | None]] = []
         sites = [output.site for output in graph.outputs]
         self._sites = [(str(site), f"{site.file}:{site.line}" if site.file else "") for site in sites]
-        self._output_running: OutputOperationInfo | None = None
+        # Of the output that runs: batch time, number, name, line, since when.
+        self._output_running: tuple[BatchTime, int, str, str, int] | None = None
         self._glanced_ns: int | None = None  # when operators were counted last
         self._stop_intake = threading.Event()
         self._drain = False  # before it ends, one more batch is planned
@@ -273,8 +277,8 @@ class BatchDriver:
         record = self._records.get(BatchTime(time))
         running = self._output_running
         found = [] if record is None else list(record.outputs.values())
-        if running is not None and running.batchTime == time and all(each.id != running.id for each in found):
-            found.append(running)
+        if running is not None and running[0] == time and all(each.id != running[1] for each in found):
+            found.append(OutputOperationInfo(*running))
         return found
 
     # Intake
@@ -484,9 +488,11 @@ class BatchDriver:
         number, _, job = self._jobs[index]
         name, where = self._sites[number]
         clock = self._clock
-        info = OutputOperationInfo(time, number, name, where, clock.now_ms())
-        self._output_running = info
-        self._bus.post("onOutputOperationStarted", lambda: OutputOperationEvent(info))
+        running = time, number, name, where, clock.now_ms()
+        self._output_running = running
+        self._bus.post(
+            "onOutputOperationStarted", lambda: OutputOperationEvent(OutputOperationInfo(*running))
+        )
         begun_ns, failed = clock.elapsed_ns(), None
         try:
             if job is not None:
@@ -495,9 +501,7 @@ class BatchDriver:
         except BaseException as error:
             failed = self._failed(error, time, name)
         duration = (clock.elapsed_ns() - begun_ns) / 1e6
-        done = OutputOperationInfo(
-            time, number, name, where, info.startTime, clock.now_ms(), duration, failed
-        )
+        done = OutputOperationInfo(*running, clock.now_ms(), duration, failed)
         record.outputs[number] = done
         self._output_running = None
         self._bus.post("onOutputOperationCompleted", lambda: OutputOperationEvent(done))
@@ -571,8 +575,8 @@ class BatchDriver:
         self.finished_batches += 1
         self.failed_batches += bool(failures)
         self._tell_sources(record)
-        self._bus.post("onBatchCompleted", lambda: BatchEvent(self._completed(record)))
-        record.forget_plans()
+        self._tell_of(record)
+        record.settle()
         error, self._attempt_error = self._attempt_error, None
         if failures:
             if error is not None and self._given_up != time:
@@ -588,24 +592,31 @@ class BatchDriver:
         with self._lock:
             self._changed.notify_all()
 
-    def _completed(self, record: BatchRecord) -> BatchInfo:
-        """What is told of a batch that is over, with what is known of each operator; what keeps that from
-        being found out is logged. Without it where the next batch is in line already, and nobody asks for
-        it of each."""
+    def _tell_of(self, record: BatchRecord) -> None:
+        """Tell of a batch that is over, with what is known of each operator; what keeps that from being found
+        out is logged. Without it, and when somebody hears it, where the next batch is in line already, and
+        nobody asks for it of each."""
+        bus, method = self._bus, "onBatchCompleted"
+        if not bus.is_heard(method):
+            return
         now, before = self._clock.elapsed_ns(), self._glanced_ns
-        with self._lock:
-            followed = any(isinstance(each, (Generate, WriteIntent)) for each in self._line)
         just_now = before is not None and now - before < _GLANCE_NS
-        well = record.failure is None
-        if followed and just_now and well and not self._bus.is_heard_always("onBatchCompleted"):
-            return record.info(closely=False)
+        if just_now and record.failure is None and not bus.is_heard_always(method) and self._is_next_in_line():
+            record.settle()  # what is made later cannot hold what was computed
+            bus.post(method, record.event, _never)
+            return
         self._glanced_ns = now
         try:
             figures = self._generation.figures(record.time, record.metrics)
             record.operators = tuple([OperatorInfo(*each) for each in figures])
         except Exception:
             _log.exception("the records of the batch %d ms could not be counted by operator", record.time)
-        return record.info()
+        bus.post(method, record.event)
+
+    def _is_next_in_line(self) -> bool:
+        """Whether the next batch is about to begin."""
+        with self._lock:
+            return any(isinstance(each, (Generate, WriteIntent)) for each in self._line)
 
     def _tell_sources(self, record: BatchRecord) -> None:
         """Tell each input how many records the batch had, and how fast to go on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import Any
 
 from penstock.clock import Clock
 from penstock.plan import Metrics
@@ -25,6 +26,9 @@ __all__ = ["BatchRecord"]
 _OF_STATE = ("state_keys", "state_touched", "state_expired", "state_bytes")
 _OF_INPUTS = ("bad_utf8", "lost", "partial_records", "partial_bytes")
 
+_Told = tuple[int, int, Mapping[str, Any], str]
+"""Of an input: its number, how many records it gave, what else, and that in words."""
+
 
 @dataclass
 class BatchRecord:
@@ -44,6 +48,7 @@ class BatchRecord:
     rates: dict[int, RateInfo] = field(default_factory=dict)
     operators: tuple[OperatorInfo, ...] = ()
     _counts: dict[int, int] | None = None
+    _settled: list[_Told] | None = None
 
     def start(self, clock: Clock) -> None:
         """Processing begins."""
@@ -67,21 +72,28 @@ class BatchRecord:
         """Whether it runs no more, or never will."""
         return self.ended_ns >= 0
 
-    def forget_plans(self) -> None:
-        """Hold nothing of what was computed any longer: an event that nobody has heard yet may hold this."""
-        self.metrics = Metrics()
+    def settle(self) -> None:
+        """The batch is over: hold nothing of what was read and computed any longer, since an event that
+        nobody has heard yet may hold this. What operators with state did is not known from now on."""
+        if self._settled is not None:
+            return
+        self._settled = self._told()
+        self.intents, self.metrics = {}, Metrics()
 
     def event(self) -> BatchEvent:
         """The facts so far, as the batch events carry them."""
         return BatchEvent(self.info())
 
-    def info(self, *, closely: bool = True) -> BatchInfo:
-        """The facts so far; unless they are looked at ``closely``, without those of operators with state."""
+    def info(self) -> BatchInfo:
+        """The facts so far."""
         started, ended = self.started_ns >= 0, self.ended_ns >= 0 and self.started_ns >= 0
         return BatchInfo(
             batchTime=self.time,
             submissionTime=self.submitted_ms,
-            streamIdToInputInfo=self._inputs(),
+            streamIdToInputInfo={
+                id: StreamInputInfo(id, records, dict(metadata), description)
+                for id, records, metadata, description in self._told()
+            },
             processingStartTime=self.started_ms,
             processingEndTime=self.ended_ms if ended else -1,
             schedulingDelay=(self.started_ns - self.submitted_ns) / 1e6 if started else -1.0,
@@ -89,7 +101,7 @@ class BatchRecord:
             totalDelay=(self.ended_ns - self.submitted_ns) / 1e6 if ended else -1.0,
             outputOperationInfos=dict(self.outputs),
             failureReason=self.failure,
-            stateOperatorInfos=self._state_operators() if closely else (),
+            stateOperatorInfos=self._state_operators(),
             streamIdToRateInfo=dict(self.rates),
             operatorInfos=self.operators,
         )
@@ -127,23 +139,24 @@ class BatchRecord:
             for id, intent in self.intents.items()
         }
 
-    def _inputs(self) -> dict[int, StreamInputInfo]:
-        counted = self.counted()
-        more: dict[object, dict[str, int]] = {}
-        for figure in self.metrics.noted(_OF_INPUTS):
+    def _told(self) -> list[_Told]:
+        """What is told of each input."""
+        if self._settled is not None:
+            return self._settled
+        counted, intents = self.counted(), self.intents
+        noted = self.metrics.noted(_OF_INPUTS)
+        if not noted:
+            return [(id, counted[id], intent.metadata, intent.description) for id, intent in intents.items()]
+        more: dict[object, dict[str, int]] = {id: {} for id in intents}
+        for figure in noted:
             for place, count in self.metrics.places(figure).items():
                 origin = place[0] if isinstance(place, tuple) else None
                 found = more.setdefault(origin, {})
                 found[figure] = found.get(figure, 0) + count
-        for id, intent in self.intents.items():
-            if id in more and "lost" in more[id]:  # some when it was planned, some when it was read
+        for id, intent in intents.items():
+            if "lost" in more[id]:  # some when it was planned, some when it was read
                 more[id]["lost"] += intent.metadata.get("lost", 0)
-        return {
-            id: StreamInputInfo(
-                inputStreamId=id,
-                numRecords=counted[id],
-                metadata={**intent.metadata, **more.get(id, {})},
-                metadataDescription=intent.description,
-            )
-            for id, intent in self.intents.items()
-        }
+        return [
+            (id, counted[id], {**intent.metadata, **more[id]}, intent.description)
+            for id, intent in intents.items()
+        ]

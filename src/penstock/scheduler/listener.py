@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from penstock.scheduler.backpressure import RateInfo
@@ -40,8 +41,7 @@ class StreamInputInfo:
     metadataDescription: str = ""
 
 
-@dataclass(frozen=True)
-class OutputOperationInfo:
+class OutputOperationInfo(NamedTuple):
     """One output operation of a batch. Times in ms since the epoch, ``duration`` in ms; -1 for what is not
     yet known. ``failureReason`` is the exception with its traceback, or ``None``."""
 
@@ -107,10 +107,10 @@ class BatchInfo:
     streamIdToRateInfo: Mapping[int, RateInfo] = field(default_factory=dict)
     operatorInfos: tuple[OperatorInfo, ...] = ()
 
-    @property
+    @cached_property
     def numRecords(self) -> int:
         """The records of all inputs."""
-        return sum(info.numRecords for info in self.streamIdToInputInfo.values())
+        return sum([info.numRecords for info in self.streamIdToInputInfo.values()])
 
 
 @dataclass(frozen=True)
@@ -250,6 +250,10 @@ class ListenerBus:
         always = [listener for listener in self._listeners if listener not in self._glancing]
         self._heard = frozenset().union(*map(_overridden, self._listeners))
         self._heard_always = frozenset().union(*map(_overridden, always))
+
+    def is_heard(self, method: str) -> bool:
+        """Whether any listener has the method."""
+        return method in self._heard
 
     def is_heard_always(self, method: str) -> bool:
         """Whether a listener that does not only glance has the method."""
