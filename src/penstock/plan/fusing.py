@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from penstock.chunk import Chunk, Columns, Lines, Rows, RowType, Scalar, with_fields
 from penstock.vectorize import Chain, Untraced, programs
 
-__all__ = ["Fused", "RowStep", "as_columns", "row_type_of"]
+__all__ = ["Fused", "RowStep", "as_columns", "row_type_of", "through"]
 
 _TEXT = Scalar(str)
 
@@ -107,15 +107,21 @@ def _row_lists(steps: Sequence[RowStep], chunk: Chunk) -> Iterator[list[Any]]:
 
 def _on_rows(steps: Sequence[RowStep], chunk: Chunk) -> Iterator[Chunk]:
     for rows in _row_lists(steps, chunk):
-        failed: Exception | None = None
-        for step in steps:
-            out: list[Any] = []
-            try:
-                step.apply(rows, out)
-            except Exception as error:
-                failed = error
-            rows = out
+        rows, failed = through(steps, rows)
         if rows:
             yield Rows(rows)
         if failed is not None:
             raise failed
+
+
+def through(steps: Sequence[RowStep], rows: list[Any]) -> tuple[list[Any], Exception | None]:
+    """What becomes of records, and what one of them failed of: then they are those before it."""
+    failed: Exception | None = None
+    for step in steps:
+        out: list[Any] = []
+        try:
+            step.apply(rows, out)
+        except Exception as error:
+            failed = error
+        rows = out
+    return rows, failed

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 from typing import Any
 
-from penstock.chunk import Chunk, RowType
+from penstock.chunk import Chunk, Rows, RowType
 from penstock.errors import CallSite
-from penstock.plan.fusing import Fused
+from penstock.plan.fusing import Fused, through
 from penstock.plan.metrics import Metrics
 from penstock.values import dataclass
 from penstock.vectorize import Chain, Untraced
@@ -328,4 +328,11 @@ def run_fused(steps: Sequence[ChunkStep], chunks: Iterator[Chunk]) -> Iterator[C
     """Several steps over each chunk, as if each record went through all of them before the next."""
     fused = Fused(steps)
     for chunk in chunks:
-        yield from fused.run(chunk)
+        if type(chunk) is not Rows:
+            yield from fused.run(chunk)
+            continue
+        rows, failed = through(steps, chunk.rows())  # the same at once: small chunks are many
+        if rows:
+            yield Rows(rows)
+        if failed is not None:
+            raise failed

@@ -466,16 +466,22 @@ class BatchMachine:
 
     def _tell(self, event: Event, instructions: list[Instruction]) -> None:
         """Write the event into the story of each batch that it is about, or that it set going."""
+        time = getattr(event, "time", None)
+        if len(instructions) == 1 and getattr(instructions[0], "time", None) == time is not None:
+            self._note(time, event, instructions)  # the same at once: of most events
+            return
         for time in {getattr(each, "time", None) for each in (event, *instructions)}:
             if time is not None:
                 self._note(time, event, instructions)
 
     def _note(self, time: BatchTime, event: Event, outcome: list[Instruction] | str) -> None:
         """Told as it was, and put into words when somebody asks."""
-        if time not in self._stories:
+        told = self._stories.get(time)
+        if told is None:
             while len(self._stories) >= self._STORIES + len(self._line):
                 del self._stories[next(iter(self._stories))]
-        self._stories.setdefault(time, []).append((event, outcome))
+            told = self._stories[time] = []
+        told.append((event, outcome))
 
 
 _Course = tuple[Any, ...]

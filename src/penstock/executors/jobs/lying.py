@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from penstock.chunk import Chunk, handed_out
+from penstock.errors import locate
 from penstock.executors.jobs.kept import Kept
-from penstock.plan import ChunkStep, Metrics, Narrow, Node, counted, run_fused
+from penstock.plan import ROWS, ChunkStep, Metrics, Narrow, Node, run_fused
 
 __all__ = ["Lying"]
 
@@ -33,8 +34,9 @@ class Lying:
                 return None
             steps.append(node.step)
             node = node.parent
-        if any(kept.in_memory(partition) is None for partition in partitions):
-            return None
+        for partition in partitions:
+            if kept.in_memory(partition) is None:
+                return None
         steps.reverse()
         lent = steps[0].on_lent() if steps else None
         if lent is None:
@@ -43,11 +45,24 @@ class Lying:
             return None
         return cls(plan, kept, [lent, *steps[1:]], lent=True)
 
-    def chunks(self, partition: int, metrics: Metrics) -> Iterator[Chunk]:
-        """The chunks of a partition; what the steps make of them is counted."""
-        lying = self._kept.in_memory(partition)
-        assert lying is not None, "it does not lie here"
-        chunks = handed_out(lying, lend=self._lent)
-        if not self._steps:
-            return chunks
-        return counted(run_fused(self._steps, chunks), metrics, (self._plan, partition))
+    def read(self, partitions: Sequence[int], metrics: Metrics) -> Iterator[Chunk]:
+        """The chunks of these partitions; what the steps make of one is counted once its last chunk was
+        taken."""
+        plan, kept, steps = self._plan, self._kept, self._steps
+        for partition in partitions:
+            try:
+                lying = kept.in_memory(partition)
+                assert lying is not None, "it does not lie here"
+                chunks = handed_out(lying, lend=self._lent)
+                if not steps:
+                    yield from chunks
+                    continue
+                rows = 0
+                for chunk in run_fused(steps, chunks):
+                    if not chunk.beside:
+                        rows += len(chunk)
+                    yield chunk
+            except Exception as error:
+                locate(error, partition=partition)
+                raise
+            metrics.note(ROWS, (plan, partition), rows)

@@ -124,13 +124,13 @@ class LocalExecutor(Executor):
         wanted = range(plan.partitions) if partitions is None else partitions
         lying = self._lying(plan, wanted)
         if lying is not None:
-            for partition in wanted:
-                try:
-                    yield from lying.chunks(partition, metrics)
-                except Exception as error:
-                    locate(error, partition=partition)
-                    raise
-            return
+            return lying.read(wanted, metrics)
+        return self._pulled(plan, wanted, metrics, most)
+
+    def _pulled(
+        self, plan: Node, wanted: Sequence[int], metrics: Metrics, most: int | None
+    ) -> Iterator[Chunk]:
+        """What is asked for, by a job that begins with the first chunk."""
         self._must_be_sendable(plan)
         job = self._job(metrics)
         stages = self._stages(job, metrics)
