@@ -293,7 +293,8 @@ def test_the_servers_fall_does_not_touch_the_stream(
     async def falls(*arguments: Any) -> bool:
         raise RuntimeError("the roof")
 
-    server._server.on_tick = falls
+    server._server.shutdown = falls
+    server._server.leave()
     until(lambda: not server.running)
     done = ssc.driver.finished_batches
     until(lambda: ssc.driver.finished_batches >= done + 3)

@@ -198,8 +198,8 @@ class Generation:
         plan = rdd.plan
         wanted = node in self._extent.shared and node not in self._extent.fanned
         level = node.level or (StorageLevel.MEMORY_ONLY if wanted else None)
-        if level is not None and not rdd.is_cached:
-            rdd.persist(level)
+        if level is not None and self._context.level_of(plan) == StorageLevel.NONE:
+            self._context.keep(plan, level)
             self._persisted.add(plan)
         interval = node.checkpoint_interval
         if interval is not None and (time - self._zero) % interval == 0:

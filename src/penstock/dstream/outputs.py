@@ -30,7 +30,7 @@ class Output:
     nothing in it. What only that reads is then not even planned.
     """
 
-    rests: Callable[[BatchTime], bool] | None = None  # also of those that were stored before there was such a thing
+    rests: Callable[[BatchTime], bool] | None = None  # also of those stored before there was such a thing
 
     def __init__(
         self,

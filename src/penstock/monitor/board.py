@@ -128,27 +128,30 @@ class Board(StreamingListener):
 
     def onBatchCompleted(self, batchCompleted: Any) -> None:
         info: BatchInfo = batchCompleted.batchInfo
-        readings = self._readings_of(info.batchTime)
+        time, took, ended = info.batchTime, info.processingDelay, info.processingEndTime
+        failed, records = info.failureReason is not None, info.numRecords
+        readings = self._readings_of(time)
         with self._lock:
-            failed = info.failureReason is not None
-            if info.processingDelay >= 0 and self._of_batches:
-                took = {"processing": info.processingDelay, "waiting": max(0.0, info.schedulingDelay)}
+            if took >= 0 and self._of_batches:
+                reading = {0: {"processing": took, "waiting": max(0.0, info.schedulingDelay)}}
                 for memory in self._of_batches:
-                    memory.take(info.batchTime, {0: took})
-            for index, reading in () if failed else readings.items():  # what failed may run again
-                self._memories[index].take(info.batchTime, reading)
-                if any(map(_has_records, reading.values())):
-                    self._last_ms[self.panels[index].id] = info.processingEndTime
+                    memory.take(time, reading)
+            for index, parts in () if failed else readings.items():  # what failed may run again
+                self._memories[index].take(time, parts)
+                for part in parts.values():
+                    if _has_records(part):
+                        self._last_ms[self.panels[index].id] = ended
+                        break
             self._newest, self._running = info, None
-            self._waiting.discard(info.batchTime)
+            self._waiting.discard(time)
             self._batches += 1
             if failed:
                 self._failed += 1
             else:
-                self._last_good_ms = info.batchTime
-                self._records += info.numRecords
-            if info.numRecords:
-                self._last_records_ms = info.processingEndTime
+                self._last_good_ms = time
+                self._records += records
+            if records:
+                self._last_records_ms = ended
         self.touch()
 
     def _readings_of(self, time_ms: int) -> dict[int, dict[int, Any]]:

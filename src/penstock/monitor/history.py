@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from penstock.dstream import Input, StreamGraph, StreamNode, input_names, saved_of
 from penstock.plan import Node, explained
-from penstock.scheduler import BatchInfo, OutputOperationInfo, StreamingListener, StreamInputInfo
+from penstock.scheduler import BatchInfo, OutputOperationInfo, RateInfo, StreamingListener, StreamInputInfo
 
 __all__ = [
     "AnyRecord",
@@ -305,15 +305,22 @@ class _Compact(NamedTuple):
 
     @classmethod
     def of(cls, info: BatchInfo) -> _Compact:
-        inputs, rates = info.streamIdToInputInfo.values(), info.streamIdToRateInfo.values()
+        inputs, outputs = info.streamIdToInputInfo.values(), info.outputOperationInfos.values()
+        states, rates, operators = info.stateOperatorInfos, info.streamIdToRateInfo, info.operatorInfos
         return cls(
-            tuple([_input_values(each) for each in inputs]),
-            tuple([tuple(each) for each in info.outputOperationInfos.values()]),
-            tuple([tuple(vars(each).values()) for each in info.stateOperatorInfos]),
-            tuple([(each.inputStreamId, each.limit, each.processingRate, each.backlog) for each in rates]),
-            tuple([(each.numRecords, each.numSlides, each.numHeld) for each in info.operatorInfos]),
+            tuple(map(_input_values, inputs)),
+            tuple(map(tuple, outputs)),
+            tuple([tuple(vars(each).values()) for each in states]) if states else (),
+            tuple(map(_rate_values, rates.values())) if rates else (),
+            tuple([(each.numRecords, each.numSlides, each.numHeld) for each in operators])
+            if operators
+            else (),
             info.failureReason,
         )
+
+
+def _rate_values(info: RateInfo) -> _Values:
+    return info.inputStreamId, info.limit, info.processingRate, info.backlog
 
 
 def _input_values(info: StreamInputInfo) -> _Values:

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from penstock.clock import SystemClock
@@ -162,7 +163,7 @@ class PageServer:
         """End it; whether it has ended within that time. Again, or before the start: nothing happens."""
         if self._thread is None:
             return True
-        self._server.should_exit = True
+        self._server.leave()
         if self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -239,10 +240,28 @@ def _taken() -> int:
 
 
 def _quiet(server_class: Any) -> Any:
-    """A server that ends within :data:`_LAST_WORDS_S`, whoever still reads: what is being answered, and
-    streams that are over, are sent to their ends, and the rest is cut off."""
+    """A server that waits for what comes, where uvicorn's looks around ten times a second: each time it takes
+    Python's lock from the batch that runs. It ends within :data:`_LAST_WORDS_S`, whoever still reads: what is
+    being answered, and streams that are over, are sent to their ends, and the rest is cut off."""
 
     class Server(server_class):  # type: ignore[misc]
+        _end: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+        async def main_loop(self) -> None:
+            await self.on_tick(0)  # which has the headers made that all answers have
+            end = asyncio.Event()
+            self._end = asyncio.get_running_loop(), end
+            if not self.should_exit:
+                await end.wait()
+
+        def leave(self) -> None:
+            """Let it end; on any thread, at any time."""
+            self.should_exit = True
+            if self._end is not None:
+                loop, end = self._end
+                with suppress(RuntimeError):  # it has ended
+                    loop.call_soon_threadsafe(end.set)
+
         async def shutdown(self, sockets: Any = None) -> None:
             for listening in self.servers:
                 listening.close()

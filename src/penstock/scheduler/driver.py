@@ -430,12 +430,12 @@ class BatchDriver:
 
     def _perform(self, instruction: Instruction) -> None:
         match instruction:
+            case RunOutput():  # first, as there may be many in a batch
+                self._run_output(instruction.time, instruction.index)
             case WriteIntent():
                 self._write_intent(instruction.time)
             case Generate():
                 self._generate(instruction.time)
-            case RunOutput():
-                self._run_output(instruction.time, instruction.index)
             case Commit():
                 self._commit(instruction.time, given_up=False)
             case GiveUp():
@@ -601,7 +601,8 @@ class BatchDriver:
             return
         now, before = self._clock.elapsed_ns(), self._glanced_ns
         just_now = before is not None and now - before < _GLANCE_NS
-        if just_now and record.failure is None and not bus.is_heard_always(method) and self._is_next_in_line():
+        glances = record.failure is None and not bus.is_heard_always(method)
+        if just_now and glances and self._is_next_in_line():
             record.settle()  # what is made later cannot hold what was computed
             bus.post(method, record.event, _never)
             return
@@ -689,9 +690,10 @@ class BatchDriver:
             machine, kind = self._machine, type(event)
             waited = machine.waiting
             answers = machine.handle(event)
-            self._line.extend([answer for answer in answers if not isinstance(answer, Plan)])
             if kind is OutputDone and answers and isinstance(answers[0], (RunOutput, Commit)):
+                self._line.extend(answers)
                 return answers  # the batch thread goes on with its batch: nobody else waits for that
+            self._line.extend([answer for answer in answers if not isinstance(answer, Plan)])
             if self._line:
                 self._work.notify()
             if machine.waiting < min(waited, _AHEAD) or kind is StopAsked:
