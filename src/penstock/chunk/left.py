@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from operator import methodcaller
 from typing import Any, Protocol
 
 from penstock.chunk.base import Chunk, rows_of
@@ -107,13 +108,23 @@ def whole(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
 
 def handed_out(chunks: Sequence[Chunk], *, lend: bool = False) -> Iterator[Chunk]:
     """Chunks that somebody keeps, for a reader that may change them, or one to which they may be lent."""
-    found = _fetched(chunks)
+    give = _lent if lend else _isolated
     for chunk in chunks:
         if isinstance(chunk, Left):
-            assert found is not None
+            return _given(chunks, give)
+    return map(give, chunks)
+
+
+_lent, _isolated = methodcaller("lent"), methodcaller("isolated")
+
+
+def _given(chunks: Sequence[Chunk], give: Callable[[Chunk], Chunk]) -> Iterator[Chunk]:
+    found = _fetched(chunks) or {}
+    for chunk in chunks:
+        if isinstance(chunk, Left):
             yield from chunk.chunks(found[chunk.key])
         else:
-            yield chunk.lent() if lend else chunk.isolated()
+            yield give(chunk)
 
 
 def _put_in(chunks: Sequence[Chunk], found: Mapping[Key, Sequence[bytes]]) -> Iterator[Chunk]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from penstock.chunk.base import Chunk
@@ -34,6 +35,9 @@ class Rows(Chunk):
 
     def rows(self) -> list[Any]:
         return self._rows
+
+    def row_lists(self) -> Iterator[list[Any]]:
+        return iter((self._rows,))
 
     def slice(self, start: int, stop: int) -> Rows:
         return Rows(self._rows[start:stop])

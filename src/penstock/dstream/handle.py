@@ -10,7 +10,7 @@ from penstock.dstream.graph import StreamGraph
 from penstock.dstream.node import StreamNode, Transformed
 from penstock.dstream.outputs import Output
 from penstock.errors import ArgumentError, CallSite, SignatureError
-from penstock.plan import call_site
+from penstock.plan import Step, call_site, must_be_callable
 from penstock.rdd import RDD, Partitioner, Partitioning, Runner, partitioner_of
 from penstock.times import BatchTime, local_datetime, shown_ms
 
@@ -88,6 +88,23 @@ class Handle:
         """Each RDD through ``function``."""
         site = call_site(operation)
         return self._derive(Transformed(site, (self._node,), lambda time, rdds: function(rdds[0])))
+
+    def _each_by(
+        self,
+        function: Callable[[Any], Any],
+        step_of: Callable[[Any, CallSite], Step],
+        operation: str,
+        *,
+        placed: bool = False,
+    ) -> Self:
+        """Each RDD through the step that ``step_of(function, site)`` makes, once for all batches; ``placed``
+        if no key changes."""
+        must_be_callable(function, operation)
+        site = call_site(operation)
+        step = step_of(function, site)
+        return self._derive(
+            Transformed(site, (self._node,), lambda time, rdds: rdds[0]._narrow(step, site, placed=placed))
+        )
 
     def _both(self, operation: str, other: Any, function: Callable[[RDD, RDD], RDD | None]) -> Self:
         """This one's RDD and the other's through ``function``."""

@@ -189,6 +189,9 @@ class Transformed(StreamNode):
         self.eager = eager
 
     def compute(self, time: BatchTime, batch: Batch) -> RDD | None:
+        if len(self.dependencies) == 1:
+            rdd = batch.rdd(self.dependencies[0], time)
+            return None if rdd is None else self.function(time, [rdd])
         rdds = [batch.rdd(node, time) for node in self.dependencies]
         if all(rdd is None for rdd in rdds):
             return None

@@ -9,7 +9,7 @@ from penstock.chunk import Chunk, Rows, portable_hash
 from penstock.dstream.handle import rdd_callback
 from penstock.dstream.node import Transformed
 from penstock.dstream.parsing import Parsing
-from penstock.plan import Fold, FoldStep, Gather, Narrow, Task, call_site, must_be_callable
+from penstock.plan import FlatMap, Fold, FoldStep, Gather, Map, Narrow, Task, call_site, must_be_callable
 from penstock.rdd import RDD, Partitioner, Partitioning, ReducingAll, aggregated, partition_count
 from penstock.vectorize import Untraced
 
@@ -31,8 +31,7 @@ class Stateless(Parsing):
         >>> run_batches([[1, 2], [3]], lambda numbers: numbers.map(lambda x: x * 10))
         [[10, 20], [30]]
         """
-        must_be_callable(f, "map")
-        return self._each("map", lambda rdd: rdd.map(f, preservesPartitioning))
+        return self._each_by(f, Map, "map", placed=preservesPartitioning)
 
     def flatMap(self, f: Callable[[Any], Iterable[Any]], preservesPartitioning: bool = False) -> Self:
         """All that ``f(record)`` holds, for each record.
@@ -40,8 +39,7 @@ class Stateless(Parsing):
         >>> run_batches([["a b", "c"]], lambda lines: lines.flatMap(str.split))
         [['a', 'b', 'c']]
         """
-        must_be_callable(f, "flatMap")
-        return self._each("flatMap", lambda rdd: rdd.flatMap(f, preservesPartitioning))
+        return self._each_by(f, FlatMap, "flatMap", placed=preservesPartitioning)
 
     def filter(self, f: Callable[[Any], Any]) -> Self:
         """The records for which ``f(record)`` is true.
