@@ -16,17 +16,16 @@ __all__ = ["add_page"]
 
 def add_page(ssc: StreamingContext, figures: Figures, window_s: float, title: str = "Brokerage") -> Dashboard:
     """Panels of all figures: orders by side, the leaders, the work, and what was rejected."""
-    sides = figures.sides.map(lambda side: ("buys" if side[0] else "sells", side[1]))
+    sides, rejects = figures.sides, figures.rejects
     amounts = figures.top_clients.map(lambda pair: (pair[0], Decimal(pair[1]).scaleb(-2)))
     window = span(milliseconds_of(window_s, "window"))
-    rejects = figures.rejects.map(_said)
     lines = "rejected lines"
     return (
         ssc.dashboard(title, noun="orders")
         .number("Orders per second", sides, per_second=True, width=4)
         .number("Orders so far", sides, total=True, width=4)
         .number("Rejected lines", rejects, count=True, total=True, warn_above=0, noun=lines, width=4)
-        .line("Buys and sells per second", sides, per_second=True)
+        .line("Buys and sells per second", sides, labels={True: "buys", False: "sells"}, per_second=True)
         .batches("Processing time against the batch interval")
         .table(
             "Top five clients", amounts, columns=["Client", ("Amount so far", "$")], key="Client", rows=TOP
@@ -38,7 +37,7 @@ def add_page(ssc: StreamingContext, figures: Figures, window_s: float, title: st
             key="Security",
             rows=TOP,
         )
-        .log("Rejected lines, the newest", rejects, noun=lines)
+        .log("Rejected lines, the newest", rejects, text=_said, noun=lines)
     )
 
 

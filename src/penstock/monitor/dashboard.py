@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from penstock.dstream import DStream, StreamGraph, StreamNode
@@ -95,6 +95,7 @@ class Dashboard:
         self,
         title: str,
         *streams: Series,
+        labels: Mapping[Any, str] | None = None,
         per_second: bool = False,
         unit: str = "",
         points: int = 300,
@@ -104,7 +105,8 @@ class Dashboard:
         """Numbers over time, of the newest ``points`` batches. A record is a number, at most one a batch, or
         a pair of a name and a number, one a name: then each name is a series. Several streams, or pairs of a
         name and a stream, are several series, and names in their records stand behind theirs; at most 8 in
-        all are shown.
+        all are shown. ``labels`` say what a name in a record is shown as, such as
+        ``{True: "buys", False: "sells"}``.
 
         ``per_second`` divides by the time that a batch of the stream is of: its window, or else its slide.
         Then a name that is missing in a batch counts 0 in it; otherwise it leaves a gap.
@@ -123,11 +125,13 @@ class Dashboard:
         if len(set(names)) < len(names):
             raise ArgumentError(f"line {title!r} has two series of one name: {', '.join(names)}")
         self._text("line", "unit", unit)
+        self._labels("line", labels)
         return self._add(
             LinePanel,
             [stream for _, stream in named],
             title=title,
             names=tuple(names),
+            labels=labels,
             per_second=per_second,
             unit=unit,
             points=_whole(points, "line", "points", _POINTS_MAX),
@@ -140,17 +144,27 @@ class Dashboard:
         title: str,
         stream: DStream,
         *,
+        labels: Mapping[Any, str] | None = None,
         unit: str = "",
         rows: int = 10,
         noun: str | None = None,
         width: int = 6,
     ) -> Self:
         """Pairs of a name and a number of the newest batch, as bars, in the order of the stream; the first
-        ``rows`` of them."""
+        ``rows`` of them. ``labels`` say what a name is shown as."""
         self._check("bar", title, width, noun)
         self._text("bar", "unit", unit)
-        rows = _whole(rows, "bar", "rows", 100)
-        return self._add(BarPanel, [stream], title=title, unit=unit, rows=rows, noun=noun, width=width)
+        self._labels("bar", labels)
+        return self._add(
+            BarPanel,
+            [stream],
+            title=title,
+            labels=labels,
+            unit=unit,
+            rows=_whole(rows, "bar", "rows", 100),
+            noun=noun,
+            width=width,
+        )
 
     def table(
         self,
@@ -239,13 +253,23 @@ class Dashboard:
         )
 
     def log(
-        self, title: str, stream: DStream, *, rows: int = 50, noun: str | None = None, width: int = 12
+        self,
+        title: str,
+        stream: DStream,
+        *,
+        text: Callable[[Any], str] | None = None,
+        rows: int = 50,
+        noun: str | None = None,
+        width: int = 12,
     ) -> Self:
         """Records as lines, of all batches, the newest ``rows``; of each batch the first so many. A record is
-        text or anything with a text; values of tuples and dicts stand beside each other."""
+        text or anything with a text; values of tuples and dicts stand beside each other. ``text(record)``
+        gives the line instead, of those that are shown."""
         self._check("log", title, width, noun)
+        if text is not None and not callable(text):
+            raise SignatureError(f"log needs a function as text, not {text!r}")
         rows = _whole(rows, "log", "rows", _ROWS_MAX)
-        return self._add(LogPanel, [stream], title=title, rows=rows, noun=noun, width=width)
+        return self._add(LogPanel, [stream], title=title, text=text, rows=rows, noun=noun, width=width)
 
     def batches(self, title: str = "Processing time", *, points: int = 300, width: int = 6) -> Self:
         """How long batches took and waited, against the batch interval. Reads no stream."""
@@ -300,6 +324,12 @@ class Dashboard:
             raise ArgumentError(f"the dashboard {self.title!r} has a panel {title!r} already")
         if self._board is not None:
             self._ssc.must_be_open()
+
+    def _labels(self, operation: str, labels: object) -> None:
+        if labels is None:
+            return
+        if not isinstance(labels, Mapping) or not all(isinstance(label, str) for label in labels.values()):
+            raise SignatureError(f"{operation} needs labels as a dict of names and texts, not {labels!r}")
 
     def _text(self, operation: str, what: str, value: object) -> None:
         if not isinstance(value, str):

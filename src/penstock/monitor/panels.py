@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -111,6 +111,7 @@ class LinePanel(Panel):
     kind = "line"
 
     names: tuple[str, ...]
+    labels: Mapping[Any, str] | None = None
     per_second: bool = False
     unit: str = ""
     points: int = 300
@@ -127,7 +128,7 @@ class LinePanel(Panel):
             if is_number(record):
                 name, value = own, record
             else:
-                name, value = pair_of(record, self.where)
+                name, value = pair_of(record, self.where, self.labels)
                 if len(self.names) > 1:  # another stream may have the same
                     name = f"{own} {name}"
             if name in found:
@@ -202,6 +203,7 @@ class BarPanel(Panel):
 
     kind = "bar"
 
+    labels: Mapping[Any, str] | None = None
     unit: str = ""
     rows: int = 10
 
@@ -214,7 +216,8 @@ class BarPanel(Panel):
         return self.rows
 
     def read(self, records: list[Any], part: int) -> tuple[list[tuple[str, Any]], bool]:
-        return [pair_of(record, self.where) for record in records[: self.rows]], len(records) > self.rows
+        shown = [pair_of(record, self.where, self.labels) for record in records[: self.rows]]
+        return shown, len(records) > self.rows
 
     def memory(self) -> Memory:
         return BarMemory(self)
@@ -465,6 +468,7 @@ class LogPanel(Panel):
     kind = "log"
 
     rows: int = 50
+    text: Callable[[Any], str] | None = None
 
     @property
     def bound(self) -> int:
@@ -477,6 +481,11 @@ class LogPanel(Panel):
         return lines
 
     def _line(self, record: Any) -> str:
+        if self.text is not None:
+            text = self.text(record)
+            if not isinstance(text, str):
+                raise DataError(f"{self.where} needs text of its text function, not {text!r:.100}")
+            return plain_text(text)
         _, values = fields_of(record)
         return " · ".join(map(cell, values))
 

@@ -116,18 +116,24 @@ def cell(value: Any, unit: str = "") -> str:
     return shown_number(value, unit) if is_number(value) else plain_text(value)
 
 
-def pair_of(record: Any, where: str) -> tuple[str, Any]:
-    """A record that is a name and a number; ``DataError`` for any other.
+def pair_of(record: Any, where: str, labels: Mapping[Any, str] | None = None) -> tuple[str, Any]:
+    """A record that is a name and a number; ``DataError`` for any other. ``labels`` say what a name is shown
+    as.
 
-    >>> pair_of(("buys", 3), "line 'Orders'")
-    ('buys', 3)
+    >>> pair_of(("buys", 3), "line 'Orders'"), pair_of((True, 3), "line 'Orders'", {True: "buys"})
+    (('buys', 3), ('buys', 3))
     >>> pair_of(("buys", "many"), "line 'Orders'")
     Traceback (most recent call last):
     penstock.errors.DataError: line 'Orders' got ('buys', 'many'), which is not a pair of a name and a number.
     Hint: .map(lambda record: (name, number)) before it.
     """
-    number = number_in(record, where)
-    return plain_text(record[0]), number
+    number, name = number_in(record, where), record[0]
+    if labels:
+        try:
+            name = labels.get(name, name)
+        except TypeError:  # what cannot be a key has no label
+            pass
+    return plain_text(name), number
 
 
 def number_in(record: Any, where: str) -> Any:
