@@ -20,6 +20,7 @@ server costs stands in a line of its own.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import selectors
 import signal
@@ -161,6 +162,7 @@ class Running:
         self.process = subprocess.Popen(
             [*COMMAND, "stream", str(orders), str(output), str(self.port), *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env={**os.environ, "PYTHONHASHSEED": "0"},  # else one's dicts may lie better than the other's
         )  # fmt: skip
         self._turns: list[tuple[float, float]] = []
 

@@ -48,7 +48,8 @@ class BatchRecord(Mapping[str, Any]):
     that makes a hundred batches a second few are looked at, and of a thousand that are kept Python's garbage
     collector has to look through next to nothing. ``more(values)`` has all further fields but the ``story``,
     and ``in_short(values)`` what a row of a table shows of them; ``counts`` are the records of the batch by
-    the numbers of its inputs.
+    the numbers of its inputs. ``facts`` are those that need not be made, ``operators`` among them only where
+    there are none.
 
     >>> record = BatchRecord(
     ...     {"time": 1000}, ((0, 3),), (5, 6), lambda values: {"outputs": [*values]}, lambda: "short"
@@ -57,7 +58,7 @@ class BatchRecord(Mapping[str, Any]):
     (1000, [5, 6], {'time': 1000, 'outputs': [5, 6], 'story': 'short'})
     """
 
-    __slots__ = ("_facts", "_in_short", "_more", "_story", "_values", "counts")
+    __slots__ = ("_in_short", "_more", "_story", "_values", "counts", "facts")
 
     def __init__(
         self,
@@ -68,16 +69,21 @@ class BatchRecord(Mapping[str, Any]):
         story: Callable[[], str] | None = None,
         in_short: Callable[[Any], Record] | None = None,
     ) -> None:
-        self._facts = facts
+        self.facts = facts
         self._in_short = more if in_short is None else in_short
         self._values = values
         self._more = more
         self._story = story
         self.counts = counts
 
+    @property
+    def counted(self) -> bool:
+        """Whether it is known what each operator made."""
+        return "operators" not in self.facts
+
     def __getitem__(self, name: str) -> Any:
-        if name in self._facts:
-            return self._facts[name]
+        if name in self.facts:
+            return self.facts[name]
         if name == "story" and self._story is not None:
             return _cut(self._story(), _STORY_MAX)
         return self._more(self._values)[name]
@@ -90,11 +96,11 @@ class BatchRecord(Mapping[str, Any]):
 
     def without_story(self) -> Record:
         """All other fields, made once."""
-        return {**self._facts, **self._more(self._values)}
+        return {**self.facts, **self._more(self._values)}
 
     def in_short(self) -> Record:
         """What a row of a table shows of it, and whatever else costs nothing."""
-        return {**self._facts, **self._in_short(self._values)}
+        return {**self.facts, **self._in_short(self._values)}
 
 
 class History:
@@ -159,23 +165,24 @@ class History:
         self.apply({**_NOTHING, **record} if record["kind"] == "batch" else record)
 
     def _batch(self, record: AnyRecord) -> None:
-        time = record["time"]
-        if record["status"] in ("waiting", "running"):
+        facts = record.facts if isinstance(record, BatchRecord) else record
+        time = facts["time"]
+        if facts["status"] in ("waiting", "running"):
             self._active[time] = record
             return
         self._active.pop(time, None)
         if time not in self._over:
             totals = self._totals
             totals["batches"] += 1
-            totals["failed"] += record["status"] == "failed"
-            totals["records"] += record["records"]
-            totals["processingTime"] += record.get("processingTime") or 0
+            totals["failed"] += facts["status"] == "failed"
+            totals["records"] += facts["records"]
+            totals["processingTime"] += facts.get("processingTime") or 0
             inputs = totals["inputs"]
             for id, records in _counts_of(record):
                 name = str(id)
                 inputs[name] = inputs.get(name, 0) + records
         self._over[time] = self._last_over = record
-        if record.get("operators"):
+        if record.counted if isinstance(record, BatchRecord) else record.get("operators"):
             self._last_counted = record
         while len(self._over) > self._retained:
             del self._over[next(iter(self._over))]
@@ -411,8 +418,8 @@ class Recorder(StreamingListener):
             "time": info.batchTime,
             "status": status,
             "submitted": info.submissionTime,
-            "started": _known(info.processingStartTime),
-            "ended": _known(info.processingEndTime),
+            "started": info.processingStartTime if info.processingStartTime >= 0 else None,
+            "ended": info.processingEndTime if info.processingEndTime >= 0 else None,
             "schedulingDelay": _known(info.schedulingDelay),
             "processingTime": _known(info.processingDelay),
             "totalDelay": _known(info.totalDelay),

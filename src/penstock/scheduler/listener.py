@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from penstock.scheduler.backpressure import RateInfo
@@ -108,7 +107,7 @@ class BatchInfo:
     streamIdToRateInfo: Mapping[int, RateInfo] = field(default_factory=dict)
     operatorInfos: tuple[OperatorInfo, ...] = ()
 
-    @cached_property
+    @property
     def numRecords(self) -> int:
         """The records of all inputs."""
         return sum([info.numRecords for info in self.streamIdToInputInfo.values()])
@@ -350,15 +349,17 @@ class ListenerBus:
             return bool(self._events)
 
     def _deliver(self, waiting: _Waiting) -> None:
-        before, self._delivering = self._delivering, threading.get_ident()
         method, event, outdated = waiting
         if outdated is not None:
             try:
-                event = None if outdated() else event()
+                if outdated():
+                    return
+                event = event()
             except Exception:
-                event = None
                 _log.exception("an event of %s could not be made", method)
-        for listener in tuple(self._listeners) if event is not None else ():
+                return
+        before, self._delivering = self._delivering, threading.get_ident()
+        for listener in tuple(self._listeners):
             try:
                 getattr(listener, method)(event)
             except BaseException:  # sys.exit() in a listener, too, ends nothing
