@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from penstock import RDD, Context
+from penstock import RDD, Context, StorageLevel
 from penstock.chunk import rows_of
-from penstock.errors import failure_of
+from penstock.errors import StateError, failure_of
 from penstock.executors import LocalExecutor
 from penstock.plan import ROWS, Metrics, counting_in
 
@@ -129,3 +129,39 @@ def test_what_is_read_to_its_end_is_counted(sc: Context) -> None:
     with counting_in(metrics):
         assert list(rows_of(sc.iterate(some.plan, [2]))) == [4, 5]
     assert metrics.places(ROWS) == {(some.plan, 0): 1, (some.plan, 2): 2}
+
+
+@pytest.mark.parametrize("most", [1, 3, 4, 5, 9, 100])
+def test_the_first_of_what_is_kept_are_copies(sc: Context, jobs: list[int], most: int) -> None:
+    rdd = sc.parallelize([[x] for x in range(9)], 4).filter(lambda x: x != [4]).cache()
+    assert sc.first_kept(rdd.plan, most) is None  # nothing is there yet
+    wanted = rdd.collect()
+    jobs.clear()
+    taken = rdd.take(most)
+    assert taken == wanted[:most] == sc.first_kept(rdd.plan, most)
+    taken[0].append("changed")
+    assert rdd.take(most) == wanted[:most]
+    assert jobs == []
+
+
+def test_the_first_of_what_is_kept_elsewhere_are_read(sc: Context, tmp_path: Path) -> None:
+    on_disk = sc.parallelize(range(9), 3).persist(StorageLevel.DISK_ONLY)
+    on_disk.count()
+    partly = kept(sc, list(range(9)))
+    partly.unpersist().cache()
+    assert partly.take(1) == [0]  # which leaves the other partitions alone
+    for rdd in (on_disk, partly):
+        assert sc.first_kept(rdd.plan, 5) is None
+        assert rdd.take(5) == [0, 1, 2, 3, 4]
+    sc.setCheckpointDir(str(tmp_path))
+    rdd = kept(sc, list(range(9)))
+    rdd.checkpoint()
+    assert rdd.take(100) == list(range(9))
+    assert rdd.isCheckpointed()
+
+
+def test_a_context_that_was_stopped_gives_nothing_that_is_kept() -> None:
+    with Context("local[2]", "stopped") as sc:
+        rdd = kept(sc, [1, 2])
+    with pytest.raises(StateError, match="stopped"):
+        rdd.take(1)

@@ -365,6 +365,12 @@ class Context:
         chunks = self._executor.iterate(plan, partitions, current_metrics(), most)
         return self._then_checkpoint(plan, chunks) if self._to_checkpoint else chunks
 
+    def first_kept(self, plan: Node, most: int) -> list[Any] | None:
+        """The first records of a plan, if they lie at hand; see ``Runner``."""
+        if self._stopped or self._to_checkpoint:
+            return None
+        return self._executor.first_kept(plan, most)
+
     def _then_checkpoint(self, plan: Node, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         yield from chunks
         self._checkpoint_what_was_read(plan)

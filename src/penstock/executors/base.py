@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from penstock.chunk import Chunk
 from penstock.plan import Metrics, Node, StorageLevel, Task
@@ -84,6 +84,11 @@ class Executor(ABC):
     ) -> Iterator[Chunk]:
         """The chunks of the partitions one after the other, each computed as it is pulled. The caller stops
         pulling behind ``most`` records, if that is given."""
+
+    def first_kept(self, plan: Node, most: int) -> list[Any] | None:
+        """The first ``most`` records of a plan that is kept, as copies, if they lie in this process's memory;
+        ``None``: ask for them with :meth:`iterate`."""
+        return None
 
     @abstractmethod
     def keep(self, plan: Node, level: StorageLevel) -> None:

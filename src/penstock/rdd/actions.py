@@ -58,6 +58,8 @@ class Actions(PairOperations):
         """
         if num <= 0:
             return []
+        if type(num) is int and (found := self.context.first_kept(self.plan, num)) is not None:
+            return found
         chunks = self.context.iterate(self.plan, most=num)
         try:
             return list(islice(rows_of(chunks), num))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from penstock.chunk import Chunk
 from penstock.plan import Node, StorageLevel, Task
@@ -44,6 +44,9 @@ class Runner(Protocol):
     ) -> Iterator[Chunk]:
         """The chunks of some partitions one after the other, computed as they are pulled; who pulls stops
         behind ``most`` records."""
+
+    def first_kept(self, plan: Node, most: int) -> list[Any] | None:
+        """The first ``most`` records of a plan that is kept, as copies, if they lie at hand."""
 
     def keep(self, plan: Node, level: StorageLevel) -> None:
         """Keep what is computed of ``plan`` from now on."""

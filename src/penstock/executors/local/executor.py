@@ -9,7 +9,7 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
-from penstock.chunk import Chunk
+from penstock.chunk import Chunk, Left
 from penstock.clock import SystemClock
 from penstock.errors import CallSite, locate
 from penstock.executors.base import Executor
@@ -150,6 +150,24 @@ class LocalExecutor(Executor):
             except Exception as error:
                 locate(error, partition=partition)
                 raise
+
+    def first_kept(self, plan: Node, most: int) -> list[Any] | None:
+        kept = self._kept.get(plan)
+        if kept is None or self._has_replaced or self._crew is not None:
+            return None
+        found: list[Any] = []
+        for partition in range(plan.partitions):
+            chunks = kept.in_memory(partition)
+            if chunks is None:
+                return None
+            for chunk in chunks:
+                left = most - len(found)
+                if left <= 0:
+                    return found
+                if isinstance(chunk, Left):
+                    return None
+                found += (chunk if len(chunk) <= left else chunk.slice(0, left)).isolated().rows()
+        return found
 
     def keep(self, plan: Node, level: StorageLevel) -> None:
         with self._lock:
