@@ -52,6 +52,8 @@ WATCHING = (
 )
 PAUSES = (  # of what is done by the second
     ("penstock.monitor.monitor", "_PUSH_S"),
+    ("penstock.monitor.monitor", "_PUSH_MANY_S"),
+    ("penstock.monitor.feed", "_PACE_S"),
     ("penstock.monitor.dashboard_pages", "_PAUSE_S"),
     ("penstock.monitor.board", "_FRAME_NS"),
     ("penstock.scheduler.listener", "_PAUSE_S"),
