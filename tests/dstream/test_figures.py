@@ -180,6 +180,12 @@ def test_of_batches_that_come_fast_some_are_counted_for_who_glances(
         ssc.driver.work()
     assert [bool(info.operatorInfos) for info in heard.infos] == counted
     assert [info.numRecords for info in heard.infos] == [1, 2, 3, 4, 5, 6]
+    assert [info.processingDelay for info in heard.infos] == [100.0] * 6
+    inputs = [info.streamIdToInputInfo[0] for info in heard.infos]
+    assert [each.metadataDescription for each in inputs] == [
+        f"1 RDDs of a queue, {left} left" for left in reversed(range(6))
+    ]
+    assert [sorted(info.outputOperationInfos) for info in heard.infos] == [[0, 1]] * 6
     windows = [each for each in heard.infos[-1].operatorInfos if each.numSlides >= 0]
     assert [(each.numSlides, each.numHeld) for each in windows] == [(3, 4 + 5 + 6)]
 

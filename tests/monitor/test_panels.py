@@ -116,6 +116,18 @@ def test_pairs_are_series_and_one_that_comes_later_begins_with_gaps() -> None:
     assert series(view) == {"buys": [1.0, 3.0, None], "sells": [None, 2.0, 4.0]}
 
 
+def test_names_are_shown_as_their_labels_say() -> None:
+    labels = {True: "buys", False: "sells"}
+    line = LinePanel(**BASE, names=("orders",), labels=labels)
+    assert series(after(line, [(True, 2), (False, 3)], [(0, 4), ("x", 5), ([], 6)])) == {
+        "buys": [2.0, None], "sells": [3.0, 4.0], "x": [None, 5.0], "[]": [None, 6.0],
+    }  # fmt: skip
+    bars = after(BarPanel(**BASE, labels=labels), [(False, 3), (None, 1)])["bars"]
+    assert bars == [["sells", 3.0, "3"], ["nothing", 1.0, "1"]]
+    with pytest.raises(DataError, match="two numbers for 'buys'"):
+        line.read([(True, 1), ("buys", 1)], 0)
+
+
 def test_per_second_is_of_the_slide_and_what_is_missing_is_nothing() -> None:
     line = LinePanel(**BASE, names=("orders",), per_second=True)
     view = after(line, [("buys", 10)], [])
@@ -299,6 +311,15 @@ def test_a_number_refuses_what_is_none(records: list[Any]) -> None:
 def test_a_log_keeps_the_newest_lines_of_all_batches() -> None:
     view = after(LOG, ["one", "two"], [Trade("EPE", 1200)], [], [{"a": 1}])
     assert view == {"from": 1, "lines": [[1000, "two"], [2000, "EPE · 1,200"], [4000, "1"]]}
+
+
+def test_a_log_whose_lines_are_worded() -> None:
+    log = LogPanel(**BASE, rows=2, text=lambda trade: f"{trade.symbol}\n{trade.volume}")
+    assert [line for _, line in after(log, [Trade("EPE", 3)], [Trade("T", 4)] * 3)["lines"]] == [
+        "T\\n4", "… and more orders in this batch",
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="needs text of its text function, not 3"):
+        LogPanel(**BASE, text=len).read(["abc"], 0)
 
 
 def test_a_log_says_where_a_batch_had_more() -> None:

@@ -280,6 +280,23 @@ def test_a_server_starts_once_and_stops_twice(serve: Serve) -> None:
     assert PageServer([]).stop()
 
 
+def test_it_stops_at_any_time() -> None:
+    for is_up in (False, True):
+        server = PageServer([HELLO], port=0)
+        server.start()
+        if is_up:
+            until(lambda server=server: server._server.started)
+        assert server.stop(5.0)
+        server._server.leave()  # again, and too late
+
+
+def test_it_looks_around_for_what_is_idle_and_for_nothing_else(serve: Serve) -> None:
+    server = serve(HELLO)
+    ask(server, "/")
+    loop, _ = server._server._end
+    until(lambda: sum(not timer.cancelled() for timer in list(loop._scheduled)) == 1)
+
+
 def test_it_stops_whoever_still_reads(serve: Serve) -> None:
     feed = Feed()
     server = serve(feed.route("/events"))
