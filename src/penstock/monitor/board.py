@@ -104,6 +104,7 @@ class Board(StreamingListener):
 
     def begin(self, facts: Facts) -> None:
         """The run begins."""
+        self._due_of = -1
         with self._lock:
             self._facts = facts
             self._last_records_ms = facts.clock.now_ms()
