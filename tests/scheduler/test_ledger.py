@@ -58,5 +58,7 @@ def test_nothing_is_held_of_what_was_read_and_computed() -> None:
 def test_what_listeners_do_to_an_event_shows_in_no_other() -> None:
     made = record(Metrics())
     made.settle()
-    made.info().streamIdToInputInfo[0].metadata.clear()  # type: ignore[attr-defined]
+    metadata = made.info().streamIdToInputInfo[0].metadata
+    assert isinstance(metadata, dict)
+    metadata.clear()
     assert made.info().streamIdToInputInfo[0].metadata == {"files": ["a", "b"], "lost": 1}

@@ -158,14 +158,13 @@ class Generation:
         with self._lock:
             known = self._rdds[node]
             if time not in known:
-                if time < self._newest:
-                    if time not in self._inputs:
-                        return None  # it has failed, or nothing came while nobody ran
-                    self._known(node, time, self._computed(node, BatchTime(time)))
+                late = time < self._newest
+                if late and time not in self._inputs:
+                    return None  # it has failed, or nothing came while nobody ran
+                self._known(node, time, self._computed(node, BatchTime(time)))
+                if late:
                     _put_in_order(known)
                     _put_in_order(self._held[node])
-                else:
-                    self._known(node, time, self._computed(node, BatchTime(time)))
             return known[time]
 
     def rdds(self, node: StreamNode, after: int, last: int) -> dict[int, RDD]:
